@@ -1,0 +1,1 @@
+"""Autoencoders and variational autoencoders whose numbers can be trusted."""

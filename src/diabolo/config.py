@@ -1,0 +1,209 @@
+"""The one home of configuration: frozen dataclasses, strictly parsed at the edges.
+
+A `RunConfig` is what `run.json` holds and what the command line's `--set` changes. `resolve` takes
+flat options (`latent=16`, `epochs=20`, `train.epochs=20`) and finds where each belongs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+from .errors import DiaboloError, unknown
+
+__all__ = ["DataConfig", "RunConfig", "TrainConfig", "parse", "resolve"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Where the data come from and how they are read.
+
+    Arguments:
+        source: A named set or a path; `memory` for arrays passed in Python.
+        data_dir: The folder in which named sets are looked for.
+        support: The support of one value, or None to infer it (`byte:17` gives the levels).
+        binarize: How grey levels become bits: drawn anew each step (`dynamic`), drawn once by
+            row (`static`), cut at one half (`threshold`), or not at all (`no`).
+        dequantize: Add uniform noise to grey levels, so that a continuous density fits them.
+        standardize: Let the model standardise real data; None does so for real tables.
+        missing: What NaN means: `refuse`, or `nan` for entries that were not seen.
+        size: Height and width to which images of a folder are brought.
+        color: The channels of a folder's images: `auto`, `grey`, `rgb`.
+        key: The name of the array in a `.npz` or `.mat` file.
+        labels: The labels: an array's key, a column's name, or `none` to ignore those found.
+        condition: What a conditional model reads: `labels`, or column names, or an array's key.
+        valid: The part of the training data held out for validation, or their number if over 1.
+        limit: Use only so many training data, drawn at random; None uses all.
+        seed: The seed of splits and of fixed binarisation and dequantisation.
+        strict: Refuse a folder with an unreadable image instead of skipping the image.
+    """
+
+    source: str = "digits"
+    data_dir: str | None = None
+    support: str | None = None
+    binarize: Literal["no", "dynamic", "static", "threshold"] = "no"
+    dequantize: bool = False
+    standardize: bool | None = None
+    missing: Literal["refuse", "nan"] = "refuse"
+    size: int | tuple[int, int] | None = None
+    color: Literal["auto", "grey", "rgb"] = "auto"
+    key: str | None = None
+    labels: str | None = None
+    condition: str | tuple[str, ...] | None = None
+    valid: float = 0.1
+    limit: int | None = None
+    seed: int = 0
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """How the one loop trains.
+
+    Arguments:
+        epochs: Passes over the training data at most.
+        minutes: Stop after so many minutes of wall clock; schedules follow whichever of epochs
+            and minutes is nearer to its end. A run that minutes end is not repeated exactly.
+        batch_size: Data in one step.
+        accumulate: Batches whose gradients are summed before one step.
+        optimizer: The optimiser.
+        learning_rate: Its largest learning rate.
+        schedule: How the learning rate falls: `constant`, or `cosine` to a hundredth.
+        warmup: The part of training over which the learning rate rises from 0.
+        weight_decay: Decoupled weight decay; needs `adamw`.
+        clip: The largest gradient norm, or None.
+        ema: The decay of the moving average of weights that is evaluated and saved; 0 is off.
+        patience: Epochs without a better validation ELBO after which to stop, or None.
+        device: Where to compute.
+        precision: The type in which networks compute; densities are float32 always.
+        compile: Whether to compile the step.
+        checkpoint_minutes: Minutes between checkpoints in a run folder.
+        seed: The seed of weights, order and noise.
+    """
+
+    epochs: int = 50
+    minutes: float | None = None
+    batch_size: int = 128
+    accumulate: int = 1
+    optimizer: Literal["adam", "adamw", "adamax"] = "adam"
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: float = 0.0
+    weight_decay: float = 0.0
+    clip: float | None = 100.0
+    ema: float = 0.0
+    patience: int | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["float32", "bf16"] = "float32"
+    compile: Literal["auto", "on", "off"] = "auto"
+    checkpoint_minutes: float = 5.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = ("epochs", "batch_size", "accumulate", "learning_rate", "checkpoint_minutes")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise DiaboloError(f"train.{name} must be positive, not {getattr(self, name)}.")
+        for name in ("minutes", "clip", "patience"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise DiaboloError(f"train.{name} must be positive or none, not {value}.")
+        for name in ("warmup", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise DiaboloError(f"train.{name} must lie in [0, 1), not {getattr(self, name)}.")
+        if self.weight_decay < 0 or (self.weight_decay and self.optimizer != "adamw"):
+            raise DiaboloError(
+                "train.weight_decay has an effect with optimizer='adamw' only, and is not negative."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Everything that makes a run: the recipe with its options, the data and the training."""
+
+    recipe: str = "vae"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def parse(value: Mapping[str, Any]) -> RunConfig:
+    """Reads a configuration from JSON-like values, strictly.
+
+    Raises:
+        DiaboloError: At an unknown key or a value of the wrong type, naming it.
+    """
+    for part, cls in (("data", DataConfig), ("train", TrainConfig)):
+        known = [f.name for f in fields(cls)]
+        for key in value.get(part, {}):
+            if key not in known:
+                raise unknown(f"option of {part}", key, known)
+    for key in value:
+        if key not in [f.name for f in fields(RunConfig)]:
+            raise unknown("part of the configuration", key, [f.name for f in fields(RunConfig)])
+    return RunConfig(
+        recipe=str(value.get("recipe", "vae")),
+        options=dict(value.get("options", {})),
+        data=_build(DataConfig, value.get("data", {}), "data"),
+        train=_build(TrainConfig, value.get("train", {}), "train"),
+    )
+
+
+def _build(cls: Any, values: Mapping[str, Any], part: str) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(cls).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in (part, *first["loc"][:1]))
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, DiaboloError):
+            raise cause from None
+        raise DiaboloError(
+            f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}, but got {first['input']!r}."
+        ) from None
+
+
+def resolve(base: RunConfig, options: Mapping[str, Any], recipe_options: list[str]) -> RunConfig:
+    """Puts flat options where they belong: `train.epochs` or `epochs`, `data.size`, `latent`.
+
+    Arguments:
+        base: What holds where nothing is said.
+        options: Names, with or without their part, and values.
+        recipe_options: The options of the recipe, which a bare name means first.
+
+    Raises:
+        DiaboloError: At an unknown name, with the nearest known one, or a wrong value.
+    """
+    raw = {"options": dict(base.options), "data": asdict(base.data), "train": asdict(base.train)}
+    known = {
+        "options": list(recipe_options),
+        "train": [f.name for f in fields(TrainConfig)],
+        "data": [f.name for f in fields(DataConfig)],
+    }
+    for name, value in options.items():
+        part, dot, key = name.partition(".")
+        part = {"recipe": "options"}.get(part, part)
+        if dot and part in known:
+            found = [part] if key in known[part] else []
+        else:
+            key = name
+            found = [p for p in known if name in known[p]]
+        if not found:
+            every = [*known["options"], *(f"{p}.{k}" for p in ("train", "data") for k in known[p])]
+            near = [*every, *known["train"], *known["data"]]
+            raise _unknown_option(base.recipe, name, every, near)
+        raw[found[0]][key] = value
+    return replace(
+        base,
+        options=raw["options"],
+        data=_build(DataConfig, raw["data"], "data"),
+        train=_build(TrainConfig, raw["train"], "train"),
+    )
+
+
+def _unknown_option(recipe: str, name: str, every: list[str], near: list[str]) -> DiaboloError:
+    error = str(unknown(f"option of recipe '{recipe}'", name, near))
+    return DiaboloError(f"{error.split(' Known: ')[0]} Known: {', '.join(every)}.")

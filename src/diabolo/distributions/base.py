@@ -1,0 +1,148 @@
+"""Densities and families of densities: tensors in, log-probabilities in nats out.
+
+A `Distribution` is a density whose parameters are tensors; a `Family` makes one out of a network's
+raw output. Names and sample shapes are those of `torch.distributions`, so that foreign densities
+fit where these do.
+
+Shapes: `*` any leading batch, most often (K, B); E the event shape of x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import DiaboloError
+from ..noise import FRESH, Noise
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Distribution", "Family", "draw", "total"]
+
+
+def total(t: Tensor, ndim: int) -> Tensor:
+    """Returns the sum over the last `ndim` axes."""
+    return t.flatten(-ndim).sum(-1) if ndim else t
+
+
+class Distribution:
+    """p(x), a density over events whose elements are independent unless a class says otherwise.
+
+    Final classes are frozen dataclasses of tensors. They give `log_prob_elements`, `rsample` (or
+    `sample`, where there is no pathwise gradient), `mean` and `variance`.
+    """
+
+    event_ndim: int
+    interior: ClassVar[float] = 0.0  # a value inside the support, put where x is unseen
+
+    def log_prob_elements(self, x: Tensor) -> Tensor:
+        """Returns the log-density of each element of x, in nats, with shape (*, *E)."""
+        raise DiaboloError(f"{type(self).__name__} has no density for single elements.")
+
+    def log_prob(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Returns the log-density of x in nats, with shape (*).
+
+        Arguments:
+            x: Events (*, *E); what stands at unseen entries has no influence, NaN included.
+            mask: True where an element was seen, (*, *E); None if all were.
+        """
+        if mask is None:
+            return total(self.log_prob_elements(x), self.event_ndim)
+        x = torch.where(mask, x, self.interior)
+        elements = self.log_prob_elements(x)
+        return total(torch.where(mask, elements, 0.0), self.event_ndim)
+
+    def rsample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
+        """Returns samples (*shape, *, *E) that carry gradients to the parameters."""
+        raise DiaboloError(f"{type(self).__name__} has no reparameterised samples.")
+
+    def sample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
+        """Returns samples (*shape, *, *E) without gradients."""
+        with torch.no_grad():
+            return self.rsample(shape, noise)
+
+    def rsample_and_log_prob(
+        self, shape: tuple[int, ...] = (), noise: Noise = FRESH
+    ) -> tuple[Tensor, Tensor]:
+        """Returns samples and their log-density, at once where that is cheaper."""
+        x = self.rsample(shape, noise)
+        return x, self.log_prob(x)
+
+    def kl_elements(self, other: Self) -> Tensor | None:
+        """Returns KL(self || other) of each element in nats, or None without a closed form."""
+        return None
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """The shape `*` of the batch of densities that the parameters describe."""
+        shapes = [v.shape for v in vars(self).values() if isinstance(v, Tensor)]
+        shape = torch.broadcast_shapes(*shapes)
+        return shape[: len(shape) - self.event_ndim]
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean, with shape (*, *E)."""
+        raise DiaboloError(f"{type(self).__name__} has no mean in closed form.")
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance of each element, with shape (*, *E)."""
+        raise DiaboloError(f"{type(self).__name__} has no variance in closed form.")
+
+    def detach(self) -> Self:
+        """Returns the same density with gradients stopped at its parameters."""
+        changed = {}
+        for f in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if isinstance(value, Tensor | Distribution):
+                changed[f.name] = value.detach()
+        return replace(self, **changed)  # type: ignore[type-var]
+
+
+def draw(p: Distribution, n: int, noise: Noise) -> Tensor:
+    """Returns n samples (n, *E) of one density or, one each, of a batch of n.
+
+    A density that is not ours draws from torch's own generator.
+    """
+    shape = () if p.batch_shape else (n,)
+    return p.sample(shape, noise) if isinstance(p, Distribution) else p.sample(shape)
+
+
+class Family(nn.Module):
+    """A configured likelihood: says how many raw numbers an element needs and reads them.
+
+    Constructors take `levels` and options by keyword. A parameter that all data share (one learned
+    scale, say) is an `nn.Parameter` here and has no batch axis in the density.
+    """
+
+    supports: ClassVar[frozenset[str]] = frozenset()
+    batch_level: bool = False  # whether the density of a datum depends on the rest of its batch
+    deterministic: bool = False  # whether it is a point, with no density to speak of
+
+    def __init__(self, *, levels: int | None = None) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def width(self, event: tuple[int, ...]) -> int:
+        """Returns the number of raw parameters for each element of an event."""
+        raise NotImplementedError
+
+    def from_raw(self, raw: Tensor, event_ndim: int) -> Distribution:
+        """Returns the density that a network's output stands for.
+
+        Arguments:
+            raw: Unconstrained numbers (*, width, *E).
+            event_ndim: The number of axes of E.
+        """
+        raise NotImplementedError
+
+    def start(self, mean: Tensor) -> Tensor | None:
+        """Returns raw numbers (width, *E) for a decoder's bias that match the data's mean.
+
+        None leaves the network's own initial values.
+        """
+        return None

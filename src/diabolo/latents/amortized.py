@@ -1,0 +1,55 @@
+"""q(z | x, c) from a network, p(z | c) from any module that returns a density.
+
+Autoencoders are the case of a point posterior (`Dirac`) and a prior that charges nothing.
+
+Shapes: K posterior samples, B batch, D latent shape.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..distributions import draw
+from ..model import Draw, Inferred
+from ..noise import FRESH, Noise
+
+__all__ = ["Amortized"]
+
+
+class Amortized(nn.Module):
+    """One group of latents, inferred in one pass of a network.
+
+    Arguments:
+        posterior: Maps what the encoder sees, and c, to q(z | x, c).
+        prior: Maps c to p(z | c).
+        size: The number D of latent elements.
+        deterministic: Whether the posterior is a point.
+    """
+
+    def __init__(
+        self, posterior: nn.Module, prior: nn.Module, size: int, *, deterministic: bool = False
+    ) -> None:
+        super().__init__()
+        self.posterior, self.prior = posterior, prior
+        self.groups, self.deterministic = (size,), deterministic
+
+    def forward(
+        self, x: Tensor, c: Tensor | None = None, k: int = 1, noise: Noise = FRESH
+    ) -> Inferred:
+        """Returns K samples for each datum, with both densities of each."""
+        q = self.posterior(x, c)
+        z, log_q = q.rsample_and_log_prob((k,), noise)
+        if self.deterministic:  # a point has no density: it charges nothing
+            zero = torch.zeros_like(log_q)
+            return Inferred(z, (Draw(z, zero, zero),), z.new_zeros(()))
+        p = self.prior(c)
+        return Inferred(z, (Draw(z, log_q, p.log_prob(z), q, p),), z.new_zeros(()))
+
+    def sample(self, n: int, c: Tensor | None = None, noise: Noise = FRESH) -> Tensor:
+        """Returns n draws of the prior, (n, D)."""
+        return draw(self.prior(c), n, noise)
+
+    def assemble(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Returns z itself: the likelihood reads the latent."""
+        return z

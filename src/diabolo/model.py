@@ -1,0 +1,324 @@
+"""One pass through a latent-variable model, and the record it leaves.
+
+.. math:: p(x, z \\mid c) = p(x \\mid z, c) \\, p(z \\mid c), \\qquad z \\sim q(z \\mid x, c)
+
+A model never computes a loss: it returns a `Trace`, and an objective reads it.
+
+Shapes: K posterior samples, B batch, E event shape of x, D latent shape, C condition width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .distributions import Distribution, Family, kl_divergence, kl_elements
+from .errors import DiaboloError
+from .noise import FRESH, MEAN, Noise
+
+__all__ = [
+    "Conditional",
+    "Draw",
+    "Inferred",
+    "Latent",
+    "LatentModel",
+    "Recipe",
+    "Trace",
+    "View",
+]
+
+
+class Draw(NamedTuple):
+    """One group of latents: z ~ q, and what each side thinks of it.
+
+    Attributes:
+        z: The samples, (K, B, *D).
+        log_q: log q(z | x, c) in nats, (K, B).
+        log_p: log p(z | c) in nats, (K, B).
+        q: The posterior, kept for closed forms; None where it has none.
+        p: The prior, likewise.
+    """
+
+    z: Tensor
+    log_q: Tensor
+    log_p: Tensor
+    q: Distribution | None = None
+    p: Distribution | None = None
+
+    @property
+    def rate(self) -> Tensor:
+        """KL(q || p) in closed form where there is one, else log q - log p; (K, B), nats."""
+        if self.q is None or self.p is None:
+            return self.log_q - self.log_p
+        kl = kl_divergence(self.q, self.p)
+        return self.log_q - self.log_p if kl is None else kl.expand_as(self.log_q)
+
+    @property
+    def rate_elements(self) -> Tensor | None:
+        """The rate of each latent element in nats, (K, B, *D); None if it does not split."""
+        if self.q is None or self.p is None:
+            return None
+        kl = kl_elements(self.q, self.p)
+        return None if kl is None else kl.expand_as(self.z)
+
+
+class Trace(NamedTuple):
+    """Everything that one pass revealed.
+
+    Attributes:
+        px: p(x | z, c), with batch shape (K, B).
+        log_px: log p(x | z, c) of the seen entries in nats, (K, B).
+        draws: One `Draw` for each group of latents.
+        penalty: Charges that are no log-density, (B,) or ().
+    """
+
+    px: Distribution
+    log_px: Tensor
+    draws: tuple[Draw, ...]
+    penalty: Tensor
+
+    @property
+    def log_weight(self) -> Tensor:
+        """log p(x, z | c) - log q(z | x, c) in nats, (K, B)."""
+        weight = self.log_px
+        for d in self.draws:
+            weight = weight + (d.log_p - d.log_q)
+        return weight
+
+
+class Inferred(NamedTuple):
+    """What a latent found in x: the code that the likelihood reads, and how it was drawn.
+
+    Attributes:
+        code: (K, B, *).
+        draws: One `Draw` for each group of latents.
+        penalty: Charges that are no log-density, (B,) or ().
+    """
+
+    code: Tensor
+    draws: tuple[Draw, ...]
+    penalty: Tensor
+
+
+class Latent(Protocol):
+    """How z is held: inferred from what the encoder sees, or sampled from the prior.
+
+    Attributes:
+        groups: The number of latent elements in each group, in the order of the draws.
+        deterministic: Whether the code is a function of x, with no density and no likelihood.
+    """
+
+    groups: tuple[int, ...]
+    deterministic: bool
+
+    def __call__(self, x: Tensor, c: Tensor | None, k: int, noise: Noise) -> Inferred:
+        """Returns K samples for each datum of (B, *)."""
+        ...
+
+    def sample(self, n: int, c: Tensor | None, noise: Noise) -> Tensor:
+        """Returns n codes of the prior, (n, *)."""
+        ...
+
+    def assemble(self, z: Tensor, c: Tensor | None) -> Tensor:
+        """Returns the codes (n, *) that latent values (n, sum(groups)) stand for."""
+        ...
+
+
+class View(nn.Module):
+    """What an encoder reads of x. This one: x itself, unseen entries 0, the mask if asked for.
+
+    Arguments:
+        event: The shape E of one datum.
+        mask: Whether the mask is appended along the first axis of E.
+        loc: Subtracted from x, of a shape that broadcasts to E.
+        scale: What x is divided by after that.
+    """
+
+    def __init__(
+        self,
+        event: tuple[int, ...],
+        *,
+        mask: bool = False,
+        loc: Tensor | float = 0.0,
+        scale: Tensor | float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.mask = mask
+        self.shape = (event[0] * (2 if mask else 1), *event[1:])
+        self.register_buffer("loc", torch.as_tensor(loc, dtype=torch.get_default_dtype()))
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.get_default_dtype()))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, noise: Noise = FRESH) -> Tensor:
+        """Returns (B, *shape) from x (B, *E) and its mask."""
+        x = (x - self.loc) / self.scale
+        if mask is not None:
+            x = torch.where(mask, x, 0.0)
+        if self.mask:
+            seen = torch.ones_like(x) if mask is None else mask.to(x.dtype)
+            x = torch.cat([x, seen], dim=1)
+        return x
+
+
+class Conditional(nn.Module):
+    """p(y | h, c): a network whose last layer is a density.
+
+    Leading axes are folded into one for the network and given back. The raw output is brought to
+    at least float32 before it becomes a density, in whatever type the network computes.
+
+    Arguments:
+        net: Maps (N, *I) and a condition (N, C) or None to (N, width * E[0], *E[1:]).
+        family: The densities of y.
+        event: The shape E of y.
+        inputs: The number of axes of I.
+    """
+
+    def __init__(
+        self, net: nn.Module, family: Family, event: tuple[int, ...], inputs: int = 1
+    ) -> None:
+        super().__init__()
+        self.net, self.family = net, family
+        self.event, self.inputs = tuple(event), inputs
+        self.width = family.width(self.event)
+
+    def forward(self, h: Tensor, c: Tensor | None = None) -> Distribution:
+        """Returns the density of y with batch shape (*) from h (*, *I) and c (B, C)."""
+        lead = h.shape[: h.ndim - self.inputs]
+        flat = h.reshape(-1, *h.shape[len(lead) :])
+        if c is not None:
+            c = c.expand(*lead, c.shape[-1]).reshape(-1, c.shape[-1])
+        raw = self.net(flat, c)
+        if raw.dtype in (torch.bfloat16, torch.float16):
+            raw = raw.float()
+        return self.family.from_raw(raw.reshape(*lead, self.width, *self.event), len(self.event))
+
+
+class LatentModel(nn.Module):
+    """p(x, z | c) with its inference: a view of x, a latent and a likelihood.
+
+    Arguments:
+        view: What the encoder reads of x and its mask.
+        latent: How z is held.
+        likelihood: p(x | code, c), in the data's own units.
+        condition: The width C of the condition, 0 for none.
+        unknown: Where the model was trained with the condition dropped at times, the module that
+            does so; then the condition may be left out.
+    """
+
+    def __init__(
+        self,
+        view: nn.Module,
+        latent: nn.Module,
+        likelihood: Conditional,
+        *,
+        condition: int = 0,
+        unknown: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.view, self.latent, self.likelihood = view, latent, likelihood
+        self.condition, self.unknown = condition, unknown
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether codes are functions of x, so that there is no likelihood of x."""
+        return bool(self.latent.deterministic)
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The number of latent elements in each group."""
+        return tuple(self.latent.groups)
+
+    def forward(
+        self,
+        x: Tensor,
+        c: Tensor | None = None,
+        *,
+        k: int = 1,
+        mask: Tensor | None = None,
+        noise: Noise = FRESH,
+    ) -> Trace:
+        """Returns the trace of one pass.
+
+        Arguments:
+            x: Data (B, *E) in their own units.
+            c: Conditions (B, C), where the model has one.
+            k: Posterior samples for each datum.
+            mask: True where an entry was seen, (B, *E); None if all were.
+            noise: Where random numbers come from.
+
+        Raises:
+            DiaboloError: If a condition is lacking or not wanted.
+        """
+        c = self._condition(c, len(x), x, noise)
+        inferred = self.latent(self.view(x, mask, noise), c, k, noise)
+        px = self.likelihood(inferred.code, c)
+        return Trace(px, px.log_prob(x, mask), inferred.draws, inferred.penalty)
+
+    def sample(self, n: int, c: Tensor | None = None, *, noise: Noise = FRESH) -> Distribution:
+        """Returns p(x | z, c) for n draws z ~ p(z | c): take its `.sample()` or its `.mean`."""
+        like = next(self.parameters())
+        c = self._condition(c, n, like, noise)
+        return self.likelihood(self.latent.sample(n, c, noise), c)
+
+    def encode(
+        self, x: Tensor, c: Tensor | None = None, *, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the posterior's mean and variance of z, each (B, sum(groups)).
+
+        In a hierarchy each group is read at the means of those before it. The variance of a
+        deterministic code is 0, and NaN where a posterior has no closed form.
+        """
+        c = self._condition(c, len(x), x, MEAN)
+        draws = self.latent(self.view(x, mask, MEAN), c, 1, MEAN).draws
+        mean = torch.cat([d.z[0].flatten(1) for d in draws], dim=1)
+        return mean, torch.cat([_variance(d).flatten(1) for d in draws], dim=1)
+
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
+        """Returns p(x | z, c) for latent values z (n, sum(groups)).
+
+        Raises:
+            DiaboloError: If z has another width.
+        """
+        if z.ndim != 2 or z.shape[1] != sum(self.groups):
+            raise DiaboloError(
+                f"This model decodes codes of shape (n, {sum(self.groups)}), but got "
+                f"{tuple(z.shape)}."
+            )
+        c = self._condition(c, len(z), z, MEAN)
+        return self.likelihood(self.latent.assemble(z, c), c)
+
+    def _condition(self, c: Tensor | None, n: int, like: Tensor, noise: Noise) -> Tensor | None:
+        if c is not None and not self.condition:
+            raise DiaboloError("This model takes no condition, but one was given.")
+        if c is not None and c.shape != (n, self.condition):
+            raise DiaboloError(
+                f"This model needs conditions of shape ({n}, {self.condition}), but got "
+                f"{tuple(c.shape)}."
+            )
+        if self.unknown is not None:
+            return self.unknown(c, n, like, noise)
+        if c is None and self.condition:
+            raise DiaboloError(
+                "This model is conditional: it needs a condition (a label, say) for each datum."
+            )
+        return c
+
+
+def _variance(draw: Draw) -> Tensor:
+    """The posterior variance of one group, with the shape of z[0]."""
+    if draw.q is None:
+        return torch.zeros_like(draw.z[0])
+    try:
+        return draw.q.variance.expand_as(draw.z)[0]
+    except DiaboloError:
+        return torch.full_like(draw.z[0], torch.nan)
+
+
+class Recipe(NamedTuple):
+    """A model, what to maximise, and with how many posterior samples."""
+
+    model: LatentModel
+    objective: Callable[[Trace], Tensor]
+    k: int = 1

@@ -1,0 +1,128 @@
+"""Where random numbers come from: fresh in training, keyed by row in evaluation.
+
+Fresh noise is torch's own generator, which the training loop seeds with (seed, step). Keyed noise
+is a function of (seed, row index, draw, call, element) and of nothing else, so that batch size,
+chunking and a larger k change nothing that was already drawn. It is SplitMix64 with one stream a
+row and the Box-Muller transform, in integer tensors, hence the same on every device.
+
+Shapes: K posterior samples, B batch, E event.
+
+References:
+    | Fast Splittable Pseudorandom Number Generators (Steele, Lea & Flood, 2014)
+    | https://doi.org/10.1145/2660193.2660195
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["FRESH", "MEAN", "KeyedNoise", "Noise", "mix_seed"]
+
+_GAMMA = 0x9E3779B97F4A7C15
+_MULTIPLY_1 = 0xBF58476D1CE4E5B9
+_MULTIPLY_2 = 0x94D049BB133111EB
+_MASK = (1 << 64) - 1
+
+
+def _signed(value: int) -> int:
+    value &= _MASK
+    return value - (1 << 64) if value >> 63 else value
+
+
+def mix_seed(*parts: int) -> int:
+    """Returns one 63-bit seed out of several integers; close inputs give unrelated outputs."""
+    state = 0
+    for part in parts:
+        state = (state + (part & _MASK) * _GAMMA + _GAMMA) & _MASK
+        state = ((state ^ (state >> 30)) * _MULTIPLY_1) & _MASK
+        state = ((state ^ (state >> 27)) * _MULTIPLY_2) & _MASK
+        state ^= state >> 31
+    return state >> 1
+
+
+def _shift(x: Tensor, by: int) -> Tensor:
+    """Logical right shift of int64."""
+    return (x >> by).bitwise_and_((1 << (64 - by)) - 1)
+
+
+def _scramble(x: Tensor) -> Tensor:
+    x = (x ^ _shift(x, 30)).mul_(_signed(_MULTIPLY_1))
+    x = x.bitwise_xor_(_shift(x, 27)).mul_(_signed(_MULTIPLY_2))
+    return x.bitwise_xor_(_shift(x, 31))
+
+
+class Noise:
+    """Standard random numbers of a given shape, fresh from torch's generator."""
+
+    def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Returns standard normal numbers of `like`'s type and device."""
+        return torch.randn(shape, dtype=like.dtype, device=like.device)
+
+    def uniform(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Returns uniform numbers in [0, 1) of `like`'s type and device."""
+        return torch.rand(shape, dtype=like.dtype, device=like.device)
+
+
+class MeanNoise(Noise):
+    """No noise: the centre of each distribution, so that codes are a function of x."""
+
+    def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Returns zeros."""
+        return like.new_zeros(shape)
+
+    def uniform(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Returns halves."""
+        return like.new_full(shape, 0.5)
+
+
+class KeyedNoise(Noise):
+    """Noise that belongs to rows: the same for a row in whatever batch or chunk it is asked.
+
+    Each call is a site of its own, in the order of the calls, which a model must not vary.
+
+    Arguments:
+        seed: The seed of the evaluation.
+        index: The row index of each datum, (B,), int64.
+        start: How many draws of each row came before, for chunks over k.
+        lead: Leading axes of the shapes asked for: 2 for (K, B, *E), 1 for (B, *E).
+    """
+
+    def __init__(self, seed: int, index: Tensor, *, start: int = 0, lead: int = 2) -> None:
+        self.seed, self.index, self.start, self.lead = seed, index, start, lead
+        self.site = 0
+
+    def _bits(self, shape: tuple[int, ...], halves: bool, device: torch.device) -> Tensor:
+        """Returns 64 random bits an element, (K, B, n); with `halves` one a pair of elements."""
+        k = shape[0] if self.lead == 2 else 1
+        size = math.prod(shape[self.lead :])
+        n = (size + 1) // 2 if halves else size
+        self.site += 1
+        index = self.index.to(device)
+        if shape[self.lead - 1] != len(index):
+            raise ValueError(f"Keyed noise for {len(index)} rows was asked for shape {shape}.")
+        key = _scramble(index * _signed(_GAMMA) + mix_seed(self.seed, self.site))  # (B,)
+        counter = torch.arange(self.start * n, (self.start + k) * n, device=device)
+        counter = counter.mul_(_signed(_GAMMA)).view(k, 1, n)
+        return _scramble(key[None, :, None] + counter)
+
+    def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Returns standard normal numbers, the same for every type up to its precision."""
+        bits = self._bits(shape, True, like.device)
+        radius = (_shift(bits, 32).to(torch.float32).add_(0.5)).mul_(2.0**-32).log_()
+        radius = radius.mul_(-2.0).clamp_(min=0.0).sqrt_()
+        angle = bits.bitwise_and_(0xFFFFFFFF).to(torch.float32).mul_(2.0**-32 * 2 * math.pi)
+        pair = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1).flatten(-2)
+        size = math.prod(shape[self.lead :])
+        return pair[..., :size].reshape(shape).to(like.dtype)
+
+    def uniform(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Returns uniform numbers in (0, 1), 23 bits each."""
+        bits = _shift(self._bits(shape, False, like.device), 41).to(torch.float32)
+        return bits.add_(0.5).mul_(2.0**-23).reshape(shape).to(like.dtype)
+
+
+FRESH = Noise()
+MEAN = MeanNoise()

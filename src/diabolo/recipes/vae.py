@@ -1,0 +1,59 @@
+r"""Variational autoencoder.
+
+.. math::
+    z \sim p(z), \qquad x \sim p_\theta(x \mid z), \qquad
+    q_\phi(z \mid x) = \mathcal{N}(\mu_\phi(x), \sigma_\phi^2(x))
+
+References:
+    | Auto-Encoding Variational Bayes (Kingma & Welling, 2014)
+    | https://arxiv.org/abs/1312.6114
+    | Tutorial on Variational Autoencoders (Doersch, 2016)
+    | https://arxiv.org/abs/1606.05908
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ..distributions import Family
+from ..latents import Amortized
+from ..model import LatentModel, Recipe
+from ..nets import Net
+from ..objectives import elbo
+from ..posteriors import POSTERIORS
+from ..priors import PRIORS
+from ..spec import Spec
+from . import parts
+
+__all__ = ["vae"]
+
+
+def vae(
+    spec: Spec,
+    *,
+    latent: int = 32,
+    net: Net | None = None,
+    decoder: Net | None = None,
+    likelihood: str | Family | None = None,
+    prior: str = "normal",
+    posterior: str = "normal",
+) -> Recipe:
+    """A Gaussian latent, inferred and decoded by networks, trained on the ELBO.
+
+    Arguments:
+        spec: What is known of the data.
+        latent: The number D of latent elements.
+        net: The encoder and, unless `decoder` is given, the decoder: a network's name with
+            options, such as `mlp(hidden=(512, 512))`; None follows the data's shape.
+        decoder: The decoder, where it differs from `net`.
+        likelihood: The family of p(x | z) with options; None follows the data's support.
+        prior: The prior p(z) with options.
+        posterior: The posterior q(z | x) with options.
+    """
+    net = net or parts.default_net(spec)
+    view = parts.view(spec)
+    q = POSTERIORS.build(posterior, view.shape, latent, spec.condition, net=net)
+    p = PRIORS.build(prior, latent, spec.condition, posterior=q, spec=spec)
+    px = parts.likelihood(spec, likelihood, decoder or net, latent)
+    model = LatentModel(view, Amortized(q, p, latent), px, condition=spec.condition)
+    return Recipe(model, elbo)

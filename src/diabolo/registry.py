@@ -1,0 +1,130 @@
+"""The folder is the registry: `<package>/<name>.py` defines `<name>(...)`.
+
+A *call* is a name with options in one string, as in Python: `"flow(couplings=8)"`. Nothing is
+evaluated: options are literals, and a bare word is a string.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import DiaboloError, unknown
+
+__all__ = ["Registry", "check_options", "extends", "keywords", "parse_call"]
+
+
+def parse_call(text: str) -> tuple[str, dict[str, Any]]:
+    """Splits `"flow(couplings=8, net=mlp)"` into its name and its options.
+
+    Raises:
+        DiaboloError: If the text is not a name with keyword options.
+    """
+    problem = DiaboloError(
+        f"Expected a name, or a name with options such as 'flow(couplings=8)', but got '{text}'."
+    )
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError:
+        raise problem from None
+    if isinstance(node, ast.Name):
+        return node.id, {}
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)) or node.args:
+        raise problem
+    options: dict[str, Any] = {}
+    for keyword in node.keywords:
+        if keyword.arg is None:
+            raise problem
+        if isinstance(keyword.value, ast.Name):
+            options[keyword.arg] = keyword.value.id
+        else:
+            try:
+                options[keyword.arg] = ast.literal_eval(keyword.value)
+            except ValueError:
+                raise problem from None
+    return node.func.id, options
+
+
+def check_options(what: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuses options that `function` does not take as keywords.
+
+    Raises:
+        DiaboloError: Naming the unknown option and the nearest known one.
+    """
+    known = keywords(function)
+    for name in options:
+        if name not in known:
+            raise unknown(f"option of {what}", name, known)
+
+
+def keywords(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Returns the keyword-only parameters of a function: its options."""
+    parameters = inspect.signature(function).parameters
+    return {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+class Registry:
+    """The members of a package: one public module each, holding an object of the same name.
+
+    Arguments:
+        what: What a member is called in error messages.
+        package: The dotted name of the package.
+        skip: Modules of the folder that are no members.
+    """
+
+    def __init__(self, what: str, package: str, skip: Iterable[str] = ()) -> None:
+        self.what, self.package, self.skip = what, package, frozenset(skip)
+
+    def names(self) -> list[str]:
+        """Returns the members' names, sorted."""
+        module = importlib.import_module(self.package)
+        folder = Path(str(module.__file__)).parent
+        return sorted(p.stem for p in folder.glob("[a-z]*.py") if p.stem not in self.skip)
+
+    def load(self, name: str) -> Callable[..., Any]:
+        """Returns the member called `name`.
+
+        Raises:
+            DiaboloError: If there is none.
+        """
+        if name not in self.names():
+            raise unknown(self.what, name, self.names())
+        return getattr(importlib.import_module(f"{self.package}.{name}"), name)
+
+    def build(self, call: str, *args: Any, **options: Any) -> Any:
+        """Calls a member: `build("flow(couplings=8)", 40)`; options must be known to it.
+
+        Raises:
+            DiaboloError: If the member or an option is unknown.
+        """
+        name, given = parse_call(call)
+        function = self.load(name)
+        check_options(f"{self.what} '{name}'", function, given)
+        return function(*args, **{**options, **given})
+
+
+def extends(base: Callable[..., Any], *without: str) -> Callable[[Callable[..., Any]], Any]:
+    """Decorates `f(spec, *, own, **options)` so that its signature shows `base`'s options too.
+
+    Arguments:
+        base: The function to which `f` passes `options`.
+        without: Options of `base` that `f` decides itself.
+    """
+
+    def merge(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = inspect.signature(function, eval_str=True)
+        fixed = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        names = {p.name for p in fixed} | set(without)
+        inherited = [
+            p
+            for p in inspect.signature(base, eval_str=True).parameters.values()
+            if p.kind is inspect.Parameter.KEYWORD_ONLY and p.name not in names
+        ]
+        function.__signature__ = own.replace(parameters=[*fixed, *inherited])  # type: ignore[attr-defined]
+        return function
+
+    return merge

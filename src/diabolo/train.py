@@ -1,0 +1,417 @@
+"""The only training loop: any recipe, any data, one hook.
+
+Order and noise are functions of (seed, epoch) and (seed, step), so a run repeats exactly and a
+resumed one goes on as if never stopped. Weights are selected by the validation ELBO (price 1, no
+free bits, fixed noise), whatever the objective.
+
+Shapes: K posterior samples, B batch, L latent groups.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .checkpoint import load_state, save_state
+from .config import TrainConfig
+from .data import Batch, Data
+from .errors import DiaboloError
+from .model import Recipe
+from .noise import KeyedNoise, mix_seed
+from .objectives import Warmup, declaration, elbo, terms
+
+__all__ = ["Diverged", "History", "Row", "fit", "pick_device"]
+
+Stop = Literal["epochs", "minutes", "patience", "interrupt"]
+CHECK_EVERY = 100  # steps between looks for numbers that are not finite: one host sync each
+
+
+class Diverged(DiaboloError):
+    """Training met a number that is not finite; the model holds the last good weights."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One epoch, in nats per datum.
+
+    Attributes:
+        epoch: Counted from 1.
+        step: Optimiser steps so far.
+        seconds: Wall clock so far.
+        learning_rate: At the end of the epoch.
+        objective: The training objective, the mean over the epoch.
+        distortion: -log p(x|z) as the objective averages it.
+        rate: Of each latent group, likewise.
+        penalty: All the rest: objective = -distortion - sum(rate) - penalty.
+        valid_elbo: The ELBO of the validation data (for a deterministic model the log joint).
+        valid_distortion: Its distortion.
+        valid_rate: Its rate of each latent group.
+        best: Whether this is the best validation ELBO so far.
+    """
+
+    epoch: int
+    step: int
+    seconds: float
+    learning_rate: float
+    objective: float
+    distortion: float
+    rate: tuple[float, ...]
+    penalty: float
+    valid_elbo: float
+    valid_distortion: float
+    valid_rate: tuple[float, ...]
+    best: bool
+
+
+@dataclass
+class History:
+    """The rows of a training, and why it ended."""
+
+    rows: list[Row] = field(default_factory=list)
+    stopped: Stop = "epochs"
+
+    @property
+    def best(self) -> Row | None:
+        """The row whose weights the model holds."""
+        return max(self.rows, key=lambda r: r.valid_elbo, default=None)
+
+
+def pick_device(name: str) -> torch.device:
+    """Returns the device that `auto`, `cpu`, `cuda` or `mps` means here.
+
+    Raises:
+        DiaboloError: If the device asked for is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(name, True):
+        raise DiaboloError(f"train.device is '{name}', but this machine has none. Use 'auto'.")
+    return torch.device(name)
+
+
+def fit(
+    recipe: Recipe,
+    train: Data,
+    valid: Data,
+    config: TrainConfig = TrainConfig(),
+    *,
+    on_epoch: Callable[[Row], None] | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> History:
+    """Maximises the objective and leaves the best weights in the model.
+
+    Arguments:
+        recipe: A model, an objective and k.
+        train: What is fitted.
+        valid: What selects the weights.
+        config: How to train.
+        on_epoch: Called with each row.
+        checkpoint: A file for the state of the training, written now and then; None for none.
+        resume: Whether to go on from that file.
+
+    Returns:
+        The rows. An interrupt ends training in order, with `stopped="interrupt"`.
+
+    Raises:
+        Diverged: If a number is not finite; the model holds the last good weights.
+        DiaboloError: If the configuration cannot be honoured.
+    """
+    _refuse(recipe, train, valid, config)
+    with _own_randomness():
+        loop = _Loop(recipe, train, valid, config, checkpoint)
+        if resume and checkpoint is not None:
+            loop.load(load_state(checkpoint))
+        return loop.run(on_epoch)
+
+
+def _refuse(recipe: Recipe, train: Data, valid: Data, config: TrainConfig) -> None:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        raise DiaboloError("Training on several processes is not supported: start one process.")
+    if not len(train) or not len(valid):
+        raise DiaboloError(
+            f"Training needs data to fit and data to validate, but got {len(train)} and "
+            f"{len(valid)}."
+        )
+    family = recipe.model.likelihood.family
+    if config.accumulate > 1 and (declaration(recipe.objective).batch_level or family.batch_level):
+        raise DiaboloError(
+            "This objective depends on the whole batch, so it cannot be accumulated over "
+            "several: use accumulate=1 with a larger batch_size."
+        )
+    groups = declaration(recipe.objective).groups
+    if groups is not None and len(recipe.model.groups) > groups:
+        raise DiaboloError(
+            f"This objective takes models with at most {groups} latent group, but this one has "
+            f"{len(recipe.model.groups)}."
+        )
+
+
+@contextlib.contextmanager
+def _own_randomness() -> Iterator[None]:
+    """Leaves the caller's generators as they were."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+def measure(recipe: Recipe, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Returns the summed objective, and the sums (3 + L,) of its value and parts, in nats."""
+    trace = recipe.model(batch.x, batch.c, k=recipe.k, mask=batch.mask)
+    t = terms(recipe.objective, trace)
+    parts = torch.stack([t.value, t.distortion, t.penalty, *t.rate]).sum(1)
+    return t.value.sum(), parts.detach()
+
+
+@torch.no_grad()
+def validate(recipe: Recipe, data: Data, seed: int, size: int) -> Tensor:
+    """Returns the means (2 + L,) of ELBO, distortion and rates, noise keyed by row."""
+    sums = []
+    for batch in data.batches(size):
+        noise = KeyedNoise(seed, batch.index)
+        t = terms(elbo, recipe.model(batch.x, batch.c, mask=batch.mask, noise=noise))
+        sums.append(torch.stack([t.value, t.distortion, *t.rate]).double().sum(1))
+    return torch.stack(sums).sum(0) / len(data)
+
+
+class _Loop:
+    """The state of one training."""
+
+    def __init__(
+        self, recipe: Recipe, train: Data, valid: Data, config: TrainConfig, path: Path | None
+    ) -> None:
+        self.recipe, self.config, self.path = recipe, config, path
+        self.device = pick_device(config.device)
+        recipe.model.to(self.device)
+        if isinstance(recipe.objective, nn.Module):
+            recipe.objective.to(self.device)
+        self.train, self.valid = train.to(self.device), valid.to(self.device)
+        self.parameters = [p for p in recipe.model.parameters() if p.requires_grad]
+        self.optimizer = _optimizer(self.parameters, config)
+        self.shadow = [p.detach().clone() for p in self.parameters] if config.ema else []
+        self.batch_size = min(config.batch_size, len(train))
+        self.batches = len(train) // self.batch_size
+        self.total = config.epochs * math.ceil(self.batches / config.accumulate)
+        self.measure = torch.compile(measure) if self._compiles() else measure
+        self.history = History()
+        self.step, self.waited, self.before = 0, 0, 0.0
+        self.best, self.best_state = -math.inf, _snapshot(recipe.model)
+
+    def _compiles(self) -> bool:
+        return self.config.compile == "on" or (
+            self.config.compile == "auto" and self.device.type == "cuda"
+        )
+
+    def run(self, on_epoch: Callable[[Row], None] | None) -> History:
+        self.began = self.saved = time.monotonic()
+        try:
+            for epoch in range(len(self.history.rows), self.config.epochs):
+                parts = self._epoch(epoch)
+                row = self._validate(epoch, parts)
+                self.history.rows.append(row)
+                if on_epoch is not None:
+                    on_epoch(row)
+                self._save()
+                if self.config.minutes is not None and self._progress() >= 1:
+                    self.history.stopped = "minutes" if epoch + 1 < self.config.epochs else "epochs"
+                    break
+                if self.config.patience is not None and self.waited >= self.config.patience:
+                    self.history.stopped = "patience"
+                    break
+        except KeyboardInterrupt:
+            self.history.stopped = "interrupt"
+            if self.best == -math.inf:
+                self.best_state = _snapshot(self.recipe.model)
+        finally:
+            self.recipe.model.load_state_dict(self.best_state)
+            self.recipe.model.eval()
+        return self.history
+
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.began
+
+    def _progress(self) -> float:
+        """The part of training that is done, by steps or by the clock."""
+        done = self.step / self.total
+        if self.config.minutes is not None:
+            done = max(done, self.seconds() / (60 * self.config.minutes))
+        return min(done, 1.0)
+
+    def _learning_rate(self, progress: float) -> float:
+        rate = self.config.learning_rate
+        if progress < self.config.warmup:
+            return rate * max(progress / self.config.warmup, 1e-3)
+        if self.config.schedule == "cosine":
+            part = (progress - self.config.warmup) / (1 - self.config.warmup)
+            rate *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part))
+        return rate
+
+    def _epoch(self, epoch: int) -> Tensor:
+        """Trains one epoch; returns the means (3 + L,) of the objective and its parts."""
+        self.recipe.model.train()
+        order = torch.Generator().manual_seed(mix_seed(self.config.seed, 1, epoch))
+        seen: list[Tensor] = []
+        first, pending = self.step, 0
+        torch.manual_seed(mix_seed(self.config.seed, 2, self.step))
+        for i, batch in enumerate(self.train.batches(self.batch_size, order)):
+            with self._precision():
+                value, parts = self.measure(self.recipe, batch)
+            pending += len(batch.x)
+            (-value).backward()
+            seen.append(parts)
+            if (i + 1) % self.config.accumulate == 0 or i + 1 == self.batches:
+                self._update(pending)
+                pending = 0
+                # The next batch is decoded when the iterator goes on: its noise starts here.
+                torch.manual_seed(mix_seed(self.config.seed, 2, self.step))
+            if (i + 1) % CHECK_EVERY == 0:
+                self._check(seen[-CHECK_EVERY:], first + max(0, i + 1 - CHECK_EVERY))
+                if self.config.minutes is not None and self._progress() >= 1:
+                    break
+        self._check(seen, first)
+        return torch.stack(seen).double().sum(0) / (len(seen) * self.batch_size)
+
+    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+        if self.config.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _update(self, count: int) -> None:
+        for p in self.parameters:
+            if p.grad is not None:
+                p.grad.div_(count)
+        if self.config.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        progress = self._progress()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(progress)
+        if isinstance(self.recipe.objective, Warmup):
+            self.recipe.objective.advance(progress)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        if self.shadow:
+            decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+            with torch.no_grad():
+                torch._foreach_lerp_(self.shadow, self.parameters, 1 - decay)
+
+    def _check(self, seen: list[Tensor], first: int) -> None:
+        """Stops at a number that is not finite, naming its step and term."""
+        values = torch.stack(seen)
+        bad = ~torch.isfinite(values)
+        if not bool(bad.any()):
+            return
+        i = int(bad.any(1).nonzero()[0])
+        names = ["objective", "distortion", "penalty"]
+        names += [f"rate of group {g + 1}" for g in range(values.shape[1] - 3)]
+        order = [1, *range(3, values.shape[1]), 2, 0]  # a cause before what it spoils
+        term = next(names[j] for j in order if bool(bad[i, j]))
+        step = first + i // self.config.accumulate + 1
+        raise Diverged(
+            f"Training diverged: the {term} is {float(values[i, names.index(term)])} "
+            f"at step {step}. The model holds the last good weights. "
+            "Try a smaller learning_rate or clip, or look at the data's scale."
+        )
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Puts the averaged weights in the model for a while."""
+
+        def swap() -> None:
+            for p, s in zip(self.parameters, self.shadow, strict=True):
+                p.data, s.data = s.data, p.data
+
+        if self.shadow:
+            swap()
+        try:
+            yield
+        finally:
+            if self.shadow:
+                swap()
+
+    def _validate(self, epoch: int, parts: Tensor) -> Row:
+        self.recipe.model.eval()
+        with self._averaged():
+            seed = mix_seed(self.config.seed, 3)
+            found = validate(self.recipe, self.valid, seed, max(self.batch_size, 500)).tolist()
+            better = found[0] > self.best
+            if better:
+                self.best, self.waited = found[0], 0
+                self.best_state = _snapshot(self.recipe.model)
+            else:
+                self.waited += 1
+        value, distortion, penalty, *rate = parts.tolist()
+        return Row(
+            epoch=epoch + 1,
+            step=self.step,
+            seconds=round(self.seconds(), 3),
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            objective=value,
+            distortion=distortion,
+            rate=tuple(rate),
+            penalty=penalty,
+            valid_elbo=found[0],
+            valid_distortion=found[1],
+            valid_rate=tuple(found[2:]),
+            best=better,
+        )
+
+    def _save(self) -> None:
+        now = time.monotonic()
+        if self.path is None or now - self.saved < 60 * self.config.checkpoint_minutes:
+            return
+        self.saved = now
+        save_state(self.path, self.state())
+
+    def state(self) -> dict[str, Any]:
+        """Everything that training goes on from; noise and order follow from seed and step."""
+        objective = self.recipe.objective
+        return {
+            "model": self.recipe.model.state_dict(),
+            "objective": objective.state_dict() if isinstance(objective, nn.Module) else {},
+            "optimizer": self.optimizer.state_dict(),
+            "shadow": self.shadow,
+            "best": self.best,
+            "best_state": self.best_state,
+            "step": self.step,
+            "waited": self.waited,
+            "seconds": self.seconds(),
+            "random": torch.get_rng_state(),
+            "rows": [asdict(r) for r in self.history.rows],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.recipe.model.load_state_dict(state["model"])
+        if isinstance(self.recipe.objective, nn.Module):
+            self.recipe.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.shadow = [s.to(self.device) for s in state["shadow"]]
+        self.best, self.best_state = state["best"], state["best_state"]
+        self.step, self.waited, self.before = state["step"], state["waited"], state["seconds"]
+        torch.set_rng_state(state["random"])
+        self.history.rows = [
+            Row(**{**r, "rate": tuple(r["rate"]), "valid_rate": tuple(r["valid_rate"])})
+            for r in state["rows"]
+        ]
+
+
+def _optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+    if config.optimizer == "adamax":
+        return torch.optim.Adamax(parameters, lr=config.learning_rate)
+    if config.optimizer == "adamw":
+        decay = config.weight_decay
+        return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=decay, fused=True)
+    return torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+
+
+def _snapshot(model: nn.Module) -> dict[str, Tensor]:
+    return {k: v.detach().clone() for k, v in model.state_dict().items()}
