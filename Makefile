@@ -1,0 +1,58 @@
+# Each goal does all of its own set-up: a virtual environment, the pinned packages, the project.
+# It needs Python 3.11 or newer and make, and nothing else. Other Pythons: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+
+.PHONY: help demo test slow lint docs table clean
+help:
+	@echo "make demo    train a VAE on real handwritten digits; look at runs/demo"
+	@echo "make test    the fast tests"
+	@echo "make slow    the long tests: training to stated likelihoods"
+	@echo "make lint    format, style, types, dependencies"
+	@echo "make docs    the documentation, with every example executed"
+	@echo "make table   every recipe trained on digits: docs/results/recipes.json"
+	@echo "make clean   remove the environment, caches and built documentation (runs stay)"
+
+# pip takes torch (it reads this machine's mirrors and wheels); uv, which keeps that torch, the rest.
+$(VENV)/.run: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	"This needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + \
+	". Say: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch uv
+	$(PIP) --editable ".[all]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) --editable ".[all]" --group dev
+	@touch $@
+
+demo: $(VENV)/.run
+	$(BIN)/diabolo demo
+
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m slow --timeout=3600
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyrefly check
+	$(BIN)/deptry src
+
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
+table: $(VENV)/.dev
+	$(BIN)/python benchmarks/recipes.py --data digits --out docs/results/recipes.json
+
+clean:
+	rm -rf $(VENV) docs/_build docs/gallery docs/generated docs/sg_execution_times.rst dist
+	rm -rf .pytest_cache .ruff_cache .hypothesis
+	find src tests docs examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
