@@ -1,4 +1,4 @@
-"""Arrows point down: a room imports only rooms on lower floors. Files are small and say what they are."""
+"""Arrows point down: rooms import rooms of lower floors only. Files are small and documented."""
 
 from __future__ import annotations
 
