@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .model import Trace
+from .distributions import Distribution
+from .errors import DiaboloError
+from .model import Draw, Trace
 
 __all__ = [
     "Declaration",
@@ -24,7 +26,9 @@ __all__ = [
     "Warmup",
     "declaration",
     "declare",
+    "dreg",
     "elbo",
+    "free_bits",
     "iwae",
     "terms",
 ]
@@ -93,10 +97,20 @@ def declare(**facts: Any) -> Callable[[Callable[..., Tensor]], Callable[..., Ten
 
 
 def declaration(objective: Callable[..., Tensor]) -> Declaration:
-    """Returns what an objective declares, through `partial` and `Warmup`."""
+    """Returns what an objective declares, through `partial` and `Warmup`.
+
+    A price of the rate that is, or begins, below 1 makes any bound a surrogate.
+    """
+    price = 1.0
     while isinstance(objective, partial | Warmup):
-        objective = objective.func if isinstance(objective, partial) else objective.objective
-    return getattr(objective, "declaration", Declaration())
+        if isinstance(objective, Warmup):
+            price = min(price, objective.beta, objective.start if objective.over > 0 else price)
+            objective = objective.objective
+        else:
+            price = min(price, float(objective.keywords.get("beta", price)))
+            objective = objective.func
+    facts = getattr(objective, "declaration", Declaration())
+    return facts._replace(surrogate=facts.surrogate or price < 1)
 
 
 class Terms(NamedTuple):
@@ -181,3 +195,99 @@ def iwae(t: Trace) -> Tensor:
         The bound in nats, (B,).
     """
     return t.log_weight.logsumexp(0) - math.log(t.log_weight.shape[0]) - t.penalty
+
+
+@declare(batch_level=True, surrogate=True)
+def free_bits(
+    t: Trace, *, nats: float, per: str = "dimension", beta: float | Tensor = 1.0
+) -> Tensor:
+    r"""ELBO in which each latent may spend some rate unpaid, judged on the batch's mean.
+
+    .. math::
+        \mathbb{E}_q[\log p(x \mid z)]
+        - \beta \sum_j \max(\lambda, \mathbb{E}_{\text{batch}}[\mathrm{KL}_j])
+
+    A latent whose mean rate over the batch lies below the floor costs each datum exactly the
+    floor, so that no gradient reaches its rate; above it each datum pays its own rate.
+
+    References:
+        | Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016)
+        | https://arxiv.org/abs/1606.04934, section 3.3 and appendix C.8
+
+    Arguments:
+        t: A trace.
+        nats: The floor of each dimension's or each group's rate.
+        per: `dimension` or `group`: what the floor applies to.
+        beta: The price of one nat of rate.
+
+    Returns:
+        The objective in nats, (B,); no bound.
+
+    Raises:
+        DiaboloError: If the rate of a group does not split into dimensions.
+    """
+    value = t.log_px.mean(0)
+    for i, d in enumerate(t.draws):
+        if per == "group":
+            rate = d.rate.mean(0)[:, None]  # (B, 1)
+        else:
+            elements = d.rate_elements
+            if elements is None:
+                raise DiaboloError(
+                    f"Free bits per dimension need a rate that splits into dimensions, but group "
+                    f"{i + 1} has no such closed form: use per='group'."
+                )
+            rate = elements.mean(0).flatten(1)  # (B, D)
+        paid = torch.where(rate.mean(0) > nats, rate, nats)
+        value = value - beta * paid.sum(1)
+    return value - t.penalty
+
+
+@declare(importance=True, groups=1)
+def dreg(t: Trace) -> Tensor:
+    r"""The importance-weighted bound with its doubly reparameterised gradient.
+
+    .. math::
+        \nabla_\phi = \mathbb{E}\Big[\sum_k \hat w_k^2 \,
+        \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial \phi}\Big]
+
+    The value and the expected gradient are those of `iwae`; the encoder's gradient has a signal
+    that does not vanish as K grows. It puts a hook on the trace's z, so that it is to be called
+    once for a trace, and the penalty's gradient must not flow through z.
+
+    References:
+        | Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives
+        | (Tucker et al., 2019), https://arxiv.org/abs/1810.04152, eq. 8
+
+    Arguments:
+        t: A trace with one latent group whose posterior can be stopped.
+
+    Returns:
+        The bound in nats, (B,).
+
+    Raises:
+        DiaboloError: If there are several groups, or the posterior is unknown.
+    """
+    if len(t.draws) != 1:
+        raise DiaboloError(
+            f"DReG takes models with one latent group, but this one has {len(t.draws)}: a second "
+            "group's samples would be weighed twice. Use the objective 'iwae'."
+        )
+    (d,) = t.draws
+    weight = t.log_weight.softmax(0).detach()  # (K, B)
+    log_q = _posterior(d, "DReG").detach().log_prob(d.z)  # no gradient to q's parameters but by z
+    surrogate = (weight * (t.log_px + d.log_p - log_q)).sum(0) - t.penalty
+    if d.z.requires_grad:  # evaluation has no gradient to weigh
+        again = weight.reshape(*weight.shape, *[1] * (d.z.ndim - 2))
+        d.z.register_hook(lambda gradient: gradient * again)
+    return iwae(t).detach() + (surrogate - surrogate.detach())
+
+
+def _posterior(d: Draw, what: str) -> Distribution:
+    """The posterior of one group, which the objective called `what` cannot do without."""
+    if not isinstance(d.q, Distribution):
+        raise DiaboloError(
+            f"{what} needs the posterior density q(z | x), but this model's latent has none to "
+            "give. Use the objective 'elbo' or 'iwae'."
+        )
+    return d.q

@@ -1,5 +1,8 @@
 """Ways to hold a latent: each answers infer (forward), sample and assemble."""
 
 from .amortized import Amortized
+from .nested import Nested
+from .top_down import Step, TopDown
+from .unknown import Unknown
 
-__all__ = ["Amortized"]
+__all__ = ["Amortized", "Nested", "Step", "TopDown", "Unknown"]

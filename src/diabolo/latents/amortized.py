@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..distributions import draw
+from ..errors import DiaboloError
 from ..model import Draw, Inferred
 from ..noise import FRESH, Noise
 
@@ -22,17 +23,14 @@ class Amortized(nn.Module):
 
     Arguments:
         posterior: Maps what the encoder sees, and c, to q(z | x, c).
-        prior: Maps c to p(z | c).
+        prior: Maps c to p(z | c); None where the posterior is a point, which has no density.
         size: The number D of latent elements.
-        deterministic: Whether the posterior is a point.
     """
 
-    def __init__(
-        self, posterior: nn.Module, prior: nn.Module, size: int, *, deterministic: bool = False
-    ) -> None:
+    def __init__(self, posterior: nn.Module, prior: nn.Module | None, size: int) -> None:
         super().__init__()
         self.posterior, self.prior = posterior, prior
-        self.groups, self.deterministic = (size,), deterministic
+        self.groups, self.deterministic = (size,), prior is None
 
     def forward(
         self, x: Tensor, c: Tensor | None = None, k: int = 1, noise: Noise = FRESH
@@ -40,14 +38,23 @@ class Amortized(nn.Module):
         """Returns K samples for each datum, with both densities of each."""
         q = self.posterior(x, c)
         z, log_q = q.rsample_and_log_prob((k,), noise)
-        if self.deterministic:  # a point has no density: it charges nothing
+        if self.prior is None:  # a point has no density: it charges nothing
             zero = torch.zeros_like(log_q)
             return Inferred(z, (Draw(z, zero, zero),), z.new_zeros(()))
         p = self.prior(c)
         return Inferred(z, (Draw(z, log_q, p.log_prob(z), q, p),), z.new_zeros(()))
 
     def sample(self, n: int, c: Tensor | None = None, noise: Noise = FRESH) -> Tensor:
-        """Returns n draws of the prior, (n, D)."""
+        """Returns n draws of the prior, (n, D).
+
+        Raises:
+            DiaboloError: If there is no prior.
+        """
+        if self.prior is None:
+            raise DiaboloError(
+                "An autoencoder has no prior to sample from: it encodes and decodes. "
+                "Use the recipe 'vae' to generate."
+            )
         return draw(self.prior(c), n, noise)
 
     def assemble(self, z: Tensor, c: Tensor | None = None) -> Tensor:

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from math import prod
 
-import torch
 from torch import nn
 
 from ..distributions import Family, default_family, family
-from ..errors import DiaboloError
-from ..model import Conditional, View
-from ..nets import NETS, Net
+from ..errors import DiaboloError, unknown
+from ..model import Conditional
+from ..nets import NETS, Net, set_start
 from ..spec import Spec
+from ..views import default_view
 
-__all__ = ["default_net", "likelihood", "view"]
+__all__ = ["at_least", "choice", "default_net", "likelihood", "nets", "view"]
+
+
+def at_least(least: float, **options: float) -> None:
+    """Refuses an option below `least`: `at_least(1, latent=latent)`.
+
+    Raises:
+        DiaboloError: Naming the option.
+    """
+    for name, value in options.items():
+        if not value >= least:
+            raise DiaboloError(f"{name} must be at least {least}, not {value}.")
+
+
+def choice(known: tuple[str, ...], **options: str) -> None:
+    """Refuses an option that is none of the known words.
+
+    Raises:
+        DiaboloError: With the nearest of them.
+    """
+    for name, value in options.items():
+        if value not in known:
+            raise unknown(name, str(value), known)
 
 
 def default_net(spec: Spec) -> str:
@@ -21,11 +43,24 @@ def default_net(spec: Spec) -> str:
     return "conv" if len(spec.event) == 3 and prod(spec.event) > 1024 else "mlp"
 
 
-def view(spec: Spec) -> View:
-    """Returns what the encoder reads: standardised where the spec says so, with the mask."""
-    if spec.scale is None:
-        return View(spec.event, mask=spec.missing)
-    return View(spec.event, mask=spec.missing, loc=spec.mean, scale=spec.scale)
+def nets(spec: Spec, net: Net | None, decoder: Net | None) -> tuple[Net, Net]:
+    """Returns the encoder and the decoder that the options `net` and `decoder` ask for.
+
+    Raises:
+        DiaboloError: If one module would have to be both.
+    """
+    if isinstance(net, nn.Module) and (decoder is None or decoder is net):
+        raise DiaboloError(
+            "A module given as net is the encoder only: give the decoder too, or a network's name."
+        )
+    net = net or default_net(spec)
+    return net, decoder or net
+
+
+def view(spec: Spec) -> tuple[nn.Module, tuple[int, ...]]:
+    """Returns what the encoder reads of data of this spec and their mask, and its shape."""
+    module = default_view(spec)
+    return module, tuple(module.shape)  # type: ignore[arg-type]
 
 
 def likelihood(spec: Spec, call: str | Family | None, net: Net, code: int) -> Conditional:
@@ -52,9 +87,6 @@ def likelihood(spec: Spec, call: str | Family | None, net: Net, code: int) -> Co
     outputs = (width * spec.event[0], *spec.event[1:])
     module = NETS.module(net, (code,), outputs, spec.condition)
     conditional = Conditional(module, members, spec.event)
-    head = getattr(module, "head", None)
-    start = None if spec.mean is None else members.start(spec.mean)
-    if start is not None and isinstance(head, nn.Linear) and head.out_features == start.numel():
-        with torch.no_grad():
-            head.bias.copy_(start.flatten())
+    if spec.mean is not None:
+        set_start(module, members.start, spec.mean)
     return conditional

@@ -13,8 +13,6 @@ References:
 
 from __future__ import annotations
 
-from torch import nn
-
 from ..distributions import Family
 from ..latents import Amortized
 from ..model import LatentModel, Recipe
@@ -50,10 +48,11 @@ def vae(
         prior: The prior p(z) with options.
         posterior: The posterior q(z | x) with options.
     """
-    net = net or parts.default_net(spec)
-    view = parts.view(spec)
-    q = POSTERIORS.build(posterior, view.shape, latent, spec.condition, net=net)
+    parts.at_least(1, latent=latent)
+    net, decoder = parts.nets(spec, net, decoder)
+    view, seen = parts.view(spec)
+    q = POSTERIORS.build(posterior, seen, latent, spec.condition, net=net)
     p = PRIORS.build(prior, latent, spec.condition, posterior=q, spec=spec)
-    px = parts.likelihood(spec, likelihood, decoder or net, latent)
+    px = parts.likelihood(spec, likelihood, decoder, latent)
     model = LatentModel(view, Amortized(q, p, latent), px, condition=spec.condition)
     return Recipe(model, elbo)

@@ -1,0 +1,63 @@
+r"""VAE with a price of the rate, warm-up and free bits.
+
+.. math:: \mathbb{E}_q[\log p_\theta(x \mid z)] - \beta \, \mathrm{KL}(q_\phi(z \mid x) \,\|\, p(z))
+
+References:
+    | beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework
+    | (Higgins et al., 2017), https://openreview.net/forum?id=Sy2fzU9gl
+    | Generating Sentences from a Continuous Space (Bowman et al., 2016), for warm-up
+    | https://arxiv.org/abs/1511.06349
+    | Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016), for
+    | free bits, https://arxiv.org/abs/1606.04934
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal
+
+from .. import objectives
+from ..errors import DiaboloError
+from ..model import Recipe
+from ..registry import extends
+from ..spec import Spec
+from . import parts
+from .vae import vae
+
+__all__ = ["beta_vae"]
+
+
+@extends(vae)
+def beta_vae(
+    spec: Spec,
+    *,
+    beta: float = 4.0,
+    warmup: float = 0.0,
+    free_bits: float = 0.0,
+    per: Literal["dimension", "group"] = "dimension",
+    **options: Any,
+) -> Recipe:
+    """A VAE that pays `beta` for each nat of rate.
+
+    Arguments:
+        spec: What is known of the data.
+        beta: The price of one nat; 1 is the VAE, more asks for a simpler code.
+        warmup: The part of training over which the price rises from 0.
+        free_bits: The rate in nats, a mean over the batch, that each `per` has for free.
+        per: `dimension` or `group`.
+        options: Those of `vae`.
+    """
+    parts.at_least(0, beta=beta, warmup=warmup, free_bits=free_bits)
+    parts.choice(("dimension", "group"), per=per)
+    if warmup > 1:
+        raise DiaboloError(f"warmup is a part of training, between 0 and 1, not {warmup}.")
+    if per != "dimension" and not free_bits:
+        raise DiaboloError("per has an effect with free_bits above 0 only.")
+    objective = objectives.elbo
+    if free_bits:
+        objective = partial(objectives.free_bits, nats=free_bits, per=per)
+    if warmup:
+        priced = objectives.Warmup(objective, beta=beta, over=warmup)
+    else:
+        priced = partial(objective, beta=beta)
+    return vae(spec, **options)._replace(objective=priced)
