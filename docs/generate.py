@@ -1,0 +1,262 @@
+"""Pages made from the code: recipes and parts from the folders, the results from their JSON.
+
+Nothing here is a list of members: a new file in `recipes/` or `priors/` appears by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import textwrap
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from docstring_parser.google import parse
+
+SOURCE = Path(__file__).parents[1] / "src" / "diabolo"
+ROOMS = (  # in reading order
+    ("distributions", "Densities"),
+    ("nets", "Networks"),
+    ("model", "The model and its trace"),
+    ("data", "Data"),
+    ("objectives", "Objectives"),
+    ("latents", "Latents"),
+    ("priors", "Priors"),
+    ("posteriors", "Posteriors"),
+    ("views", "Views"),
+    ("train", "Training"),
+    ("recipes", "Recipes"),
+    ("evaluate", "Evaluation"),
+    ("run", "Runs"),
+    ("panels", "Figures"),
+    ("config", "Configuration"),
+    ("checkpoint", "Checkpoints"),
+    ("spec", "Spec"),
+    ("registry", "Registry"),
+    ("noise", "Noise"),
+    ("errors", "Errors"),
+)
+
+
+def heading(text: str, mark: str) -> str:
+    """A heading in reStructuredText."""
+    return f"{text}\n{mark * len(text)}\n"
+
+
+def literal(value: object) -> str:
+    """A default value as it is typed."""
+    return value.__name__ if inspect.isfunction(value) else repr(value)
+
+
+def meanings(function: Callable[..., Any]) -> dict[str, str]:
+    """What the docstring of a function (or of a class and its constructor) says of each option."""
+    texts = [inspect.getdoc(function) or ""]
+    if inspect.isclass(function):
+        texts.append(inspect.getdoc(function.__init__) or "")
+    found: dict[str, str] = {}
+    for text in texts:
+        for p in parse(text).params:
+            found[p.arg_name] = " ".join((p.description or "").split())
+    return found
+
+
+def options_table(function: Callable[..., Any], elsewhere: dict[str, str], hide: set[str]) -> str:
+    """The keyword options of a function with defaults and meanings, as a list table."""
+    parameters = inspect.signature(function).parameters.values()
+    options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in hide]
+    if not options:
+        return "No options.\n"
+    own = meanings(function)
+    rows = []
+    for p in options:
+        default = "required" if p.default is p.empty else f"``{literal(p.default)}``"
+        said = own.get(p.name, elsewhere.get(p.name, "")).replace("`", "``")
+        rows.append(f"   * - ``{p.name}``\n     - {default}\n     - {said}\n")
+    head = ".. list-table::\n   :header-rows: 1\n   :widths: 18 22 60\n\n"
+    return f"{head}   * - option\n     - default\n     - meaning\n{''.join(rows)}"
+
+
+def recipes_page() -> str:
+    """Every recipe: what its module says, and its options."""
+    from diabolo.recipes import RECIPES
+
+    names = sorted(RECIPES.names(), key=lambda n: (n != "vae", n))
+    elsewhere: dict[str, str] = {}
+    for name in reversed(names):
+        elsewhere |= meanings(RECIPES.load(name))
+    parts = [
+        heading("Recipes", "="),
+        "A recipe is a model, an objective and a number of posterior samples. Options are given by "
+        "name, in Python (``diabolo.fit(data, 'vae', latent=16)``) and on the command line "
+        "(``diabolo fit DATA --recipe vae --set latent=16``).\n",
+    ]
+    for name in names:
+        function = RECIPES.load(name)
+        module = inspect.getdoc(inspect.getmodule(function)) or ""
+        parts += [
+            f".. _recipe-{name}:\n",
+            heading(name, "-"),
+            module.replace("References:\n", ".. rubric:: References\n\n", 1)
+            if "References:\n    |" not in module
+            else _with_references(module),
+            "",
+            options_table(function, elsewhere, {"spec"}),
+        ]
+    return "\n".join(parts)
+
+
+def _with_references(text: str) -> str:
+    """A module docstring whose references become a heading and a line block."""
+    body, _, references = text.partition("References:\n")
+    return f"{body}.. rubric:: References\n\n{textwrap.dedent(references)}"
+
+
+def parts_page() -> str:
+    """Likelihoods, networks, priors, posteriors and data sets with their options."""
+    from diabolo.data.sets import SETS
+    from diabolo.distributions import families
+    from diabolo.nets import NETS
+    from diabolo.posteriors import POSTERIORS
+    from diabolo.priors import PRIORS
+
+    given = {"levels", "net", "spec", "posterior"}  # by the recipe, not by the user
+    likelihoods = {n: f for n, f in families().items() if f.supports}
+    kinds: tuple[tuple[str, str, Iterable[tuple[str, Any]]], ...] = (
+        ("Likelihoods", "``likelihood='Normal(scale=shared)'``", likelihoods.items()),
+        ("Networks", "``net='mlp(hidden=(512, 512))'``", _loaded(NETS)),
+        ("Priors", "``prior='flow(couplings=8)'``", _loaded(PRIORS)),
+        ("Posteriors", "``posterior='normal'``", _loaded(POSTERIORS)),
+    )
+    pages = [
+        heading("Parts", "="),
+        "Parts of recipes, named in options as a call in Python is. A bare word in a call is a "
+        "string.\n",
+    ]
+    for title, example, members in kinds:
+        pages += [heading(title, "-"), f"For example {example}.\n"]
+        for name, member in members:
+            first = (inspect.getdoc(member) or "").split("\n")[0].replace("`", "``")
+            pages += [heading(name, "^"), f"{first}\n"]
+            if inspect.isclass(member):
+                pages.append(f"For {', '.join(sorted(member.supports))} data.\n")
+            pages.append(options_table(member, {}, given))
+    pages += [heading("Named data sets", "-")]
+    for name in SETS.names():
+        module = importlib.import_module(f"{SETS.package}.{name}")
+        pages.append(f"- ``{name}``: {(inspect.getdoc(module) or '').splitlines()[0]}")
+    return "\n".join(pages) + "\n"
+
+
+def _loaded(registry: Any) -> list[tuple[str, Any]]:
+    return [(n, registry.load(n)) for n in registry.names()]
+
+
+def api_page() -> str:
+    """Every public module, room by room."""
+    parts = [heading("Interface", "=")]
+    for room, title in ROOMS:
+        folder = SOURCE / room
+        files = sorted(folder.rglob("*.py")) if folder.is_dir() else [SOURCE / f"{room}.py"]
+        if not any(f.exists() for f in files):
+            continue
+        parts.append(heading(f"{title}: diabolo.{room}", "-"))
+        for file in files:
+            names = file.relative_to(SOURCE).with_suffix("").parts
+            if names[-1] == "__init__":
+                names = names[:-1]
+            if any(n.startswith("_") for n in names):
+                continue
+            parts.append(f".. automodule:: diabolo.{'.'.join(names)}\n")
+    return "\n".join(parts)
+
+
+def results_page(file: Path) -> str:
+    """The table of recipes on data sets, from what `benchmarks/recipes.py` wrote."""
+    record = json.loads(file.read_text())
+    lines = [
+        "# Results",
+        "",
+        "Every recipe trained on real data, short runs with each recipe's defaults: they show that each "
+        "one works and what it trades, not the best it can do. All numbers are in nats per datum of "
+        "the test data, at the plain ELBO (price 1, no free bits), with the error that "
+        "another test set would make. Made by `benchmarks/recipes.py`.",
+        "",
+    ]
+    for part in record["sets"]:
+        lines += [f"## {part['data']}", "", part["about"], "", part["machine"], ""]
+        lines += [
+            "| recipe | rate | distortion | ELBO | log-likelihood | k | active | seconds |",
+            "|---|--:|--:|--:|--:|--:|--:|--:|",
+        ]
+        for row in part["rows"]:
+            lines.append(_result(row))
+        lines.append("")
+    lines += [
+        "A recipe without a likelihood (a deterministic autoencoder) has a distortion only. "
+        "A conditional recipe's numbers are log p(x|c), marked *, and are not comparable with those "
+        "of log p(x).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _result(row: dict[str, Any]) -> str:
+    def number(name: str) -> str:
+        value = row.get(name)
+        if value is None:
+            return ""
+        return f"{value:.2f}" + (f" ± {row[name + '_stderr']:.2f}" if name + "_stderr" in row else "")
+
+    star = "*" if row["conditional"] else ""
+    cells = [
+        f"[{row['recipe']}](recipes.rst#recipe-{row['recipe'].replace('_', '-')}){star}",
+        number("rate"),
+        number("distortion"),
+        number("elbo"),
+        number("log_likelihood"),
+        str(row.get("k") or ""),
+        f"{row['active']}/{row['latents']}",
+        f"{row['seconds']:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def write(folder: Path, results: Path) -> None:
+    """Writes the generated pages; a page that has not changed is left alone."""
+    folder.mkdir(exist_ok=True)
+    pages = {
+        "recipes.rst": recipes_page(),
+        "parts.rst": parts_page(),
+        "api.rst": api_page(),
+        "results.md": results_page(results),
+    }
+    for name, text in pages.items():
+        file = folder / name
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+
+
+def scrape_figures(block: Any, variables: dict[str, Any], conf: Any) -> str:
+    """Saves the matplotlib figures that a gallery block made, whoever drew them."""
+    from matplotlib.figure import Figure
+    from sphinx_gallery.scrapers import figure_rst
+
+    seen = variables.setdefault("_seen_figures", [])
+    paths = []
+    for value in list(variables["example_globals"].values()):
+        if isinstance(value, Figure) and not any(value is s for s in seen):
+            seen.append(value)
+            path = next(variables["image_path_iterator"])
+            value.savefig(path, dpi=120, bbox_inches="tight")
+            paths.append(path)
+    return figure_rst(paths, conf["src_dir"])
+
+
+def reset(conf: Any, name: str) -> None:
+    """Starts each example of the gallery from the same state."""
+    import torch
+
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
