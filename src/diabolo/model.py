@@ -153,9 +153,9 @@ class View(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None, noise: Noise = FRESH) -> Tensor:
         """Returns (B, *shape) from x (B, *E) and its mask."""
+        if mask is not None:  # first: NaN times the gradient 0 of a later choice is NaN
+            x = torch.where(mask, x, self.loc)
         x = (x - self.loc) / self.scale
-        if mask is not None:
-            x = torch.where(mask, x, 0.0)
         if self.mask:
             seen = torch.ones_like(x) if mask is None else mask.to(x.dtype)
             x = torch.cat([x, seen], dim=1)
@@ -251,10 +251,26 @@ class LatentModel(nn.Module):
         Raises:
             DiaboloError: If a condition is lacking or not wanted.
         """
-        c = self._condition(c, len(x), x, noise)
-        inferred = self.latent(self.view(x, mask, noise), c, k, noise)
+        inferred, c = self.infer(x, c, k=k, mask=mask, noise=noise)
         px = self.likelihood(inferred.code, c)
         return Trace(px, px.log_prob(x, mask), inferred.draws, inferred.penalty)
+
+    def infer(
+        self,
+        x: Tensor,
+        c: Tensor | None = None,
+        *,
+        k: int = 1,
+        mask: Tensor | None = None,
+        noise: Noise = FRESH,
+    ) -> tuple[Inferred, Tensor | None]:
+        """Returns the first half of a pass, and the condition as the likelihood is to read it.
+
+        Evaluation decodes the K codes of one inference in parts, so that x is encoded once.
+        Arguments and errors are those of `forward`.
+        """
+        c = self._condition(c, len(x), x, noise)
+        return self.latent(self.view(x, mask, noise), c, k, noise), c
 
     def sample(self, n: int, c: Tensor | None = None, *, noise: Noise = FRESH) -> Distribution:
         """Returns p(x | z, c) for n draws z ~ p(z | c): take its `.sample()` or its `.mean`."""

@@ -1,0 +1,22 @@
+"""Numbers that can be trusted: bounds and likelihoods with their errors, rates, active units."""
+
+from .bounds import Bound, bound, distortion
+from .estimate import Estimate
+from .likelihood import log_likelihood
+from .pareto import pareto_shape
+from .report import Evaluation, Quantity, evaluate
+from .units import ActiveUnits, active_units
+
+__all__ = [
+    "ActiveUnits",
+    "Bound",
+    "Estimate",
+    "Evaluation",
+    "Quantity",
+    "active_units",
+    "bound",
+    "distortion",
+    "evaluate",
+    "log_likelihood",
+    "pareto_shape",
+]

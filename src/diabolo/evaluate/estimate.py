@@ -1,0 +1,153 @@
+"""A number with both of its errors, and where it comes from.
+
+`mc_stderr` is the error of the estimator: how far the number moves with another seed.
+`data_stderr` is the error of the test set: how far it moves with other data of the same source.
+Two models are compared on the same data by paired differences, which `mc_stderr` alone blurs.
+
+Shapes: N data.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import DiaboloError
+
+__all__ = ["Estimate", "Moments"]
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """The mean of a quantity over data, in nats per datum unless its name says otherwise.
+
+    Arguments:
+        value: The mean over the data.
+        mc_stderr: The standard error of the estimator at this k; None where a single sample a
+            datum does not tell it, 0 where nothing is sampled.
+        data_stderr: The standard error of the test set, std / sqrt(N); None for one datum.
+        k: Samples of the posterior for each datum.
+        n: The number N of data.
+        seed: The seed of the samples.
+        kind: What the number is, in words.
+        per_datum: The quantity for each datum, (N,), float64.
+        per_datum_stderr: The error of the estimator for each datum, (N,), or None.
+        ess: The effective sample size of the importance weights of each datum, (N,), or None.
+        pareto: The Pareto shape of the importance weights of each datum, (N,), or None: above
+            0.7 the estimate and its `mc_stderr` are not to be trusted.
+    """
+
+    value: float
+    mc_stderr: float | None
+    data_stderr: float | None
+    k: int
+    n: int
+    seed: int
+    kind: str
+    per_datum: Tensor = field(repr=False)
+    per_datum_stderr: Tensor | None = field(default=None, repr=False)
+    ess: Tensor | None = field(default=None, repr=False)
+    pareto: Tensor | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        per_datum: Tensor,
+        variance: Tensor | None,
+        *,
+        k: int,
+        seed: int,
+        kind: str,
+        ess: Tensor | None = None,
+        pareto: Tensor | None = None,
+    ) -> Estimate:
+        """Returns the estimate that values for each datum make up.
+
+        Arguments:
+            per_datum: The values, (N,).
+            variance: The variance of the estimator of each, (N,), independent between data.
+            k: Samples for each datum.
+            seed: The seed of the samples.
+            kind: What the number is.
+            ess: Effective sample sizes, (N,).
+            pareto: Pareto shapes, (N,).
+
+        Raises:
+            DiaboloError: If a value is not a number.
+        """
+        bad = per_datum.isnan()
+        if bool(bad.any()):
+            raise DiaboloError(
+                f"The {kind} is not a number for {int(bad.sum())} of {len(bad)} data, the first "
+                f"at position {int(bad.nonzero()[0])}: look at the data there and at the weights "
+                "of the model."
+            )
+        n = len(per_datum)
+        return cls(
+            value=float(per_datum.mean()),
+            mc_stderr=None if variance is None else math.sqrt(float(variance.sum())) / n,
+            data_stderr=None if n < 2 else float(per_datum.std()) / math.sqrt(n),
+            k=k,
+            n=n,
+            seed=seed,
+            kind=kind,
+            per_datum=per_datum,
+            per_datum_stderr=None if variance is None else variance.sqrt(),
+            ess=ess,
+            pareto=pareto,
+        )
+
+    def __str__(self) -> str:
+        errors = []
+        if self.mc_stderr is not None:
+            errors.append(f"Monte Carlo {self.mc_stderr:.3f}")
+        if self.data_stderr is not None:
+            errors.append(f"data {self.data_stderr:.3f}")
+        told = f" (standard errors: {', '.join(errors)})" if errors else ""
+        return f"{self.value:.3f}{told}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the numbers without those of each datum; a number that is not finite is None."""
+        out: dict[str, Any] = {
+            "value": finite(self.value),
+            "mc_stderr": finite(self.mc_stderr),
+            "data_stderr": finite(self.data_stderr),
+            "k": self.k,
+            "n": self.n,
+            "seed": self.seed,
+            "kind": self.kind,
+        }
+        if self.ess is not None:
+            out["ess_mean"], out["ess_min"] = float(self.ess.mean()), float(self.ess.min())
+        if self.pareto is not None and not bool(self.pareto.isnan().all()):
+            out["pareto_above_0.7"] = float((self.pareto > 0.7).double().mean())
+        return out
+
+
+def finite(value: float | None) -> float | None:
+    """Returns the value, or None where JSON has no word for it."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+class Moments:
+    """Collects a sampled quantity, (K, B) a batch, as its mean and the variance of that mean."""
+
+    def __init__(self) -> None:
+        self.mean: list[Tensor] = []
+        self.variance: list[Tensor] = []
+
+    def add(self, values: Tensor) -> None:
+        """Takes values (K, B)."""
+        values = values.double().cpu()
+        self.mean.append(values.mean(0))
+        if len(values) > 1:
+            self.variance.append(values.var(0) / len(values))
+
+    def estimate(self, *, k: int, seed: int, kind: str) -> Estimate:
+        """Returns the estimate over all batches."""
+        variance = torch.cat(self.variance) if self.variance else None
+        return Estimate.of(torch.cat(self.mean), variance, k=k, seed=seed, kind=kind)

@@ -1,0 +1,91 @@
+"""How evaluation goes through data: a quiet model, batches that fit, one x for each datum.
+
+Shapes: K posterior samples, B batch, N data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from math import prod
+from typing import Literal
+
+import torch
+
+from ..data import Batch, Data
+from ..errors import DiaboloError
+from ..model import LatentModel
+
+__all__ = ["Precision", "Progress", "autocast", "batches", "decoder_rows", "quiet", "subject"]
+
+Precision = Literal["float32", "bf16"]
+Progress = Callable[[float], None]
+
+# Numbers x of one decoded chunk. 2**20 float32 are 4 MB: logits and their temporaries stay in the
+# cache of a CPU, and matrix products have reached their full rate. A GPU wants larger ones.
+DECODED = {"cpu": 2**20, "cuda": 2**24, "mps": 2**23}
+
+
+@contextlib.contextmanager
+def quiet(model: LatentModel) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards the mode is what it was."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Networks compute in bfloat16 inside, or in the type of their weights.
+
+    Raises:
+        DiaboloError: If the precision is unknown.
+    """
+    if precision not in ("float32", "bf16"):
+        raise DiaboloError(f"precision is 'float32' or 'bf16', but got '{precision}'.")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def decoder_rows(data: Data, device: torch.device) -> int:
+    """Returns how many x to decode at once."""
+    return max(16, min(4096, DECODED.get(device.type, 2**20) // prod(data.event)))
+
+
+def batches(
+    model: LatentModel, data: Data, size: int, progress: Progress | None = None
+) -> Iterator[Batch]:
+    """Yields batches in order, on the device and in the type of the model.
+
+    Raises:
+        DiaboloError: If there are no data, or they do not fit the model.
+    """
+    if not len(data):
+        raise DiaboloError("Evaluation needs at least one datum, but got none.")
+    if data.event != model.likelihood.event:
+        raise DiaboloError(
+            f"This model takes data of shape {model.likelihood.event}, but got {data.event}."
+        )
+    if data.c is None and model.condition and model.unknown is None:
+        raise DiaboloError(
+            "This model is conditional, but the data have no condition: give labels, or for "
+            "log p(x) the class frequencies, marginal=(p1, p2, ...)."
+        )
+    like = next(model.parameters())
+    done = 0
+    for batch in data.batches(max(1, size)):
+        c = None if batch.c is None else batch.c.to(like)
+        mask = None if batch.mask is None else batch.mask.to(like.device)
+        yield Batch(batch.x.to(like), c, mask, batch.index.to(like.device))
+        done += len(batch.x)
+        if progress is not None:
+            progress(done / len(data))
+
+
+def subject(model: LatentModel, data: Data, *, marginal: bool = False) -> str:
+    """Returns what a log-likelihood is of: log p(x), of seen entries, given a condition."""
+    x = "x" if data.mask is None else "seen entries of x"
+    conditional = model.condition and data.c is not None and not marginal
+    return f"log p({x}|c)" if conditional else f"log p({x})"

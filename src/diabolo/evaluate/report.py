@@ -1,0 +1,225 @@
+"""Everything that is to be known of a model on data, as numbers with errors.
+
+Shapes: N data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ..data import Data
+from ..data.decode import Dequantize
+from ..model import LatentModel
+from .bounds import Bound, bound, distortion
+from .estimate import Estimate, finite
+from .likelihood import log_likelihood
+from .passes import Precision, Progress
+from .units import ActiveUnits, active_units
+
+__all__ = ["Evaluation", "Quantity", "evaluate"]
+
+
+class Quantity(NamedTuple):
+    """One line of a table.
+
+    Attributes:
+        name: What is measured.
+        value: How much.
+        unit: In which unit.
+        mc_stderr: The error of the estimator, where it is known.
+        data_stderr: The error of the test set, where there is one.
+        how: How it was found.
+    """
+
+    name: str
+    value: float
+    unit: str
+    mc_stderr: float | None
+    data_stderr: float | None
+    how: str
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What one model is worth on one set of data.
+
+    Arguments:
+        n: The number of data.
+        k: Samples of the likelihood.
+        seed: The seed of all samples.
+        distortion: -log p(x|z); None for a conditional model without conditions.
+        units: The active latent elements; None for a single datum.
+        bound: The evidence lower bound with its rates; None for a deterministic model.
+        likelihood: The importance-weighted bound; None for a deterministic model.
+        bits: Numbers x of one datum to divide by for bits per dimension; None where x has no
+            levels, so that bits mean nothing.
+        notes: Sentences on what is missing and what to be careful with.
+    """
+
+    n: int
+    k: int
+    seed: int
+    distortion: Estimate | None
+    units: ActiveUnits | None
+    bound: Bound | None
+    likelihood: Estimate | None
+    bits: float | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bits_per_dimension(self) -> float | None:
+        """-log p(x) in bits for each number of x; an upper bound; None without levels."""
+        if self.likelihood is None or self.bits is None:
+            return None
+        return -self.likelihood.value / (self.bits * math.log(2))
+
+    def rows(self) -> list[Quantity]:
+        """Returns the table, the most telling numbers first."""
+        out = []
+        if self.likelihood is not None:
+            ll = self.likelihood
+            out.append(_row("log-likelihood", ll, ll.kind))
+            if self.bits is not None:
+                out.append(_bits(ll, self.bits))
+        if self.bound is not None:
+            out.append(_row("ELBO", self.bound.elbo, self.bound.elbo.kind))
+        if self.distortion is not None:
+            out.append(_row("distortion", self.distortion, self.distortion.kind))
+        if self.bound is not None:
+            several = len(self.bound.rate) > 1
+            for g, rate in enumerate(self.bound.rate, 1):
+                out.append(_row(f"rate of group {g}" if several else "rate", rate, rate.kind))
+        if self.units is not None:
+            u = self.units
+            of = sum(len(v) for v in u.variance)
+            how = f"of {of}: Var_x(E_q[z]) > {u.threshold:g}"
+            out.append(Quantity("active units", u.count, "", None, None, how))
+        if self.likelihood is not None and self.likelihood.ess is not None:
+            ess = self.likelihood.ess
+            how = f"mean over data, of {self.k} samples; the least is {float(ess.min()):.1f}"
+            out.append(Quantity("effective samples", float(ess.mean()), "", None, None, how))
+        return out
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns all of it as numbers, strings, lists and dictionaries."""
+        out: dict[str, Any] = {
+            "n": self.n,
+            "k": self.k,
+            "seed": self.seed,
+        }
+        if self.distortion is not None:
+            out["distortion"] = self.distortion.to_json()
+        if self.likelihood is not None:
+            out["log_likelihood"] = self.likelihood.to_json()
+        if self.bits_per_dimension is not None:
+            out["bits_per_dimension"] = finite(self.bits_per_dimension)
+        if self.bound is not None:
+            out["elbo"] = self.bound.elbo.to_json()
+            out["rate"] = [r.to_json() for r in self.bound.rate]
+            out["rate_elements"] = [_list(e) for e in self.bound.rate_elements]
+        if self.units is not None:
+            out["active_units"] = self.units.to_json()
+        out["notes"] = list(self.notes)
+        return out
+
+
+def evaluate(
+    model: LatentModel,
+    data: Data,
+    *,
+    k: int = 1000,
+    seed: int = 0,
+    samples: int = 8,
+    precision: Precision = "float32",
+    marginal: Sequence[float] | Tensor | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Returns bound, rate, distortion, likelihood and active units of a model on data.
+
+    Arguments:
+        model: The model; of a deterministic one only what exists is measured, and a note says so.
+        data: The data.
+        k: Posterior samples of the likelihood for each datum.
+        seed: Keys all samples.
+        samples: Posterior samples of the bound for each datum.
+        precision: The type in which networks compute.
+        marginal: Class frequencies, (C,), for log p(x) of a conditional model.
+        progress: Called with the part of the likelihood that is done.
+
+    Raises:
+        DiaboloError: If the data do not fit the model.
+    """
+    notes = []
+    given = data.c is not None or not model.condition or model.unknown is not None
+    units = active_units(model, data, precision=precision) if given and len(data) > 1 else None
+    if model.deterministic:
+        found = distortion(model, data, seed=seed, precision=precision)
+        note = (
+            "A deterministic autoencoder has no likelihood of x and no bound on it: its codes "
+            "have no density."
+        )
+        return Evaluation(len(data), 0, seed, found, units, None, None, None, (note,))
+    parts = None
+    if given or marginal is None:
+        parts = bound(model, data, seed=seed, samples=samples, precision=precision)
+    else:
+        notes.append("The data have no condition, without which there is no bound.")
+    ll = log_likelihood(
+        model, data, k=k, seed=seed, precision=precision, marginal=marginal, progress=progress
+    )
+    dequantized = isinstance(data.decoder, Dequantize)
+    bits = _numbers(data) if data.support == "byte" or dequantized else None
+    if dequantized:
+        notes.append(
+            "x is a level plus uniform noise: the density bounds the probability of the level "
+            "from below, so bits per dimension are an upper bound."
+        )
+    if ll.pareto is not None:
+        heavy = float((ll.pareto > 0.7).double().mean())
+        if heavy > 0:
+            notes.append(
+                f"The importance weights of {heavy:.1%} of the data are heavy-tailed (Pareto shape "
+                "above 0.7): the log-likelihood is too low there and its Monte Carlo error too "
+                "small. A larger k helps."
+            )
+    return Evaluation(
+        n=len(data),
+        k=k,
+        seed=seed,
+        distortion=None if parts is None else parts.distortion,
+        units=units,
+        bound=parts,
+        likelihood=ll,
+        bits=bits,
+        notes=tuple(notes),
+    )
+
+
+def _numbers(data: Data) -> float:
+    """The mean count of seen numbers in a datum."""
+    if data.mask is None:
+        return prod(data.event)
+    return float(data.mask.flatten(1).sum(1).double().mean())
+
+
+def _row(name: str, e: Estimate, how: str) -> Quantity:
+    return Quantity(name, e.value, "nats", e.mc_stderr, e.data_stderr, how)
+
+
+def _bits(ll: Estimate, numbers: float) -> Quantity:
+    """An upper bound, as the log-likelihood is a lower one."""
+    per = 1 / (numbers * math.log(2))
+    mc = None if ll.mc_stderr is None else ll.mc_stderr * per
+    data = None if ll.data_stderr is None else ll.data_stderr * per
+    how = f"-log-likelihood / ({numbers:g} ln 2), an upper bound"
+    return Quantity("bits per dimension", -ll.value * per, "bits", mc, data, how)
+
+
+def _list(elements: Tensor | None) -> list[float] | None:
+    return None if elements is None else elements.tolist()
