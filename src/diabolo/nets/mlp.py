@@ -5,14 +5,16 @@ Shapes: N data, I the inputs' shape, O the outputs' shape, C the condition's wid
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["mlp"]
+from ..errors import unknown
+from ._layers import ACTIVATIONS, activate, positive
 
-ACTIVATIONS = {"gelu": nn.GELU, "silu": nn.SiLU, "relu": nn.ReLU, "tanh": nn.Tanh}
+__all__ = ["mlp"]
 
 
 class Gated(nn.Module):
@@ -42,11 +44,11 @@ class Perceptron(nn.Module):
         self.outputs = outputs
         widths = (prod(inputs) + condition, *hidden)
         layers: list[nn.Module] = []
-        for i, o in zip(widths, widths[1:], strict=False):
+        for i, o in pairwise(widths):
             if activation == "gated":
                 layers.append(Gated(i, o))
             else:
-                layers += [nn.Linear(i, o), ACTIVATIONS[activation]()]
+                layers += [nn.Linear(i, o), activate(activation)]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], prod(outputs))
 
@@ -54,7 +56,7 @@ class Perceptron(nn.Module):
         """Returns (N, *O) from h (N, *I) and c (N, C)."""
         h = h.flatten(1)
         if c is not None:
-            h = torch.cat([h, c], dim=-1)
+            h = torch.cat([h, c.to(h.dtype)], dim=-1)
         return self.head(self.body(h)).unflatten(1, self.outputs)
 
 
@@ -72,7 +74,13 @@ def mlp(
         inputs: The shape I of one input.
         outputs: The shape O of one output.
         condition: The width C of the condition, 0 for none.
-        hidden: The widths of the layers between.
+        hidden: The widths of the layers between; none, `()`, gives a linear map.
         activation: `gelu`, `silu`, `relu`, `tanh`, or `gated` for gated linear units.
+
+    Raises:
+        DiaboloError: If the activation is unknown or a width is not a positive whole number.
     """
-    return Perceptron(tuple(inputs), tuple(outputs), condition, tuple(hidden), activation)
+    hidden = positive("mlp: hidden", hidden, "(512, 512)", empty=True)
+    if activation not in (*ACTIVATIONS, "gated"):
+        raise unknown("activation", activation, (*ACTIVATIONS, "gated"))
+    return Perceptron(tuple(inputs), tuple(outputs), condition, hidden, activation)
