@@ -1,1 +1,116 @@
-"""Autoencoders and variational autoencoders whose numbers can be trusted."""
+"""Autoencoders and variational autoencoders whose numbers can be trusted.
+
+Names are resolved on use, so that importing this package imports neither torch nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import (
+        data,
+        distributions,
+        evaluate,
+        latents,
+        nets,
+        objectives,
+        panels,
+        posteriors,
+        priors,
+        recipes,
+    )
+    from .config import DataConfig, RunConfig, TrainConfig
+    from .data import Batch, Data, Schema, Splits
+    from .distributions import Distribution, Family
+    from .errors import DiaboloError
+    from .model import Conditional, Draw, LatentModel, Recipe, Trace, View
+    from .recipes import build
+    from .run import Codes, Interrupted, Run, fit, load
+    from .spec import Spec
+    from .train import Diverged, History, Row
+
+_HOMES = {
+    "config": ("DataConfig", "RunConfig", "TrainConfig"),
+    "data": ("Batch", "Data", "Schema", "Splits"),
+    "distributions": ("Distribution", "Family"),
+    "errors": ("DiaboloError",),
+    "model": ("Conditional", "Draw", "LatentModel", "Recipe", "Trace", "View"),
+    "recipes": ("build",),
+    "run": ("Codes", "Interrupted", "Run", "fit", "load"),
+    "spec": ("Spec",),
+    "train": ("Diverged", "History", "Row"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = (
+    "data",
+    "distributions",
+    "evaluate",
+    "latents",
+    "nets",
+    "objectives",
+    "panels",
+    "posteriors",
+    "priors",
+    "recipes",
+)
+
+__all__ = [
+    "Batch",
+    "Codes",
+    "Conditional",
+    "Data",
+    "DataConfig",
+    "DiaboloError",
+    "Distribution",
+    "Diverged",
+    "Draw",
+    "Family",
+    "History",
+    "Interrupted",
+    "LatentModel",
+    "Recipe",
+    "Row",
+    "Run",
+    "RunConfig",
+    "Schema",
+    "Spec",
+    "Splits",
+    "Trace",
+    "TrainConfig",
+    "View",
+    "build",
+    "data",
+    "distributions",
+    "evaluate",
+    "fit",
+    "latents",
+    "load",
+    "nets",
+    "objectives",
+    "panels",
+    "posteriors",
+    "priors",
+    "recipes",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what a name stands for when it is first used (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("diabolo")
+    elif name in _HOME:
+        value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__version__", *globals()})

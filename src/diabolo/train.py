@@ -30,7 +30,7 @@ from .objectives import Warmup, declaration, elbo, terms
 
 __all__ = ["Diverged", "History", "Row", "fit", "pick_device"]
 
-Stop = Literal["epochs", "minutes", "patience", "interrupt"]
+Stop = Literal["epochs", "minutes", "patience", "interrupt", "diverged"]
 CHECK_EVERY = 100  # steps between looks for numbers that are not finite: one host sync each
 
 

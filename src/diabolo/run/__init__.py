@@ -1,0 +1,7 @@
+"""A fitted model with all that belongs to it: a folder on disk, and the front door `fit`."""
+
+from .fit import Event, Interrupted, fit
+from .load import load
+from .run import Codes, Latents, Run
+
+__all__ = ["Codes", "Event", "Interrupted", "Latents", "Run", "fit", "load"]

@@ -1,0 +1,337 @@
+"""The front door: from data to a fitted run in one call."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import train
+from ..config import DataConfig, RunConfig, resolve
+from ..data import Data, Loaded, Splits, read
+from ..data import load as load_data
+from ..data.sets import SETS
+from ..errors import DiaboloError
+from ..model import Recipe
+from ..noise import mix_seed
+from ..registry import keywords
+from ..train import Diverged, History, Row
+from . import folder as folders
+from . import store
+from .load import load
+from .menu import build, checked, find
+from .presets import PRESETS
+from .run import Latents, Run
+
+__all__ = ["Event", "Interrupted", "fit"]
+
+Event = str | RunConfig | Row
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was interrupted from the keyboard; what was fitted so far is in `run`.
+
+    Attributes:
+        run: The run with the best weights so far, saved if a folder was named.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__("Training was interrupted.")
+        self.run = run
+
+
+def fit(
+    data: Any,
+    recipe: str | Callable[..., Recipe] | None = None,
+    *,
+    out: str | Path | None = None,
+    labels: Any = None,
+    condition: Any = None,
+    valid: Any = None,
+    test: Any = None,
+    start: Run | str | Path | None = None,
+    force: bool = False,
+    progress: Callable[[Event], object] | None = None,
+    **options: Any,
+) -> Run:
+    """Fits a model to data and returns it with all that belongs to it.
+
+    Arguments:
+        data: An array, a tensor, a data frame, the path of a file or folder, or the name of a
+            set such as `digits`.
+        recipe: The name of a recipe, or a function `(spec, *, options) -> Recipe`; None takes
+            `start`'s, or else `cvae` where a condition is asked for and `vae` where none is.
+        out: The folder to save the run in, which appears when training has ended.
+        labels: A label for each datum (N,), or the name of the column or array that holds them.
+        condition: What a conditional model reads: `labels`, names of columns, or values (N, C).
+        valid: Data for validation, instead of a part of `data`; a number says how large a part.
+        test: Data for the final numbers.
+        start: A run, or its folder, from whose weights training starts.
+        force: Whether a run that lies in `out` already may be replaced.
+        progress: Called with each note (a string), once with the whole configuration, and with
+            each epoch's `Row`; `print` will do.
+        options: Options of the recipe, of `TrainConfig` and of `DataConfig`, by name; a name
+            that more than one of them has belongs to the first, and `**{"data.seed": 1}` says
+            which.
+
+    Returns:
+        The run. Options that nobody gave are those of the set's preset, then the defaults.
+
+    Raises:
+        DiaboloError: At data that cannot be read, an unknown or unfit option, or a place that
+            cannot be written, before training.
+        Diverged: If a number is not finite; the last good weights are saved before.
+        Interrupted: At Ctrl-C, a KeyboardInterrupt; the best weights so far are saved before.
+    """
+    place = None if out is None else Path(out).resolve()
+    with contextlib.ExitStack() as stack:
+        part = None
+        if place is not None:
+            folders.refuse(place, force=force)
+            part = stack.enter_context(folders.workshop(place))
+        plan = _plan(data, recipe, labels, condition, valid, test, start, options)
+        work = plan.read()
+        run = plan.run(work)
+        fitting = _Fitting(run, place, part, progress)
+        fitting.begin()
+        return fitting.train()
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What is to be fitted to what, resolved and checked."""
+
+    source: Any
+    config: RunConfig
+    function: Callable[..., Recipe]
+    named: bool
+    labels: Any = None
+    condition: Any = None
+    valid: Any = None
+    test: Any = None
+    start: Run | None = None
+    notes: tuple[str, ...] = ()
+
+    def read(self) -> tuple[Loaded, dict[str, str]]:
+        """Returns the data, and where each split comes from."""
+        loaded = load_data(
+            self.source, self.config.data, labels=self.labels, condition=self.condition
+        )
+        origin = self.config.data.source
+        splits, origins = loaded.splits, dict.fromkeys(Splits._fields, origin)
+        for name, given in (("valid", self.valid), ("test", self.test)):
+            if given is not None:
+                found = _extra(given, loaded, self.config.data, name)
+                splits = splits._replace(**{name: found})
+                origins[name] = "memory"
+        return loaded._replace(splits=splits), origins
+
+    def run(self, work: tuple[Loaded, dict[str, str]]) -> Run:
+        """Returns the run before training."""
+        loaded, origins = work
+        splits = loaded.splits
+        spec = splits.train.spec(standardize=loaded.schema.standardize)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix_seed(self.config.train.seed, 0))
+            recipe = build(self.function, spec, self.config.options)
+        if self.start is not None:
+            tensors = store.store(self.start).tensors
+            kept = {k: v for k, v in tensors.items() if k.startswith("model.")}
+            store.fill(recipe._replace(objective=_nothing), kept, repr(self.start))
+        prints = {
+            name: {
+                "count": len(part),
+                "sha256": folders.fingerprint(part),
+                "source": origins[name],
+            }
+            for name, part in zip(Splits._fields, splits, strict=True)
+            if part is not None
+        }
+        return Run(
+            recipe=recipe,
+            spec=spec,
+            schema=loaded.schema,
+            config=self.config,
+            notes=(*self.notes, *loaded.notes),
+            prints=prints,
+            function=None if self.named else self.function,
+            splits=splits,
+        )
+
+
+def _nothing(trace: Any) -> Any:
+    """Stands for an objective whose state is not taken over."""
+    raise NotImplementedError
+
+
+def _plan(
+    data: Any,
+    recipe: str | Callable[..., Recipe] | None,
+    labels: Any,
+    condition: Any,
+    valid: Any,
+    test: Any,
+    start: Run | str | Path | None,
+    options: Mapping[str, Any],
+) -> _Plan:
+    given = dict(options)
+    # These names are fields of DataConfig too: words go there, values to the reader.
+    if isinstance(labels, str):
+        given["data.labels"], labels = labels, None
+    if isinstance(condition, str) or _words(condition):
+        given["data.condition"], condition = condition, None
+    if isinstance(valid, int | float) and not isinstance(valid, bool):
+        given["data.valid"], valid = valid, None
+    named = isinstance(data, str | Path)
+    origin = load(start) if isinstance(start, str | Path) else start
+    conditional = condition is not None or "data.condition" in given
+    config, function, by_name = _recipe(recipe, origin, conditional)
+    config = replace(config, data=replace(config.data, source=str(data) if named else "memory"))
+    config, notes = _preset(config, function)
+    config = resolve(config, given, list(keywords(function)))
+    if config.data.source != (str(data) if named else "memory"):
+        raise DiaboloError("The source of the data is the first argument: leave data.source out.")
+    if by_name:
+        config = replace(config, options=checked(config.recipe, config.options))
+    return _Plan(
+        source=data,
+        config=config,
+        function=function,
+        named=by_name,
+        labels=labels,
+        condition=condition,
+        valid=valid,
+        test=test,
+        start=origin,
+        notes=notes,
+    )
+
+
+def _words(value: Any) -> bool:
+    """Whether a condition is a tuple of names of columns; a list holds values."""
+    return isinstance(value, tuple) and all(isinstance(v, str) for v in value)
+
+
+def _recipe(
+    recipe: str | Callable[..., Recipe] | None, origin: Run | None, conditional: bool
+) -> tuple[RunConfig, Callable[..., Recipe], bool]:
+    """Returns a configuration with the recipe, its function, and whether its name tells it."""
+    if recipe is None and origin is not None:
+        base = RunConfig(recipe=origin.config.recipe, options=origin.config.options)
+        if origin.function is not None:
+            return base, origin.function, False
+        return base, find(base.recipe), True
+    if recipe is None:
+        recipe = "cvae" if conditional else "vae"
+    if isinstance(recipe, str):
+        return RunConfig(recipe=recipe), find(recipe), True
+    if not callable(recipe):
+        raise DiaboloError(
+            f"A recipe is a name or a function (spec, *, options) -> Recipe, not "
+            f"{type(recipe).__name__}."
+        )
+    name = f"{recipe.__module__}:{getattr(recipe, '__qualname__', type(recipe).__qualname__)}"
+    return RunConfig(recipe=name), recipe, False
+
+
+def _preset(
+    config: RunConfig, function: Callable[..., Recipe]
+) -> tuple[RunConfig, tuple[str, ...]]:
+    """Returns the configuration with the defaults of a named set, and what to say of it."""
+    preset = PRESETS.get(config.data.source)
+    if preset is None or config.data.source not in SETS.names():
+        return config, ()
+    own = {k: v for k, v in preset.recipe.items() if k in keywords(function)}
+    config = replace(
+        config,
+        options={**own, **config.options},
+        data=replace(config.data, **preset.data),
+        train=replace(config.train, **preset.train),
+    )
+    every = {**own, **preset.data, **preset.train}
+    told = ", ".join(f"{k}={v}" for k, v in every.items())
+    return config, (f"Defaults for '{config.data.source}', where nothing else is said: {told}.",)
+
+
+def _extra(given: Any, loaded: Loaded, config: DataConfig, name: str) -> Data:
+    """Returns validation or test data of the user's: values, or (values, labels)."""
+    if isinstance(given, Data):
+        return given
+    x, labels = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+    if isinstance(x, str | Path):
+        return read(x, loaded.schema, labels=labels)
+    return loaded.schema.data(x, labels=labels)
+
+
+@dataclass(eq=False)
+class _Fitting:
+    """One training, and what is saved of it however it ends."""
+
+    current: Run
+    place: Path | None
+    part: Path | None
+    progress: Callable[[Event], object] | None
+    rows: list[Row] = field(default_factory=list)
+
+    def say(self, event: Event) -> None:
+        if self.progress is not None:
+            self.progress(event)
+
+    def begin(self) -> None:
+        for note in self.current.notes:
+            self.say(note)
+        self.say(self.current.config)
+
+    def on_epoch(self, row: Row) -> None:
+        self.rows.append(row)
+        self.say(row)
+
+    def train(self) -> Run:
+        run = self.current
+        splits = run.splits
+        assert splits is not None
+        try:
+            run.history = train.fit(
+                run.recipe,
+                splits.train,
+                splits.valid,
+                run.config.train,
+                on_epoch=self.on_epoch,
+                checkpoint=None if self.part is None else self.part / "checkpoint" / "state.pt",
+            )
+        except Diverged:
+            run.history = History(self.rows, "diverged")
+            if self.rows:
+                self.finish()
+            raise
+        self.finish()
+        if run.history.stopped == "interrupt":
+            raise Interrupted(run)
+        return run
+
+    def finish(self) -> None:
+        """Measures what every run keeps, and gives the folder its name."""
+        run = self.current
+        run.model.eval()
+        assert run.splits is not None
+        best = run.history.best
+        if best is not None:
+            run.metrics["valid"] = {
+                "elbo": best.valid_elbo,
+                "distortion": best.valid_distortion,
+                "rate": list(best.valid_rate),
+            }
+        run.metrics["latents"] = store.plain(Latents.of(run.model, run.splits.valid)._asdict())
+        if self.place is None or self.part is None:
+            return
+        folders.write(self.part, store.store(run))
+        if run.history.stopped != "interrupt":  # only a stopped training is gone on with
+            (self.part / "checkpoint" / "state.pt").unlink(missing_ok=True)
+        (self.part / "checkpoint").mkdir(exist_ok=True)
+        folders.replace(self.part, self.place)
+        run.folder = self.place

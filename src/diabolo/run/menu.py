@@ -1,0 +1,80 @@
+"""Which functions may build a run: the recipes of this package and of installed ones.
+
+Nothing else is found by name, so that reading a folder runs no code of the folder's choice. A
+package adds recipes with an entry point of the group `diabolo.recipes`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ..errors import DiaboloError, unknown
+from ..model import Recipe
+from ..recipes import RECIPES
+from ..spec import Spec
+
+__all__ = ["build", "checked", "find"]
+
+GROUP = "diabolo.recipes"
+
+
+def find(name: str) -> Callable[..., Recipe]:
+    """Returns the recipe of this name, of this package or of an installed one.
+
+    Raises:
+        DiaboloError: If there is none.
+    """
+    if name in RECIPES.names():
+        return RECIPES.load(name)
+    foreign = {e.name: e for e in entry_points(group=GROUP)}
+    if name in foreign:
+        return foreign[name].load()
+    if not name.isidentifier():
+        raise DiaboloError(
+            f"'{name}' is not the name of a recipe: nothing but the recipes of diabolo and of "
+            "installed packages is looked up by name. Pass the function itself, recipe=function."
+        )
+    raise unknown("recipe", name, [*RECIPES.names(), *foreign])
+
+
+def checked(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a recipe's options with their values brought to the types of its signature.
+
+    Raises:
+        DiaboloError: At a value of another type, naming the option.
+    """
+    parameters = inspect.signature(find(name), eval_str=True).parameters
+    out = {}
+    for key, value in options.items():
+        adapter = TypeAdapter(
+            parameters[key].annotation, config=ConfigDict(arbitrary_types_allowed=True)
+        )
+        try:
+            out[key] = adapter.validate_python(value)
+        except ValidationError as error:
+            told = error.errors()[0]["msg"]
+            raise DiaboloError(
+                f"Option '{key}' of recipe '{name}': {told[0].lower()}{told[1:]}, "
+                f"but got {value!r}."
+            ) from None
+    return out
+
+
+def build(function: Callable[..., Recipe], spec: Spec, options: Mapping[str, Any]) -> Recipe:
+    """Returns what a recipe's function makes of a spec.
+
+    Raises:
+        DiaboloError: If it is no recipe.
+    """
+    recipe = function(spec, **options)
+    if not isinstance(recipe, Recipe):
+        raise DiaboloError(
+            f"A recipe's function returns diabolo.Recipe(model, objective, k), but this one "
+            f"returned {type(recipe).__name__}."
+        )
+    return recipe

@@ -1,0 +1,527 @@
+r"""A fitted model and what it can do, in NumPy arrays of the user's own layout.
+
+Codes are latent values (n, D) with D the sum over all latent groups. Noise is keyed by (seed,
+row), so that neither the size of a batch nor what is asked beside it changes an answer.
+
+Shapes: n rows, D latent elements, S the layout of one datum as the user gave it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from .. import evaluate as evaluation
+from ..config import RunConfig
+from ..data import Data, Schema, Splits, read
+from ..data import load as load_data
+from ..distributions import Distribution
+from ..errors import DiaboloError, unknown
+from ..model import LatentModel, Recipe
+from ..noise import MEAN, KeyedNoise, mix_seed
+from ..spec import Spec
+from ..train import History
+from . import folder as folders
+from . import store
+
+__all__ = ["Codes", "Latents", "Run"]
+
+ROWS = 500  # rows decoded or encoded at once
+MOST = 10_000  # rows from which the statistics of the latents are taken
+
+
+class Codes(NamedTuple):
+    """What a posterior knows of z.
+
+    Attributes:
+        mean: (n, D).
+        variance: (n, D); 0 for deterministic codes, NaN where there is no closed form.
+    """
+
+    mean: NDArray[np.float32]
+    variance: NDArray[np.float32]
+
+
+class Latents(NamedTuple):
+    """How each latent element is used, over the validation data.
+
+    Attributes:
+        rate: The mean rate in nats, (D,); NaN where it does not split over elements.
+        mean: The mean of the code, (D,).
+        scale: The standard deviation of z under the aggregate posterior, (D,).
+        activity: The variance of the posterior mean over data, (D,).
+    """
+
+    rate: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    activity: NDArray[np.float64]
+
+    @property
+    def order(self) -> list[int]:
+        """The elements by rate, largest first; by activity where the rate does not split."""
+        key = self.activity if np.isnan(self.rate).any() else self.rate
+        return [int(i) for i in np.argsort(-key, kind="stable")]
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, model: LatentModel, data: Data) -> Latents:
+        """Returns the statistics of a model's latents over (at most 10,000) data."""
+        device = next(model.parameters()).device
+        rates, means, variances = [], [], []
+        for batch in data.take(torch.arange(min(len(data), MOST))).to(device).batches(ROWS):
+            draws = model(batch.x, batch.c, mask=batch.mask, noise=MEAN).draws
+            mean, variance = model.encode(batch.x, batch.c, mask=batch.mask)
+            rate = [
+                torch.full_like(d.z[0], torch.nan)
+                if model.deterministic or d.rate_elements is None
+                else d.rate_elements[0]
+                for d in draws
+            ]
+            rates.append(torch.cat([r.flatten(1) for r in rate], dim=1).double().cpu())
+            means.append(mean.double().cpu())
+            variances.append(variance.nan_to_num(0.0).double().cpu())
+        mean, variance = torch.cat(means), torch.cat(variances)
+        activity = mean.var(0, correction=0)
+        return cls(
+            torch.cat(rates).mean(0).numpy(),
+            mean.mean(0).numpy(),
+            (activity + variance.mean(0)).sqrt().numpy(),
+            activity.numpy(),
+        )
+
+
+@dataclass(eq=False, repr=False)
+class Run:
+    """A fitted model with its data's schema, its configuration and its history.
+
+    Arguments:
+        recipe: The model, what it maximised, and with how many samples.
+        spec: What the recipe knew of the data.
+        schema: How the user's data become the model's, and back.
+        config: Everything that made the run.
+        history: The rows of the training, and why it ended.
+        metrics: Numbers found so far, as JSON: `valid`, `latents`, `evaluation`.
+        notes: What the user was told of the data and the settings.
+        prints: A fingerprint of each split, by its name.
+        folder: Where the run lies on disk, or None.
+        function: What built the recipe, where its name alone does not tell.
+        splits: The data in memory, or None for a loaded run.
+    """
+
+    recipe: Recipe
+    spec: Spec
+    schema: Schema
+    config: RunConfig
+    history: History = field(default_factory=History)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    prints: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    function: Callable[..., Recipe] | None = None
+    splits: Splits | None = None
+
+    def __repr__(self) -> str:
+        place = "" if self.folder is None else f", folder='{self.folder}'"
+        epochs = len(self.history.rows)
+        return f"Run({self.config.recipe} of {self.spec}, {epochs} epochs{place})"
+
+    @property
+    def model(self) -> LatentModel:
+        """The model, in evaluation mode."""
+        return self.recipe.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self.model.parameters()).device
+
+    @property
+    def latent(self) -> int:
+        """The number D of latent elements, of all groups together."""
+        return sum(self.model.groups)
+
+    @property
+    def latents(self) -> Latents:
+        """How each latent element is used, over the validation data.
+
+        Raises:
+            DiaboloError: If training ended before there was anything to measure.
+        """
+        if "latents" not in self.metrics:
+            raise DiaboloError("This run has no statistics of its latents: it was not trained.")
+        found = self.metrics["latents"]
+        return Latents(*(np.array(found[f], dtype=np.float64) for f in Latents._fields))
+
+    def to(self, device: torch.device | str) -> Run:
+        """Moves the model to a device and returns the run itself."""
+        self.model.to(device)
+        return self
+
+    def data(self, split: str = "test") -> Data | None:
+        """Returns a split of the data that the run was fitted on.
+
+        Data of a loaded run are read again from where they came from.
+
+        Arguments:
+            split: `train`, `valid` or `test`.
+
+        Returns:
+            The data, or None if there is no such split or it was passed in memory.
+
+        Raises:
+            DiaboloError: If the data cannot be read again, or are no longer the same.
+        """
+        if split not in Splits._fields:
+            raise unknown("split", split, Splits._fields)
+        if self.splits is not None:
+            return getattr(self.splits, split)
+        if split not in self.prints or self.prints[split]["source"] == "memory":
+            return None
+        splits = load_data(self.config.data.source, self.config.data).splits
+        found = getattr(splits, split)
+        if found is None or folders.fingerprint(found) != self.prints[split]["sha256"]:
+            raise DiaboloError(
+                f"The {split} data read from '{self.config.data.source}' are not those that this "
+                "run was fitted on: put the former data back, or pass data to this call."
+            )
+        return found
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int = 16,
+        *,
+        label: Any = None,
+        condition: Any = None,
+        mean: bool = False,
+        seed: int = 0,
+    ) -> NDArray[Any]:
+        """Returns n new data x ~ p(x | z), z ~ p(z), (n, *S).
+
+        Arguments:
+            n: How many.
+            label: For a conditional model: one label for all, or n of them, by name or code.
+            condition: A condition that is no label: one for all, or n of them.
+            mean: Return the mean of p(x | z) instead of a draw from it.
+            seed: Keys the noise: the first rows of a larger n are the same.
+
+        Raises:
+            DiaboloError: If the model has no prior, or a condition is lacking or not wanted.
+        """
+        if n < 1:
+            raise DiaboloError(f"The number of samples must be positive, not {n}.")
+        if self.model.deterministic:
+            raise DiaboloError(
+                f"This model has no prior to sample: '{self.config.recipe}' is a deterministic "
+                "autoencoder. Decode codes of your own, or fit a model with a prior such as 'vae'."
+            )
+        c = self._condition(n, label, condition)
+        out = []
+        for rows in torch.arange(n, device=self.device).split(ROWS):
+            noise = KeyedNoise(seed, rows, lead=1)
+            with _seeded(seed, int(rows[0])):
+                px = self.model.sample(len(rows), None if c is None else c[rows], noise=noise)
+                out.append(_value(px, mean, noise))
+        return self.schema.restore(torch.cat(out))
+
+    @torch.no_grad()
+    def encode(
+        self, x: Any, *, labels: Any = None, condition: Any = None, variance: bool = False
+    ) -> Any:
+        """Returns the mean of the posterior of z for each datum, (n, D).
+
+        Arguments:
+            x: Data (n, *S) as those that were fitted: an array, a tensor, a frame, a path.
+            labels: Their labels, where the model is conditional on labels.
+            condition: Their conditions, where these are not labels.
+            variance: Return `Codes(mean, variance)` instead.
+
+        Raises:
+            DiaboloError: If x is not like the data that were fitted.
+        """
+        means, variances = [], []
+        for batch in self._batches(x, labels, condition):
+            mean, spread = self.model.encode(batch.x, batch.c, mask=batch.mask)
+            means.append(mean.cpu())
+            variances.append(spread.cpu())
+        mean = torch.cat(means).numpy()
+        return Codes(mean, torch.cat(variances).numpy()) if variance else mean
+
+    @torch.no_grad()
+    def decode(
+        self,
+        z: ArrayLike | Tensor,
+        *,
+        label: Any = None,
+        condition: Any = None,
+        mean: bool = True,
+        seed: int = 0,
+    ) -> NDArray[Any]:
+        """Returns the mean of p(x | z) for each code, or a draw from it, (n, *S).
+
+        Arguments:
+            z: Codes (n, D).
+            label: For a conditional model: one label for all, or n of them.
+            condition: A condition that is no label: one for all, or n of them.
+            mean: Return the mean; else a draw.
+            seed: Keys the noise of draws.
+
+        Raises:
+            DiaboloError: If z has another shape, or a condition is lacking or not wanted.
+        """
+        like = next(self.model.parameters())
+        codes = torch.as_tensor(z if isinstance(z, Tensor) else np.asarray(z))
+        codes = codes.to(like.device, like.dtype)
+        if codes.ndim != 2 or codes.shape[1] != self.latent:
+            raise DiaboloError(
+                f"This model decodes codes of shape (n, {self.latent}), but got "
+                f"{tuple(codes.shape)}."
+            )
+        if not len(codes):
+            raise DiaboloError("There is no code to decode: expected one row at least.")
+        if not bool(codes.isfinite().all()):
+            raise DiaboloError("Codes must be finite, but these hold NaN or infinity.")
+        c = self._condition(len(codes), label, condition)
+        out = []
+        for rows in torch.arange(len(codes), device=codes.device).split(ROWS):
+            px = self.model.decode(codes[rows], None if c is None else c[rows])
+            out.append(_value(px, mean, KeyedNoise(seed, rows, lead=1)))
+        return self.schema.restore(torch.cat(out))
+
+    @torch.no_grad()
+    def reconstruct(
+        self, x: Any, *, labels: Any = None, condition: Any = None, mean: bool = True, seed: int = 0
+    ) -> NDArray[Any]:
+        """Returns what the model makes of each datum's code, (n, *S).
+
+        Arguments:
+            x: Data (n, *S) as those that were fitted.
+            labels: Their labels, where the model is conditional on labels.
+            condition: Their conditions, where these are not labels.
+            mean: Decode the posterior's mean to the mean of p(x | z); else draw both.
+            seed: Keys the noise of draws.
+
+        Raises:
+            DiaboloError: If x is not like the data that were fitted.
+        """
+        out = []
+        for batch in self._batches(x, labels, condition):
+            noise = MEAN if mean else KeyedNoise(seed, batch.index)
+            with _seeded(seed, int(batch.index[0])):
+                px = self.model(batch.x, batch.c, mask=batch.mask, noise=noise).px
+                out.append(_value(px, mean, noise)[0])
+        return self.schema.restore(torch.cat(out))
+
+    def interpolate(
+        self, a: Any, b: Any, *, steps: int = 8, label: Any = None, condition: Any = None
+    ) -> NDArray[Any]:
+        """Returns data decoded along the straight line between two codes, (steps, *S).
+
+        Arguments:
+            a: One datum S, which is encoded, or one code (D,), where that is another shape.
+            b: Likewise; the ends are included.
+            steps: How many, 2 at least.
+            label: For a conditional model: the label of both ends and of all between.
+            condition: Likewise, where it is no label.
+
+        Raises:
+            DiaboloError: If an end is neither a datum nor a code.
+        """
+        if steps < 2:
+            raise DiaboloError(f"An interpolation has 2 steps at least, not {steps}.")
+        start = self._code(a, label, condition)
+        stop = self._code(b, label, condition)
+        part = np.linspace(0, 1, steps, dtype=start.dtype)[:, None]
+        return self.decode((1 - part) * start + part * stop, label=label, condition=condition)
+
+    def traverse(
+        self,
+        x: Any = None,
+        *,
+        dims: Sequence[int] | None = None,
+        steps: int = 9,
+        span: float = 3.0,
+        label: Any = None,
+        condition: Any = None,
+    ) -> NDArray[Any]:
+        """Returns data decoded while one latent element moves at a time, (dims, steps, *S).
+
+        An element runs over its mean, give or take `span` of its standard deviations under the
+        aggregate posterior (for a normal prior nearly -span to span).
+
+        Arguments:
+            x: A datum or code whose other elements are kept; None keeps them at their means.
+            dims: Which elements; None takes all in the order of their rate, largest first.
+            steps: How many values, 2 at least.
+            span: How far to go, in standard deviations.
+            label: For a conditional model: a label.
+            condition: A condition that is no label.
+
+        Raises:
+            DiaboloError: If an element does not exist, or x is neither a datum nor a code.
+        """
+        if steps < 2:
+            raise DiaboloError(f"A traversal has 2 steps at least, not {steps}.")
+        found = self.latents
+        chosen = found.order if dims is None else [int(d) for d in dims]
+        for d in chosen:
+            if not 0 <= d < self.latent:
+                raise DiaboloError(
+                    f"This model has latent elements 0 to {self.latent - 1}, but got {d}."
+                )
+        start = found.mean if x is None else self._code(x, label, condition)
+        z = np.tile(np.asarray(start, dtype=np.float32), (len(chosen), steps, 1))
+        for row, d in enumerate(chosen):
+            reach = span * found.scale[d]
+            z[row, :, d] = np.linspace(found.mean[d] - reach, found.mean[d] + reach, steps)
+        flat = self.decode(z.reshape(-1, self.latent), label=label, condition=condition)
+        return flat.reshape(len(chosen), steps, *flat.shape[1:])
+
+    def score(
+        self, x: Any, *, k: int = 100, labels: Any = None, condition: Any = None, seed: int = 0
+    ) -> NDArray[np.float64]:
+        """Returns the importance-weighted log-likelihood of each datum in nats, (n,).
+
+        It is a lower bound in expectation that rises with k; of a conditional model it is
+        log p(x | c).
+
+        Arguments:
+            x: Data (n, *S) as those that were fitted.
+            k: Posterior samples a datum.
+            labels: Their labels, where the model is conditional on labels.
+            condition: Their conditions, where these are not labels.
+            seed: Keys the noise.
+
+        Raises:
+            DiaboloError: If the model is deterministic, or x is not like the data fitted.
+        """
+        data = self._data(x, labels, condition)
+        found = evaluation.log_likelihood(self.model, data, k=k, seed=seed)
+        return found.per_datum.double().cpu().numpy()
+
+    def evaluate(
+        self, data: Any = None, *, k: int = 1000, seed: int = 0
+    ) -> evaluation.Evaluation:
+        """Returns bound, rate, distortion, likelihood and active units, and keeps their numbers.
+
+        Arguments:
+            data: Data (n, *S), a path, or `Data`; None takes the test split, or else the
+                validation split.
+            k: Posterior samples a datum for the likelihood.
+            seed: Keys the noise.
+
+        Raises:
+            DiaboloError: If there are no data to be had, or the model is deterministic.
+        """
+        split = "given"
+        if data is None:
+            for split in ("test", "valid"):
+                data = self.data(split)
+                if data is not None:
+                    break
+            else:
+                raise DiaboloError(
+                    "This run's data were passed in memory: pass the data to evaluate."
+                )
+        chosen = self._data(data, None, None)
+        found = evaluation.evaluate(self.model, chosen, k=k, seed=seed)
+        self.metrics["evaluation"] = {"split": split, "seed": seed, **found.to_json()}
+        return found
+
+    def save(self, folder: str | Path | None = None, *, force: bool = False) -> Path:
+        """Writes the run into a folder, whole or not at all, and returns the folder.
+
+        Arguments:
+            folder: Where to; None brings the run's own folder up to date (its numbers).
+            force: Whether a run that is there already may be replaced.
+
+        Raises:
+            DiaboloError: If something else is there, or the folder cannot be written.
+        """
+        if folder is None:
+            if self.folder is None:
+                raise DiaboloError("This run has no folder yet: name one, save('runs/name').")
+            folders.rewrite(self.folder, store.store(self))
+            return self.folder
+        place = Path(folder).resolve()
+        folders.refuse(place, force=force)
+        with folders.workshop(place) as part:
+            folders.write(part, store.store(self))
+            folders.replace(part, place)
+        self.folder = place
+        return place
+
+    def _data(self, x: Any, labels: Any, condition: Any) -> Data:
+        """Returns the user's data as the model's, checked."""
+        if isinstance(x, Data):
+            if labels is not None or condition is not None:
+                raise DiaboloError("These data carry their own condition: leave labels out.")
+            return x
+        if isinstance(x, str | Path):
+            return read(x, self.schema, labels=labels, condition=condition)
+        return self.schema.data(x, labels=labels, condition=condition)
+
+    def _batches(self, x: Any, labels: Any, condition: Any) -> Iterator[Any]:
+        return self._data(x, labels, condition).to(self.device).batches(ROWS)
+
+    def _condition(self, n: int, label: Any, condition: Any) -> Tensor | None:
+        """Returns conditions (n, C) from one value for all rows or one a row."""
+        given = label if condition is None else condition
+        if label is not None and condition is not None:
+            raise DiaboloError("Give a label or a condition, not both.")
+        if given is None:
+            if self.spec.condition and self.model.unknown is None:
+                known = ", ".join(map(str, self.schema.classes))
+                hint = f"label= one of {known}" if known else "condition=..."
+                raise DiaboloError(f"This model is conditional: give {hint}.")
+            return None
+        if not self.spec.condition:
+            raise DiaboloError(
+                "This model takes no condition: leave the label out, or fit a conditional model "
+                "(condition='labels')."
+            )
+        one = isinstance(given, str | Mapping) or np.ndim(given) == 0
+        c = self.schema.condition([given] if one else given)
+        if len(c) not in (1, n):
+            raise DiaboloError(f"Expected one condition or {n} of them, but got {len(c)}.")
+        return c.expand(n, -1).to(self.device)
+
+    def _code(self, x: Any, label: Any, condition: Any) -> NDArray[np.float32]:
+        """Returns the code (D,) of one datum, or of what is a code already."""
+        if not isinstance(x, str | Path | Data):
+            array = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
+            if array.shape == (self.latent,) and self.spec.event != (self.latent,):
+                return array.astype(np.float32)
+            if array.ndim == len(self.spec.event) - (self.schema.layout == "hw"):
+                x = array[None]
+        code = self.encode(x, labels=_one(label), condition=_one(condition))
+        if len(code) != 1:
+            raise DiaboloError(f"Expected one datum or one code, but got {len(code)} data.")
+        return code[0]
+
+
+def _one(value: Any) -> Any:
+    """A single label as the sequence of one that data take."""
+    single = value is not None and (isinstance(value, str | Mapping) or np.ndim(value) == 0)
+    return [value] if single else value
+
+
+@contextlib.contextmanager
+def _seeded(*key: int) -> Iterator[None]:
+    """Seeds torch's own generator, from which foreign densities draw, and gives it back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix_seed(*key))
+        yield
+
+
+def _value(px: Distribution, mean: bool, noise: Any) -> Tensor:
+    return (px.mean if mean else px.sample((), noise)).cpu()
