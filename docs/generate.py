@@ -178,10 +178,10 @@ def results_page(file: Path) -> str:
     lines = [
         "# Results",
         "",
-        "Every recipe trained on real data, short runs with each recipe's defaults: they show that each "
-        "one works and what it trades, not the best it can do. All numbers are in nats per datum of "
-        "the test data, at the plain ELBO (price 1, no free bits), with the error that "
-        "another test set would make. Made by `benchmarks/recipes.py`.",
+        "Every recipe trained on real data, short runs with each recipe's defaults: they show "
+        "that each one works and what it trades, not the best it can do. All numbers are in nats "
+        "per datum of the test data, at the plain ELBO (price 1, no free bits), with the error "
+        "that another test set would make. Made by `benchmarks/recipes.py`.",
         "",
     ]
     for part in record["sets"]:
@@ -195,8 +195,8 @@ def results_page(file: Path) -> str:
         lines.append("")
     lines += [
         "A recipe without a likelihood (a deterministic autoencoder) has a distortion only. "
-        "A conditional recipe's numbers are log p(x|c), marked *, and are not comparable with those "
-        "of log p(x).",
+        "A conditional recipe's numbers are of log p(x|c), marked *, and are not comparable with "
+        "those of log p(x).",
         "",
     ]
     return "\n".join(lines)
@@ -207,7 +207,9 @@ def _result(row: dict[str, Any]) -> str:
         value = row.get(name)
         if value is None:
             return ""
-        return f"{value:.2f}" + (f" ± {row[name + '_stderr']:.2f}" if name + "_stderr" in row else "")
+        return f"{value:.2f}" + (
+            f" ± {row[name + '_stderr']:.2f}" if name + "_stderr" in row else ""
+        )
 
     star = "*" if row["conditional"] else ""
     cells = [

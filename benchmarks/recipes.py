@@ -1,0 +1,119 @@
+"""Every recipe trained for a short while on real data: rate, distortion, bounds and seconds.
+
+python benchmarks/recipes.py --data digits --out FILE
+python benchmarks/recipes.py --data mnist --data-dir DATA --epochs 10 --out FILE
+
+What the file holds of other data sets stays. Recipes are those of the folder: no list to extend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import diabolo
+from diabolo.recipes import RECIPES
+
+ABOUT = {
+    "digits": "8x8 images with 17 grey levels, as they are: a discretised logistic likelihood.",
+    "mnist": "28x28 images as bits, drawn with the grey value as probability.",
+}
+OPTIONS: dict[str, dict[str, Any]] = {"digits": {}, "mnist": {"binarize": "dynamic"}}
+
+
+def machine() -> str:
+    """Returns what the numbers were made on, in one sentence."""
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    threads = f"{torch.get_num_threads()} threads on {os.cpu_count()} cores"
+    return f"{platform.machine()}, {threads}, {versions}, {date.today():%Y-%m-%d}."
+
+
+def conditional(name: str, spec: diabolo.Spec) -> bool:
+    """Returns whether a recipe refuses data without a condition."""
+    try:
+        RECIPES.load(name)(spec)
+    except diabolo.DiaboloError:
+        return True
+    return False
+
+
+def measure(name: str, data: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Trains one recipe and returns its row of the table."""
+    options = dict(OPTIONS.get(data, {}), epochs=args.epochs, seed=0)
+    if args.data_dir:
+        options["data_dir"] = args.data_dir
+    plain = diabolo.Spec(event=(1, 8, 8), support="binary", count=1)
+    with_labels = conditional(name, plain)
+    if with_labels:
+        options["condition"] = "labels"
+    began = time.perf_counter()
+    run = diabolo.fit(data, name, **options)
+    seconds = time.perf_counter() - began
+    test = run.data("test") or run.data("valid")
+    assert test is not None
+    test = test.take(torch.arange(min(len(test), args.test)))
+    found = run.evaluate(test, k=args.k)
+    row: dict[str, Any] = {
+        "recipe": name,
+        "conditional": with_labels,
+        "n": len(test),
+        "seconds": seconds,
+        "epochs": len(run.history.rows),
+        "latents": sum(run.model.groups),
+    }
+    if found.units is not None:
+        row["active"] = found.units.count
+    if found.distortion is not None:
+        row["distortion"] = found.distortion.value
+        row["distortion_stderr"] = found.distortion.data_stderr
+    if found.bound is not None:
+        row["rates"] = [r.value for r in found.bound.rate]
+        row["rate"] = sum(row["rates"])
+        row["elbo"] = found.bound.elbo.value
+        row["elbo_stderr"] = found.bound.elbo.data_stderr
+    if found.likelihood is not None:
+        row["log_likelihood"] = found.likelihood.value
+        row["log_likelihood_stderr"] = found.likelihood.data_stderr
+        row["k"] = args.k
+    return row
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="digits", help="a named data set")
+    parser.add_argument("--data-dir", help="the folder in which it is looked for")
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--k", type=int, default=100, help="samples of the log-likelihood")
+    parser.add_argument("--test", type=int, default=1000, help="test data to evaluate")
+    parser.add_argument("--recipes", nargs="*", default=RECIPES.names())
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    print(machine(), flush=True)
+    rows = []
+    for name in args.recipes:
+        rows.append(measure(name, args.data, args))
+        print(json.dumps(rows[-1]), flush=True)
+    record = json.loads(args.out.read_text()) if args.out.exists() else {"sets": []}
+    former = {part["data"]: part for part in record["sets"]}
+    former[args.data] = {
+        "data": args.data,
+        "about": f"{ABOUT.get(args.data, '')} {args.epochs} epochs each.".strip(),
+        "machine": machine(),
+        "rows": rows,
+    }
+    record["sets"] = [former[d] for d in sorted(former)]
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The documentation runs: every Python block of the README and the pages, and an example."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+PAGES = [p for p in PAGES if not {"_build", "gallery", "generated"} & set(p.parts)]
+EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+
+
+def blocks(page: Path, language: str = "python") -> list[str]:
+    """The code blocks of one language in a page, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+WITH_CODE = [p for p in PAGES if blocks(p) and p.name != "adding-things.md"]
+
+
+def shorter(code: str) -> str:
+    """The same code with one epoch for several: what is tested is that it runs."""
+    return re.sub(r"\bepochs=\d+", "epochs=1", code)
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda p: p.name)
+def test_a_page_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = shorter("\n".join(blocks(page)))
+    exec(compile(code, str(page), "exec"), {"__name__": "page"})
+    if page.name == "README.md":
+        assert "Did you mean 'latent'?" in capsys.readouterr().out
+
+
+def test_readme_is_twenty_lines_of_code() -> None:
+    (code,) = blocks(ROOT / "README.md")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+
+
+def test_added_things_work(tmp_path: Path) -> None:
+    """Each file of `adding-things` is written where it says; the page's other code then holds."""
+    package = tmp_path / "diabolo"
+    shutil.copytree(ROOT / "src" / "diabolo", package, ignore=shutil.ignore_patterns("__pycache__"))
+    checks, files = [], 0
+    for block in blocks(ROOT / "docs" / "adding-things.md"):
+        first, _, rest = block.partition("\n")
+        if not first.startswith("# src/diabolo/"):
+            checks.append(block)
+            continue
+        file = package / first.removeprefix("# src/diabolo/")
+        assert not file.exists(), f"{file.name} is in the package: show another one"
+        file.write_text(rest)
+        files += 1
+    assert files >= 5
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", shorter("\n".join(checks))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_compiles_and_has_a_title(path: Path) -> None:
+    code = path.read_text()
+    compile(code, str(path), "exec")
+    assert re.match(r'"""\n.+\n=+\n\n', code), "begin with a title underlined with ="
+
+
+def test_an_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    script = tmp_path / "plot_4_condition.py"
+    script.write_text(shorter((ROOT / "examples" / "plot_4_condition.py").read_text()))
+    import matplotlib.pyplot as plt
+
+    found = runpy.run_path(str(script))
+    assert len(found["axes"]) == 5
+    plt.close("all")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_within_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if "://" in target or target.startswith("generated/"):
+            continue
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_commands_of_the_pages_exist() -> None:
+    """Each `diabolo VERB` and `--option` in a shell block is one that the command line has."""
+    from diabolo.cli import verbs
+
+    known = verbs()
+    for page in PAGES:
+        for block in blocks(page, "sh"):
+            for verb in re.findall(r"^diabolo (\w+)", block, re.MULTILINE):
+                assert verb in known, f"{page.name}: diabolo {verb}"
+
+
+def test_goals_of_the_pages_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for page in PAGES:
+        for goal in re.findall(r"\bmake ([a-z]+)\b(?= |`|$)", page.read_text(), re.MULTILINE):
+            if goal in {"demo", "test", "slow", "lint", "docs", "table", "clean"}:
+                assert re.search(rf"^{goal}:", makefile, re.MULTILINE)
+            else:
+                assert f"`make {goal}`" not in page.read_text(), f"{page.name}: make {goal}"
