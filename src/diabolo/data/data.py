@@ -5,6 +5,8 @@ Shapes: N data, B batch, E event shape, C condition width.
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -12,11 +14,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..noise import FRESH, KeyedNoise
+from ..noise import FRESH, KeyedNoise, mix_seed
 from ..spec import Spec, Support
-from .decode import AsFloat, Decoder
+from .decode import AsFloat, Decoder, Dequantize
 
 __all__ = ["Batch", "Data", "Splits"]
+
+STREAM = 0x64617461  # Apart from the noise of a model that is evaluated with the same seed.
+CHUNK = 1 << 24
 
 
 class Batch(NamedTuple):
@@ -117,7 +122,7 @@ class Data:
         """
         index = self.rows[rows.to(self.rows.device)]
         keyed = self.fixed or not fresh
-        noise = KeyedNoise(self.seed, index, lead=1) if keyed else FRESH
+        noise = KeyedNoise(mix_seed(self.seed, STREAM), index, lead=1) if keyed else FRESH
         x = self.decoder(self.x[rows], noise)
         c = None if self.c is None else self.c[rows]
         mask = None if self.mask is None else self.mask[rows]
@@ -137,6 +142,53 @@ class Data:
             if generator is None or len(rows) == min(size, n):
                 yield self.batch(rows, fresh=generator is not None)
 
+    @property
+    def dequantized(self) -> bool:
+        """Whether x has noise added, so that its log-density bounds log P of the levels."""
+        return isinstance(self.decoder, Dequantize)
+
+    def drawn(self) -> Data:
+        """Returns bits drawn once by row, in place of grey values to draw them from."""
+        parts = torch.arange(len(self)).split(max(1, CHUNK // max(1, math.prod(self.event))))
+        bits = torch.cat([self.batch(rows).x.to(torch.uint8) for rows in parts])
+        return replace(self, x=bits, decoder=AsFloat())
+
+    def digest(self) -> str:
+        """Returns the sha256 of x as evaluation sees it, bits as bytes, else float32 values."""
+        found = hashlib.sha256()
+        for rows in torch.arange(len(self)).split(1000):
+            x = self.batch(rows).x.cpu()
+            bits = self.support == "binary"
+            found.update((x.to(torch.uint8) if bits else x.float()).numpy().tobytes())
+        return found.hexdigest()
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Returns the mean and variance of each element over the seen entries of all rows, (E)."""
+        count = mean = square = torch.zeros(self.event, dtype=torch.float64, device=self.x.device)
+        rows = max(1, CHUNK // max(1, math.prod(self.event)))
+        for start in range(0, len(self), rows):
+            x = self.decoder.mean(self.x[start : start + rows])
+            if self.mask is None:
+                new = torch.full_like(count, len(x))
+                centre = x.sum(0, dtype=torch.float64) / len(x)
+                spread = ((x - centre.to(x.dtype)) ** 2).sum(0, dtype=torch.float64)
+            else:
+                seen = self.mask[start : start + rows]
+                new = seen.sum(0).double()
+                x = torch.where(seen, x, 0.0)
+                centre = x.sum(0, dtype=torch.float64) / new.clamp(min=1)
+                apart = torch.where(seen, x - centre.to(x.dtype), 0.0)
+                spread = (apart**2).sum(0, dtype=torch.float64)
+            # Chan, Golub & LeVeque (1979): moments of two parts together, without cancellation.
+            total = (count + new).clamp(min=1)
+            shift = centre - mean
+            square = square + spread + shift**2 * count * new / total
+            mean = mean + shift * new / total
+            count = count + new
+        variance = square / count.clamp(min=1) + self.decoder.variance
+        dtype = torch.get_default_dtype()
+        return mean.to(dtype), variance.to(dtype)
+
     def spec(self, *, standardize: bool = False, examples: int = 1000) -> Spec:
         """Returns what a recipe may know of these data.
 
@@ -144,15 +196,11 @@ class Data:
             standardize: Whether the model is to standardise them.
             examples: How many data to show it, for pseudo-inputs.
         """
-        few = self.batch(torch.arange(min(len(self), max(examples, 10_000))))
-        x, mask = few.x, few.mask
-        seen = torch.ones_like(x) if mask is None else mask.to(x.dtype)
-        clean = x if mask is None else torch.where(mask, x, 0.0)
-        count = seen.sum(0).clamp(min=1)
-        mean = clean.sum(0) / count
+        mean, variance = self.moments()
+        few = self.batch(torch.arange(min(len(self), examples)))
+        clean = few.x if few.mask is None else torch.where(few.mask, few.x, 0.0)
         scale = None
         if standardize:
-            variance = (seen * (clean - mean) ** 2).sum(0) / count
             scale = torch.where(variance > 0, variance.sqrt(), 1.0)
         return Spec(
             event=self.event,
@@ -162,7 +210,7 @@ class Data:
             count=len(self),
             mean=mean,
             scale=scale,
-            examples=clean[:examples],
+            examples=clean,
             missing=self.mask is not None,
         )
 

@@ -9,21 +9,32 @@ Shapes: B batch, E event.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..noise import Noise
+from ..noise import MEAN, Noise
 
 __all__ = ["AsFloat", "Binarize", "Decoder", "Dequantize", "Scale", "Threshold"]
 
 
 class Decoder:
-    """Turns stored values (B, *E) into floats; the support that they have then."""
+    """Turns stored values (B, *E) into floats.
+
+    Attributes:
+        variance: The variance that the noise of decoding adds to each element of real x.
+    """
+
+    variance: ClassVar[float] = 0.0
 
     def __call__(self, stored: Tensor, noise: Noise) -> Tensor:
         """Returns x (B, *E)."""
         raise NotImplementedError
+
+    def mean(self, stored: Tensor) -> Tensor:
+        """Returns the expectation of x over the noise, (B, *E)."""
+        return self(stored, MEAN)
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,10 @@ class Binarize(Decoder):
         grey = self.inner(stored, noise)
         return (noise.uniform(tuple(grey.shape), grey) < grey).to(grey.dtype)
 
+    def mean(self, stored: Tensor) -> Tensor:
+        """Returns the grey values."""
+        return self.inner.mean(stored)
+
 
 @dataclass(frozen=True)
 class Threshold(Decoder):
@@ -89,6 +104,8 @@ class Dequantize(Decoder):
     A density p of x bounds the probability of j from below: log P(j) >= E log p(j + u)
     (Theis, van den Oord & Bethge, 2016, section 3.1).
     """
+
+    variance: ClassVar[float] = 1 / 12
 
     def __call__(self, stored: Tensor, noise: Noise) -> Tensor:
         """Returns real values in [0, levels)."""

@@ -1,0 +1,122 @@
+"""Files of named sets: found in a folder, else downloaded once; checked by their content.
+
+A file is looked for in the data folder, in `DIABOLO_DATA` and in the user's cache, plain or
+gzipped, directly or in a subfolder of the set's name.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DiaboloError
+
+__all__ = ["File", "Store", "contents"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A public file.
+
+    Arguments:
+        name: Its name, without `.gz`.
+        sha256: Of its content, unpacked: any of these.
+        url: Where it is published; None if it is to be found only.
+        download: sha256 of what is published there.
+    """
+
+    name: str
+    sha256: tuple[str, ...]
+    url: str | None = None
+    download: str = ""
+
+
+def contents(path: Path) -> bytes:
+    """Returns a file's bytes, unpacked if it is gzipped.
+
+    Raises:
+        DiaboloError: If it cannot be read, or is damaged.
+    """
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise DiaboloError(f"The gzip file '{path}' is damaged: get it anew.") from None
+    except OSError as error:
+        raise DiaboloError(f"Cannot read '{path}': {error.strerror}.") from None
+
+
+class Store:
+    """Where the files of named sets are.
+
+    Arguments:
+        data_dir: The folder to look in first.
+    """
+
+    def __init__(self, data_dir: str | None = None) -> None:
+        self.data_dir = data_dir
+        if data_dir is not None and not Path(data_dir).expanduser().is_dir():
+            raise DiaboloError(f"The data folder '{data_dir}' does not exist.")
+
+    @property
+    def cache(self) -> Path:
+        """The user's cache."""
+        import pooch
+
+        return Path(pooch.os_cache("diabolo"))
+
+    def folders(self, name: str) -> list[Path]:
+        """Returns where files of a set may be, in order."""
+        given = [self.data_dir, os.environ.get("DIABOLO_DATA")]
+        bases = [*(Path(g).expanduser() for g in given if g), self.cache]
+        return [f for b in bases for f in (b / name, b)]
+
+    def find(self, name: str, file: str) -> Path | None:
+        """Returns the path of a file of a set, plain or gzipped; None if it is nowhere."""
+        paths = (f / (file + end) for f in self.folders(name) for end in ("", ".gz"))
+        return next((p for p in paths if p.is_file()), None)
+
+    def read(self, name: str, file: File) -> bytes:
+        """Returns the content of a file of a set, unpacked and checked.
+
+        Raises:
+            DiaboloError: If it is damaged, or is nowhere and cannot be downloaded.
+        """
+        path = self.find(name, file.name) or self.download(name, file)
+        found = contents(path)
+        if file.sha256 and hashlib.sha256(found).hexdigest() not in file.sha256:
+            raise DiaboloError(
+                f"'{path}' is not the file of {name} that was published: its checksum differs. "
+                "Delete it and run again, or put the right one there."
+            )
+        return found
+
+    def download(self, name: str, file: File) -> Path:
+        """Downloads a file to the user's cache, checked.
+
+        Raises:
+            DiaboloError: If that fails, saying which file to put where.
+        """
+        import pooch
+
+        folder = self.cache / name
+        where = f"{self.data_dir}/{name}" if self.data_dir else str(folder)
+        advice = f"Put '{file.name}' (or '{file.name}.gz') in '{where}', or name the folder that has it with --data-dir."
+        if file.url is None:
+            raise DiaboloError(f"The set {name} was not found, and it has no download. {advice}")
+        try:
+            path = pooch.retrieve(
+                url=file.url,
+                known_hash=f"sha256:{file.download}",
+                fname=file.url.rsplit("/", 1)[-1],
+                path=folder,
+                downloader=pooch.HTTPDownloader(timeout=30),
+            )
+        except (OSError, ValueError) as error:
+            reason = "its checksum differs" if isinstance(error, ValueError) else "no connection"
+            raise DiaboloError(f"Cannot download {file.url} ({reason}). {advice}") from None
+        return Path(path)

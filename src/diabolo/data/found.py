@@ -1,0 +1,63 @@
+"""What a reader hands over: arrays in the user's own layout, before anything is inferred.
+
+Shapes: N data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Array", "Found", "Rows"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """One part of what was read.
+
+    Arguments:
+        x: The data (N, *) in the user's layout.
+        labels: A label for each row (N,), of any type; None without.
+        conditions: Columns (N,) that a conditional model reads, by name.
+    """
+
+    x: Array
+    labels: Array | None = None
+    conditions: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """All parts of a source, and what the reader knows of it.
+
+    Arguments:
+        train: The rows for fitting, and for validation if `valid` is None.
+        valid: The source's own validation rows.
+        test: The source's own test rows.
+        columns: The names of the features of a table.
+        classes: The names of label codes 0, 1, ...; empty takes them from the labels.
+        layout: The layout of x where the reader knows it; else it is inferred.
+        support: What a value is, where the reader knows it, such as `byte:17`.
+        label: What the labels are called in the source.
+        notes: Sentences for the user.
+    """
+
+    train: Rows
+    valid: Rows | None = None
+    test: Rows | None = None
+    columns: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    layout: str | None = None
+    support: str | None = None
+    label: str = "labels"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> list[Rows]:
+        """The parts that there are."""
+        return [p for p in (self.train, self.valid, self.test) if p is not None]

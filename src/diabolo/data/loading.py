@@ -1,0 +1,449 @@
+"""From whatever a user has to splits, a schema and sentences about what was done.
+
+Shapes: N data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import DataConfig
+from ..errors import DiaboloError, unknown
+from ..noise import mix_seed
+from .conditions import Condition, class_names, fit_condition, label_column
+from .data import Data, Splits
+from .fetch import Store
+from .found import Array, Found, Rows
+from .infer import Layout, Meaning, infer_layout, infer_support, parse_support, to_inside
+from .memory import as_array, from_frame, is_frame
+from .readers import open_path
+from .schema import Schema
+from .sets import SETS
+from .values import refuse_infinite
+
+__all__ = ["Loaded", "load", "read"]
+
+
+class Loaded(NamedTuple):
+    """A source, read.
+
+    Attributes:
+        splits: Its parts.
+        schema: How new data are read alike, and model values brought back.
+        notes: Sentences for the user: what was inferred, skipped or left out.
+    """
+
+    splits: Splits
+    schema: Schema
+    notes: tuple[str, ...]
+
+
+def load(
+    source: Any,
+    config: DataConfig | None = None,
+    *,
+    labels: Any = None,
+    condition: Any = None,
+    valid: Any = None,
+    test: Any = None,
+) -> Loaded:
+    """Reads a source whole.
+
+    Arguments:
+        source: A named set, a file or folder, an array, a tensor or a data frame.
+        config: How to read it.
+        labels: A label for each row (N,), in place of the source's own.
+        condition: What a conditional model reads: values (N,) or (N, m), or a mapping of names to
+            values (N,); in place of `config.condition`.
+        valid: Validation rows, as `source`, or a tuple of rows, labels and, if any, conditions;
+            in place of a part of the training rows.
+        test: Test rows, likewise.
+
+    Raises:
+        DiaboloError: If the source cannot be read, or holds what no model can learn from.
+    """
+    config = config or DataConfig()
+    tensor = isinstance(source, Tensor)
+    found = find(source, config, labels=labels, condition=condition)
+    for name, extra in (("valid", valid), ("test", test)):
+        if extra is not None:
+            rows, y, c = (
+                (*extra, None, None)[:3] if isinstance(extra, tuple) else (extra, None, None)
+            )
+            part = find(rows, config, labels=y, condition=c).train
+            found = replace(found, valid=part) if name == "valid" else replace(found, test=part)
+    if config.labels == "none":
+        found = _without_labels(found)
+    schema, notes = fit_schema(found, config, tensor=tensor)
+    splits = _splits(found, schema, config)
+    for part, data in (("validation", found.valid), ("test", found.test)):
+        moved = None if data is None else schema.moved(data.x)
+        if moved:
+            notes.append(f"Of the {part} data: {moved[0].lower()}{moved[1:]}")
+    return Loaded(splits, schema, (*found.notes, *notes))
+
+
+def read(
+    source: Any,
+    schema: Schema,
+    *,
+    config: DataConfig | None = None,
+    labels: Any = None,
+    condition: Any = None,
+) -> Data:
+    """Reads new rows as `schema` says.
+
+    Arguments:
+        source: As for `load`; of a source with a test part, that part is read.
+        schema: From the training data.
+        config: How to read files (`key`, `labels`, `data_dir`).
+        labels: A label for each row.
+        condition: What a conditional model reads.
+
+    Raises:
+        DiaboloError: If the rows differ from those of training.
+    """
+    config = config or DataConfig()
+    if not isinstance(source, (str, Path)):
+        return schema.data(source, labels=labels, condition=condition)
+    if len(schema.event) == 3:
+        color = {1: "grey", 3: "rgb"}.get(schema.event[0], "auto")
+        config = replace(config, size=(schema.event[1], schema.event[2]), color=color)
+    names = tuple(c.name for c in schema.conditions if c.name != schema.label)
+    config = replace(config, condition=None)
+    found = find(source, config, labels=labels, features=schema.columns, aside=names)
+    rows = found.test or found.train
+    rows = replace(rows, x=_in_layout(rows.x, found, schema))
+    if condition is None and rows.conditions:
+        condition = {**rows.conditions}
+        if schema.label in [c.name for c in schema.conditions]:
+            condition[schema.label] = rows.labels
+    moved = schema.moved(rows.x) if rows.x.shape[1:] == schema.shape else None
+    if moved:
+        raise DiaboloError(moved)
+    return schema.read(rows, condition=condition)
+
+
+def _in_layout(x: Array, found: Found, schema: Schema) -> Array:
+    """Brings images of a file to the layout of the training data."""
+    layout = found.layout
+    if layout is None or layout == schema.layout or "vector" in (layout, schema.layout):
+        return x
+    inside = to_inside(x, layout)  # type: ignore[arg-type]
+    if schema.layout == "hw":
+        return inside[:, 0]
+    return np.moveaxis(inside, 1, -1) if schema.layout == "hwc" else inside
+
+
+def find(
+    source: Any,
+    config: DataConfig,
+    *,
+    labels: Any = None,
+    condition: Any = None,
+    features: tuple[str, ...] = (),
+    aside: tuple[str, ...] = (),
+) -> Found:
+    """Returns what a source holds, in the user's layout.
+
+    Arguments:
+        source: As for `load`.
+        config: How to read it.
+        labels: Labels in place of the source's own.
+        condition: Conditions in place of the source's own.
+        features: The columns of a table to take as data; () for all that are nothing else.
+        aside: Columns or keys to read as conditions where they are there.
+    """
+    if isinstance(source, (str, Path)):
+        found = _from_name(str(source), config, features, aside)
+    elif is_frame(source):
+        names = tuple(n for n in condition_names(config) if n != "labels")
+        label = None if config.labels == "none" else config.labels
+        found = from_frame(source, columns=features, label=label, conditions=names, strict=True)
+    else:
+        found = Found(Rows(as_array(source)))
+    if labels is not None:
+        column = label_column(labels, "labels", len(found.train.x))
+        found = replace(found, train=replace(found.train, labels=column), classes=())
+    if condition is not None:
+        columns = _condition_columns(condition, len(found.train.x))
+        found = replace(found, train=replace(found.train, conditions=columns))
+    for part in found.parts:
+        if part.labels is not None:
+            label_column(part.labels, found.label, len(part.x))
+    return found
+
+
+def condition_names(config: DataConfig) -> tuple[str, ...]:
+    """Returns what `config.condition` names."""
+    if config.condition is None:
+        return ()
+    return (config.condition,) if isinstance(config.condition, str) else config.condition
+
+
+def _from_name(
+    text: str, config: DataConfig, features: tuple[str, ...], aside: tuple[str, ...]
+) -> Found:
+    if text in SETS.names():
+        return SETS.load(text)(Store(config.data_dir))
+    path = Path(text).expanduser()
+    if path.exists():
+        names = aside or tuple(n for n in condition_names(config) if n != "labels")
+        return open_path(path, config, features, names)
+    if path.suffix or len(path.parts) > 1 or text.startswith(("~", ".")):
+        raise _no_path(path)
+    error = str(unknown("data set", text, SETS.names()))
+    raise DiaboloError(f"{error} There is no file or folder of that name either.")
+
+
+def _no_path(path: Path) -> DiaboloError:
+    parent = path.parent
+    if not parent.is_dir():
+        return DiaboloError(f"There is no file or folder '{path}': '{parent}' does not exist.")
+    names = sorted(p.name for p in parent.iterdir())[:10_000]
+    error = str(unknown("file", path.name, names)).split(" Known: ")[0]
+    hint = error.partition(" Did you")
+    return DiaboloError(f"There is no file or folder '{path}'.{hint[1]}{hint[2]}")
+
+
+def _without_labels(found: Found) -> Found:
+    def bare(rows: Rows | None) -> Rows | None:
+        return None if rows is None else replace(rows, labels=None)
+
+    return replace(
+        found,
+        train=replace(found.train, labels=None),
+        valid=bare(found.valid),
+        test=bare(found.test),
+        classes=(),
+    )
+
+
+def _condition_columns(condition: Any, count: int) -> dict[str, Array]:
+    """Returns columns (N,) by name of what a user gives as the condition."""
+    if isinstance(condition, Mapping):
+        return {str(k): label_column(v, str(k), count) for k, v in condition.items()}
+    if is_frame(condition):
+        import narwhals as nw
+
+        table = nw.from_native(condition, eager_only=True)
+        return {n: label_column(table[n].to_numpy(), n, count) for n in table.columns}
+    values = condition.detach().cpu().numpy() if isinstance(condition, Tensor) else condition
+    array = np.asarray(values)
+    if array.ndim == 2 and array.shape[1] > 1:
+        names = [f"condition {i + 1}" for i in range(array.shape[1])]
+        return {n: label_column(array[:, i], n, count) for i, n in enumerate(names)}
+    return {"condition": label_column(array, "condition", count)}
+
+
+def fit_schema(
+    found: Found, config: DataConfig, *, tensor: bool = False
+) -> tuple[Schema, list[str]]:
+    """Returns how to read these data, and sentences about what was inferred.
+
+    Raises:
+        DiaboloError: If options do not fit the data, or there is too little of them.
+    """
+    x = found.train.x
+    shape = tuple(x.shape[1:])
+    if len(x) < 2:
+        raise DiaboloError(f"Expected at least two rows to learn from, but got {len(x)}.")
+    for part in found.parts:
+        if part.x.shape[1:] != shape:
+            raise DiaboloError(
+                f"Expected all parts alike, but the training rows have the shape {shape} and "
+                f"others {part.x.shape[1:]}."
+            )
+    layout, guess = infer_layout(x.shape, tensor)
+    if found.layout is not None:
+        layout, guess = _layout(found.layout), None
+    notes = [guess] if guess else []
+    meaning = _meaning(found, config)
+    notes += meaning.notes
+    schema = Schema(
+        shape=shape,
+        layout=layout,
+        dtype=str(x.dtype),
+        event=tuple(to_inside(x[:1], layout).shape[1:]),
+        support=meaning.support,
+        levels=meaning.levels,
+        source=meaning.support,
+        grey=meaning.levels if meaning.units != "plain" else None,
+        units=meaning.units,
+        missing=config.missing,
+        seed=config.seed,
+        columns=found.columns,
+        label=found.label,
+    )
+    if x.dtype.kind == "f":
+        for part in found.parts:
+            refuse_infinite(part.x, schema.column)
+    schema = _decoded(schema, config)
+    schema, more = _constants(schema, found)
+    notes += more
+    standardize = config.standardize
+    if standardize and schema.support != "real":
+        raise DiaboloError(
+            f"data.standardize is for real data, but these are '{schema.support}'. Leave it out."
+        )
+    schema = replace(
+        schema, standardize=schema.support == "real" if standardize is None else standardize
+    )
+    classes = _classes(found)
+    schema = replace(schema, classes=classes)
+    return replace(schema, conditions=_conditions(found, config, classes)), notes
+
+
+def _layout(text: str) -> Layout:
+    layouts: dict[str, Layout] = {"vector": "vector", "hw": "hw", "hwc": "hwc", "chw": "chw"}
+    return layouts[text]
+
+
+def _meaning(found: Found, config: DataConfig) -> Meaning:
+    """Returns what the values are: as the user says, as the reader knows, or as it looks."""
+    said = config.support or found.support
+    parts = [p.x for p in found.parts]
+    if said is None:
+        return infer_support(parts)
+    support, levels = parse_support(said)
+    x = found.train.x
+    if support == "byte" and x.dtype.kind == "f":
+        top = max(float(np.nanmax(p)) for p in parts)
+        return Meaning(support, levels, "grid" if top <= 1 else "levels")
+    if support == "unit" and x.dtype == np.uint8:
+        return Meaning(
+            support, 256, "levels", ("Grey levels j are read as the continuous values j / 255.",)
+        )
+    return Meaning(support, levels, "levels" if support == "byte" else "plain")
+
+
+def _decoded(schema: Schema, config: DataConfig) -> Schema:
+    """Applies binarisation and dequantisation to what a model sees."""
+    if schema.support == "unit":
+        schema = replace(schema, levels=None)
+    if config.binarize != "no" and config.dequantize:
+        raise DiaboloError("data.binarize and data.dequantize exclude each other: choose one.")
+    if config.binarize != "no":
+        if schema.source not in ("byte", "unit"):
+            raise DiaboloError(
+                f"data.binarize needs grey values, but these data are '{schema.source}'. "
+                "Leave it out, or say the support."
+            )
+        return replace(schema, support="binary", levels=None, binarize=config.binarize)
+    if config.dequantize:
+        if schema.grey is None or schema.source != "byte":
+            raise DiaboloError(
+                f"data.dequantize needs grey levels, but these data are '{schema.source}'. "
+                "Leave it out, or say their levels, as in support='byte:17'."
+            )
+        return replace(schema, support="real", levels=None, dequantize=True)
+    return schema
+
+
+def _constants(schema: Schema, found: Found) -> tuple[Schema, list[str]]:
+    """Leaves out columns of continuous tables that never vary: no density on them is bounded."""
+    if schema.layout != "vector" or schema.support not in ("real", "unit", "positive"):
+        return schema, []
+    if schema.grey is not None:
+        return schema, []
+    x = found.train.x.reshape(len(found.train.x), -1)
+    narrow = x.astype(np.float32)  # What does not vary in float32 does not vary for a model.
+    seen = ~np.isnan(narrow)
+    low = np.where(seen, narrow, np.inf).min(0)
+    high = np.where(seen, narrow, -np.inf).max(0)
+    still = np.nonzero(low >= high)[0]
+    if not len(still):
+        return schema, []
+    if len(still) == x.shape[1]:
+        raise DiaboloError("All columns are constant: there is nothing to learn.")
+    constants = tuple((int(i), float(_only(x[:, i]))) for i in still)
+    schema = replace(schema, constants=constants, event=(x.shape[1] - len(still),))
+    names = ", ".join(schema.column(i).removeprefix("column ") for i, _ in constants[:5])
+    more = f" and {len(still) - 5} more" if len(still) > 5 else ""
+    are = "Column" if len(still) == 1 else "Columns"
+    tail = "is constant: left out of the model and put back on output."
+    tail = tail if len(still) == 1 else tail.replace("is constant", "are constant")
+    return schema, [f"{are} {names}{more} {tail}"]
+
+
+def _only(column: Array) -> float:
+    seen = column[~np.isnan(column)] if column.dtype.kind == "f" else column
+    return float(seen[0]) if len(seen) else float("nan")
+
+
+def _classes(found: Found) -> tuple[str, ...]:
+    if found.classes:
+        return found.classes
+    columns = [p.labels for p in found.parts if p.labels is not None]
+    return class_names(columns, 1000) if columns else ()
+
+
+def _conditions(
+    found: Found, config: DataConfig, classes: tuple[str, ...]
+) -> tuple[Condition, ...]:
+    names = condition_names(config)
+    if not names:
+        names = tuple(found.train.conditions)
+    fitted = []
+    for name in names:
+        if name in found.train.conditions:
+            columns = [p.conditions[name] for p in found.parts if name in p.conditions]
+            fitted.append(fit_condition(name, columns))
+        elif name in ("labels", found.label) and found.train.labels is not None:
+            columns = [p.labels for p in found.parts if p.labels is not None]
+            fitted.append(fit_condition(found.label, columns, classes))
+        elif name == "labels":
+            raise DiaboloError(
+                "condition='labels' needs labels, but the data have none: give labels=..., or "
+                "name the column or key of the labels."
+            )
+        else:
+            raise unknown("condition", name, [*found.train.conditions, "labels"])
+    return tuple(fitted)
+
+
+def _read(rows: Rows, schema: Schema, index: Tensor) -> Data:
+    """Reads a part with the conditions that the schema wants."""
+    condition = None
+    if schema.conditions:
+        condition = {c.name: rows.conditions.get(c.name, rows.labels) for c in schema.conditions}
+        lacking = [n for n, v in condition.items() if v is None]
+        if lacking:
+            raise DiaboloError(f"The condition '{lacking[0]}' is lacking in a part of the data.")
+    return schema.read(rows, condition=condition, index=index)
+
+
+def _splits(found: Found, schema: Schema, config: DataConfig) -> Splits:
+    """Splits training rows by the seed; parts that the source has are kept."""
+
+    def whole(rows: Rows) -> Data:
+        return _read(rows, schema, torch.arange(len(rows.x)))
+
+    if not config.valid > 0:
+        raise DiaboloError(f"data.valid must be positive, not {config.valid}.")
+    if config.limit is not None and config.limit < 1:
+        raise DiaboloError(f"data.limit must be positive or none, not {config.limit}.")
+    train = whole(found.train)
+    n = len(train)
+    test = None if found.test is None else whole(found.test)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(mix_seed(config.seed, 5)))
+    if found.valid is not None:
+        rows = order[: config.limit].sort().values if config.limit else order.sort().values
+        return Splits(train.take(rows), whole(found.valid), test)
+    held = round(config.valid)
+    if config.valid < 1:
+        whole_count = n if config.limit is None else min(n, config.limit / (1 - config.valid))
+        held = max(1, round(config.valid * whole_count))
+    if held >= n:
+        raise DiaboloError(
+            f"data.valid={config.valid:g} leaves nothing to learn from of {n} rows: hold out fewer."
+        )
+    rows = order[held:] if config.limit is None else order[held : held + config.limit]
+    return Splits(train.take(rows.sort().values), train.take(order[:held].sort().values), test)

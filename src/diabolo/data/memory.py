@@ -1,0 +1,147 @@
+"""Arrays, tensors, sparse matrices, lists and data frames that a user has in memory.
+
+Shapes: N data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import scipy.sparse
+from torch import Tensor
+
+from ..errors import DiaboloError, unknown
+from .found import Array, Found, Rows
+
+__all__ = ["as_array", "from_memory", "is_frame"]
+
+
+def is_frame(value: Any) -> bool:
+    """Whether this is a data frame of any library that narwhals knows."""
+    return isinstance(nw.from_native(value, pass_through=True), (nw.DataFrame, nw.LazyFrame))
+
+
+def as_array(value: Any, what: str = "the data") -> Array:
+    """Returns a numeric array, unchanged where it is one.
+
+    Raises:
+        DiaboloError: If it is ragged, empty or holds no numbers.
+    """
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+    elif scipy.sparse.issparse(value):
+        value = value.toarray()
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise DiaboloError(
+            f"Expected {what} as an array, but the rows have different shapes."
+        ) from None
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise DiaboloError(
+                f"Expected numbers, but {what} hold Python objects such as "
+                f"{array.reshape(-1)[0]!r}."
+            ) from None
+    if array.dtype.kind not in "biuf":
+        raise DiaboloError(f"Expected numbers, but {what} hold '{array.dtype}'.")
+    if array.ndim == 0 or array.size == 0:
+        raise DiaboloError(f"Expected at least one row, but {what} have the shape {array.shape}.")
+    return array
+
+
+def from_memory(
+    x: Any,
+    *,
+    columns: tuple[str, ...] = (),
+    label: str | None = None,
+    conditions: tuple[str, ...] = (),
+) -> Found:
+    """Returns what is in an array or a data frame.
+
+    Arguments:
+        x: The data.
+        columns: The features to take from a data frame; () for all that are nothing else.
+        label: The column of labels, passed over where it is not there.
+        conditions: The columns of conditions, likewise.
+    """
+    if not is_frame(x):
+        return Found(Rows(as_array(x)), layout=None)
+    return from_frame(x, columns=columns, label=label, conditions=conditions)
+
+
+def from_frame(
+    frame: Any,
+    *,
+    columns: tuple[str, ...] = (),
+    label: str | None = None,
+    conditions: tuple[str, ...] = (),
+    strict: bool = False,
+) -> Found:
+    """Returns what is in a data frame.
+
+    Arguments:
+        frame: The data frame.
+        columns: The features to take; () for all columns that are nothing else.
+        label: The column of labels.
+        conditions: The columns of conditions.
+        strict: Refuse a label or condition that is not there.
+
+    Raises:
+        DiaboloError: If a column is lacking or holds no numbers, naming it.
+    """
+    table = nw.from_native(frame)
+    table = table.collect() if isinstance(table, nw.LazyFrame) else table
+    names = [str(c) for c in table.columns]
+    for name in (*columns, *([label] if strict and label else []), *(conditions if strict else ())):
+        if name not in names:
+            raise unknown("column", name, names)
+    aside = {*conditions, *([label] if label else [])}
+    notes: list[str] = []
+    if not columns:
+        columns = tuple(n for n in names if n not in aside)
+        if columns and re.fullmatch(r"|Unnamed: 0|__index_level_0__|column_0_index", columns[0]):
+            first = table[columns[0]].to_numpy()
+            if np.array_equal(first, np.arange(len(first))):
+                columns = columns[1:]
+                notes.append("The first column counts the rows and was left out.")
+    if not columns or not len(table):
+        raise DiaboloError(
+            f"Expected rows and numeric columns, but the table has {len(table)} rows and "
+            f"{len(columns)} columns of data."
+        )
+    arrays = [_numeric(table[name], name) for name in columns]
+    x = np.stack(arrays, axis=1)
+    extra: Mapping[str, Array] = {n: table[n].to_numpy() for n in conditions if n in names}
+    labels = table[label].to_numpy() if label in names else None
+    return Found(
+        Rows(x, labels, extra),
+        columns=columns,
+        layout="vector",
+        label=label or "labels",
+        notes=tuple(notes),
+    )
+
+
+def _numeric(series: Any, name: str) -> Array:
+    dtype = series.dtype
+    if dtype == nw.Boolean and not series.is_null().any():
+        return series.to_numpy().astype(np.uint8)
+    if dtype.is_numeric():
+        if series.is_null().any():
+            return series.cast(nw.Float64).to_numpy().astype(np.float64)
+        values = series.to_numpy()
+        return values.astype(np.float64) if values.dtype.kind == "O" else values
+    some = series.drop_nulls()
+    example = f", such as {some[0]!r}" if len(some) else ""
+    raise DiaboloError(
+        f"Column '{name}' is not numeric ({dtype}{example}): make numbers of it, leave it out, or "
+        f"use it as the labels or the condition (labels='{name}')."
+    )

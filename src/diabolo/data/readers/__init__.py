@@ -1,0 +1,50 @@
+"""Readers of files: `readers/<name>.py` defines `<name>(path, ask) -> Found` and its ENDINGS."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from ...config import DataConfig
+from ...errors import DiaboloError
+from ...registry import Registry
+from ..found import Found
+from .ask import Ask
+
+__all__ = ["READERS", "endings", "open_path"]
+
+READERS = Registry("reader", __name__, skip=("ask",))
+
+
+def endings() -> dict[str, str]:
+    """Returns the reader of each file ending; a folder's ending is `/`."""
+    found = {}
+    for name in READERS.names():
+        for ending in importlib.import_module(f"{__name__}.{name}").ENDINGS:
+            found[ending] = name
+    return found
+
+
+def open_path(
+    path: Path, config: DataConfig, features: tuple[str, ...], conditions: tuple[str, ...]
+) -> Found:
+    """Returns what a file or folder holds.
+
+    Arguments:
+        path: The file or folder, which is there.
+        config: How to read it.
+        features: The columns of a table to take as data; () for all that are nothing else.
+        conditions: The columns or keys to read as conditions.
+
+    Raises:
+        DiaboloError: If no reader knows its ending.
+    """
+    known = endings()
+    name = "/" if path.is_dir() else path.name.lower().removesuffix(".gz")
+    reader = next((r for e, r in known.items() if name.endswith(e)), None)
+    if reader is None:
+        raise DiaboloError(
+            f"Cannot tell what '{path}' is by its ending. Known: "
+            f"{', '.join(sorted(e for e in known if e != '/'))}, and folders of images."
+        )
+    return READERS.load(reader)(path, Ask(config, features, conditions))

@@ -1,0 +1,263 @@
+"""What was learnt of a source when it was first read, so that new data are read alike.
+
+Shapes: N or n data, E event (one datum inside), C width of a condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DiaboloError, unknown
+from ..spec import Support
+from .conditions import Condition, codes, encode, label_column
+from .data import Data
+from .decode import AsFloat, Binarize, Decoder, Dequantize, Scale, Threshold
+from .found import Array, Rows
+from .infer import Layout, Units, to_inside
+from .memory import from_memory
+from .values import stored_values
+
+__all__ = ["Schema"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """How a user's data become a model's, and back.
+
+    Arguments:
+        shape: The shape of one datum as the user has it.
+        layout: What its axes are.
+        dtype: The user's type.
+        event: The shape E of one datum inside, constant columns left out.
+        support: The support of a value as a model sees it.
+        levels: The number of values, where that support has levels.
+        source: The support of a value as it is stored.
+        grey: The number of grey levels as stored; None where there are none.
+        units: How the user writes grey levels: 0, 1, ... (`levels`), j / (levels - 1) (`grid`).
+        binarize: How grey levels become bits.
+        dequantize: Whether noise is added to grey levels; likelihoods are lower bounds then.
+        standardize: Whether the model is to standardise.
+        missing: What NaN means.
+        seed: Keys the noise of decoding.
+        columns: The names of a table's features; () where they have none.
+        constants: The columns that are left out, and their only value.
+        label: What the labels are called.
+        classes: The names of the labels' codes.
+        conditions: What a conditional model reads.
+    """
+
+    shape: tuple[int, ...]
+    layout: Layout
+    dtype: str
+    event: tuple[int, ...]
+    support: Support
+    levels: int | None = None
+    source: Support = "real"
+    grey: int | None = None
+    units: Units = "plain"
+    binarize: Literal["no", "dynamic", "static", "threshold"] = "no"
+    dequantize: bool = False
+    standardize: bool = False
+    missing: Literal["refuse", "nan"] = "refuse"
+    seed: int = 0
+    columns: tuple[str, ...] = ()
+    constants: tuple[tuple[int, float], ...] = ()
+    label: str = "labels"
+    classes: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """The width C of the condition, 0 for none."""
+        return sum(c.width for c in self.conditions)
+
+    @property
+    def kept(self) -> list[int]:
+        """The positions of the columns that a model sees, for tables."""
+        gone = {i for i, _ in self.constants}
+        return [i for i in range(int(np.prod(self.shape))) if i not in gone]
+
+    @property
+    def decoder(self) -> Decoder:
+        """What turns stored values into x."""
+        base: Decoder = AsFloat() if self.grey is None else Scale(self.grey)
+        if self.dequantize:
+            return Dequantize()
+        if self.binarize == "threshold":
+            return Threshold(base)
+        return base if self.binarize == "no" else Binarize(base)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns values that JSON can hold."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Schema:
+        """Returns the schema that `to_json` wrote.
+
+        Raises:
+            DiaboloError: If a part is unknown or lacking.
+        """
+        known = {f.name for f in fields(Schema)}
+        for key in value:
+            if key not in known:
+                raise unknown("part of the schema", key, known)
+        lacking = {"shape", "layout", "dtype", "event", "support"} - set(value)
+        if lacking:
+            raise DiaboloError(f"The schema lacks '{sorted(lacking)[0]}'.")
+        found = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        found["constants"] = tuple((int(i), float(v)) for i, v in value.get("constants", ()))
+        found["conditions"] = tuple(
+            Condition(**{**c, "classes": tuple(c["classes"])}) for c in value.get("conditions", ())
+        )
+        return Schema(**found)
+
+    def condition(self, values: Any) -> Tensor:
+        """Returns conditions (n, C), floats, from what a user writes.
+
+        Arguments:
+            values: Labels by name or code, or numbers: one or a sequence of them; for several
+                columns a mapping of their names to values, or rows of values.
+
+        Raises:
+            DiaboloError: At a value that is none of the column's, or another number of columns.
+        """
+        return encode(self.conditions, values)
+
+    def data(
+        self, x: Any, *, labels: Any = None, condition: Any = None, index: Tensor | None = None
+    ) -> Data:
+        """Returns a user's new array, tensor or data frame as `Data`, checked.
+
+        Arguments:
+            x: The rows (n, *), in the layout and units of the training data.
+            labels: A label for each row; they are the condition too where that is the labels.
+            condition: What a conditional model reads, as for `condition`.
+            index: The row index of each datum, which keys its noise; None counts from 0.
+
+        Raises:
+            DiaboloError: If shape, type, support, names or numbers differ from training.
+        """
+        label = None if labels is not None else self.label
+        names = tuple(c.name for c in self.conditions)
+        found = from_memory(x, columns=self.columns, label=label, conditions=names).train
+        if labels is None:
+            labels = found.labels
+        rows = Rows(found.x, None if labels is None else label_column(labels, self.label, None))
+        if condition is None and found.conditions:
+            condition = found.conditions
+        data = self.read(rows, condition=condition, index=index)
+        moved = self.moved(rows.x)
+        if moved:
+            raise DiaboloError(moved)
+        return data
+
+    def moved(self, x: Array) -> str | None:
+        """Returns a sentence if a column that was constant in training has another value."""
+        flat = x.reshape(len(x), -1)
+        for i, value in self.constants:
+            column = flat[:, i].astype(np.float64)
+            other = ~np.isclose(column, value, rtol=1e-6, atol=0, equal_nan=True)
+            if other.any() and not np.isnan(value):
+                row = int(other.nonzero()[0][0])
+                return (
+                    f"{self.column(i).capitalize()} was always {value:g} in training and is left "
+                    f"out of the model, but is {column[row]:g} in row {row}: train without it."
+                )
+        return None
+
+    def column(self, i: int) -> str:
+        """Returns what to call the i-th element of a datum in a sentence."""
+        if self.columns:
+            return f"column '{self.columns[i]}'"
+        if len(self.shape) <= 1:
+            return f"column {i}"
+        return f"position {tuple(int(p) for p in np.unravel_index(i, self.shape))}"
+
+    def read(self, rows: Rows, *, condition: Any = None, index: Tensor | None = None) -> Data:
+        """Returns rows in the user's layout as `Data`; the constant columns are not looked at."""
+        x = rows.x
+        if x.shape[1:] != self.shape:
+            axes = ", ".join(("n", *map(str, self.shape)))
+            raise DiaboloError(
+                f"Expected data of shape ({axes}) as in training, but got {x.shape}. Reshape them "
+                "to that; one datum alone needs x[None]."
+            )
+        if not len(x):
+            raise DiaboloError("Expected at least one row, but the data are empty.")
+        stored, mask = stored_values(
+            x, self.source, self.grey, self.units, self.missing, self.column
+        )
+        stored = to_inside(stored, self.layout)
+        mask = None if mask is None else to_inside(mask, self.layout)
+        if self.constants:
+            stored = stored[:, self.kept]
+            mask = None if mask is None else mask[:, self.kept]
+        labels = None
+        if rows.labels is not None:
+            column = label_column(rows.labels, self.label, len(x))
+            if self.classes:
+                labels = codes(column, self.classes, self.label)
+            else:
+                labels = torch.as_tensor(column.astype(np.float32))
+        if condition is None and [c.name for c in self.conditions] == [self.label]:
+            condition = rows.labels
+        c = None if condition is None else self.condition(condition)
+        if c is not None and len(c) != len(x):
+            raise DiaboloError(f"Expected {len(x)} conditions, one a row, but got {len(c)}.")
+        if index is not None and len(index) != len(x):
+            raise DiaboloError(f"Expected {len(x)} row indices, but got {len(index)}.")
+        if np.may_share_memory(stored, x):
+            stored = stored.copy()  # The user may change the array later.
+        data = Data(
+            x=torch.from_numpy(np.ascontiguousarray(stored)),
+            support=self.support,
+            levels=self.levels,
+            decoder=self.decoder,
+            c=c,
+            mask=None if mask is None else torch.from_numpy(np.ascontiguousarray(mask)),
+            labels=labels,
+            classes=self.classes,
+            fixed=self.binarize == "static",
+            seed=self.seed,
+            index=index,
+        )
+        return data.drawn() if self.binarize == "static" else data
+
+    def restore(self, x: Tensor) -> Array:
+        """Returns model values (n, *E) in the user's layout, type and grey levels, (n, *shape).
+
+        Grey levels of an integer type are rounded. Other values that the user's integer type
+        cannot hold, such as the mean of bits or counts, come back as float32.
+        """
+        values = x.detach().cpu().float().numpy()
+        if self.dequantize and self.grey is not None:
+            values = np.clip(np.floor(values), 0, self.grey - 1) / (self.grey - 1)
+        if self.constants:
+            whole = np.empty((len(values), int(np.prod(self.shape))), np.float32)
+            whole[:, self.kept] = values
+            for i, value in self.constants:
+                whole[:, i] = value
+            values = whole
+        if self.layout == "hw":
+            values = values[:, 0]
+        elif self.layout == "hwc":
+            values = np.moveaxis(values, 1, -1)
+        values = values.reshape(len(values), *self.shape)
+        dtype = np.dtype(self.dtype)
+        if self.units == "levels" and self.grey is not None:
+            values = values * (self.grey - 1)
+            if dtype.kind in "iu":
+                return np.clip(np.rint(values), 0, self.grey - 1).astype(dtype)
+        if dtype.kind == "f":
+            return values.astype(dtype)
+        exact = values.astype(dtype)
+        if (exact == values).all():
+            return np.ascontiguousarray(exact)
+        return np.ascontiguousarray(values.astype(np.float32))

@@ -1,0 +1,161 @@
+"""From a user's values to small stored ones, each checked against its support.
+
+Shapes: N data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from ..errors import DiaboloError
+from ..spec import Support
+from .found import Array
+from .infer import Units, grid_error
+
+__all__ = ["refuse_infinite", "stored_values"]
+
+Name = Callable[[int], str]
+
+
+def _where(bad: Array, name: Name) -> str:
+    """Returns `row 3, column 'pH'` for the first marked value."""
+    row, *rest = (int(i[0]) for i in bad.nonzero())
+    element = int(np.ravel_multi_index(tuple(rest), bad.shape[1:])) if rest else 0
+    return f"row {row}, {name(element)}"
+
+
+def refuse_infinite(x: Array, name: Name) -> None:
+    """Refuses infinite values, naming the first.
+
+    Raises:
+        DiaboloError: If there is one.
+    """
+    bad = np.isinf(x)
+    if bad.any():
+        raise DiaboloError(
+            f"The data have {int(bad.sum())} infinite values, the first in {_where(bad, name)}: "
+            "remove the rows or mend the values."
+        )
+
+
+def stored_values(
+    x: Array,
+    support: Support,
+    grey: int | None,
+    units: Units,
+    missing: Literal["refuse", "nan"],
+    name: Name,
+) -> tuple[Array, Array | None]:
+    """Returns what to store of (N, *), in a small type, and the mask of seen entries or None.
+
+    Arguments:
+        x: The user's values.
+        support: What they must be.
+        grey: The number of grey levels, where they are levels.
+        units: How the user writes levels.
+        missing: What NaN means.
+        name: What to call an element of a datum in a sentence.
+
+    Raises:
+        DiaboloError: At a value outside its support, naming its row and column.
+    """
+    mask = None
+    if x.dtype.kind not in "biuf":
+        raise DiaboloError(f"Expected numbers, but the array holds '{x.dtype}'.")
+    if x.dtype.kind == "f":
+        refuse_infinite(x, name)
+        unseen = np.isnan(x)
+        if missing == "nan":
+            mask = ~unseen
+            fill = 1.0 if support == "positive" else 0.0
+            x = np.where(unseen, np.asarray(fill, x.dtype), x) if unseen.any() else x
+        elif unseen.any():
+            raise DiaboloError(
+                f"The data have {int(unseen.sum())} missing values (NaN), the first in "
+                f"{_where(unseen, name)}: fill them in, or say missing='nan' to treat them as "
+                "not seen."
+            )
+    elif missing == "nan":
+        mask = np.ones(x.shape, bool)
+    if grey is not None:
+        return _levels(x, grey, units, name), mask
+    return _plain(x, support, name), mask
+
+
+def _levels(x: Array, levels: int, units: Units, name: Name) -> Array:
+    if x.dtype == np.uint8 and levels == 256 and units == "levels":
+        return x
+    if units == "grid":
+        floats = x if x.dtype.kind == "f" else x.astype(np.float32)
+        bad = grid_error(floats, levels) | (floats < 0) | (floats > 1)
+        if bad.any():
+            raise DiaboloError(
+                f"Expected {levels} equally spaced values in [0, 1] as grey levels, but got "
+                f"{_first(x, bad)} in {_where(bad, name)}."
+            )
+        return np.rint(floats * np.float32(levels - 1)).astype(np.uint8)
+    bad = (x < 0) | (x > levels - 1) | (x != np.rint(x))
+    if bad.any():
+        raise DiaboloError(
+            f"Expected grey levels 0 to {levels - 1} (byte:{levels}), but got {_first(x, bad)} in "
+            f"{_where(bad, name)}."
+        )
+    return x.astype(np.uint8)
+
+
+def _first(x: Array, bad: Array) -> str:
+    return f"{x[bad][0]:g}" if x.dtype.kind == "f" else str(x[bad][0])
+
+
+EXPECTED: dict[str, str] = {
+    "binary": "0 or 1 (binary); binarize grey values, or say another support",
+    "unit": "values in [0, 1] (unit); scale the data, or say another support",
+    "positive": "values above 0 (positive)",
+    "count": "non-negative integers (count)",
+}
+
+
+def _plain(x: Array, support: Support, name: Name) -> Array:
+    if support == "real" and x.dtype.kind == "f":
+        return x if x.dtype == np.float32 else _float32(x, name)
+    if support == "real":
+        return x.astype(np.float32)
+    if support == "binary":
+        bad = (x != 0) & (x != 1)
+    elif support == "unit":
+        bad = (x < 0) | (x > 1)
+    elif support == "positive":
+        bad = ~(x > 0)
+    else:
+        bad = (x < 0) | (x != np.rint(x))
+    if bad.any():
+        raise DiaboloError(
+            f"Expected {EXPECTED.get(support, 'codes 0, 1, ... (' + support + ')')}, but got "
+            f"{_first(x, bad)} in {_where(bad, name)}."
+        )
+    if support == "binary":
+        return x.astype(np.uint8)
+    if support in ("unit", "positive"):
+        return x.astype(np.float32)
+    top = int(x.max()) if x.size else 0
+    if top > 1 << 24:
+        raise DiaboloError(
+            f"The count {top} exceeds 2^24, which float32 cannot hold: say support='real', or use "
+            "logarithms."
+        )
+    return x.astype(np.uint8 if top < 1 << 8 else np.int16 if top < 1 << 15 else np.int32)
+
+
+def _float32(x: Array, name: Name) -> Array:
+    with np.errstate(over="ignore"):
+        narrow = x.astype(np.float32)
+    bad = np.isinf(narrow)
+    if bad.any():
+        raise DiaboloError(
+            f"The value {_first(x, bad)} in {_where(bad, name)} is too large for float32: rescale "
+            "the data."
+        )
+    return narrow
