@@ -1,0 +1,88 @@
+"""The entry of the command line, and the one place where errors become exit codes.
+
+0: done. 1: our own fault, with a traceback. 2: the user's mistake, in one sentence.
+130: interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+from .errors import DiaboloError, unknown
+
+__all__ = ["main"]
+
+USER, INTERRUPTED = 2, 130
+
+# What the machine refuses for reasons that the user can change.
+REFUSED = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EISDIR,
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code.
+
+    Arguments:
+        argv: The words after `diabolo`; None takes them from the process.
+    """
+    from cyclopts.exceptions import CycloptsError
+
+    from .cli import make_app
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = make_app()(
+            words, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+        sys.stdout.flush()
+        return code or 0
+    except CycloptsError as error:
+        return _refuse(_sentence(error))
+    except DiaboloError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        print("diabolo: Interrupted; nothing was written.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has gone: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in REFUSED or error.filename is None:
+            raise
+        return _refuse(f"Cannot use '{error.filename}': {error.strerror}.")
+
+
+def _refuse(sentence: str) -> int:
+    print(f"diabolo: {sentence}", file=sys.stderr)
+    return USER
+
+
+def _sentence(error: object) -> str:
+    """Returns what is wrong with the words that were typed, in one line."""
+    from cyclopts.exceptions import CycloptsError, UnknownCommandError, UnusedCliTokensError
+
+    from .cli import verbs
+
+    assert isinstance(error, CycloptsError)
+    if isinstance(error, UnknownCommandError) and error.unused_tokens:
+        return str(unknown("command", error.unused_tokens[0], verbs()))
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        extra = " ".join(error.unused_tokens)
+        return f"Unexpected argument: '{extra}'. See what is expected with --help."
+    error.verbose = False
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""What follows a training: the numbers, the figures, and where all of it lies."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import missing_extra
+from ._tables import print_evaluation
+from ._talk import duration, note, print_json, say
+
+if TYPE_CHECKING:
+    from ..evaluate import Evaluation
+    from ..run import Interrupted, Run
+
+__all__ = ["draw", "interrupted", "measure", "report"]
+
+PASSES = 1_000_000  # decoded samples that a first look at the likelihood may cost
+
+
+def measure(run: Run, k: int | None) -> Evaluation:
+    """Evaluates a run on its held-out data, and stores the numbers with it.
+
+    Arguments:
+        run: The run.
+        k: Posterior samples a datum; None takes 1000, or fewer for large data.
+    """
+    data = run.data("test") or run.data("valid")
+    assert data is not None
+    chosen = k or min(1000, max(50, PASSES // len(data)))
+    if not run.model.deterministic:
+        print(f"measuring {len(data)} held-out data with k={chosen} ...", file=sys.stderr)
+    found = run.evaluate(k=chosen)
+    if run.folder is not None:
+        run.save()
+    return found
+
+
+def draw(run: Run) -> dict[str, Path]:
+    """Draws every figure that applies into the run's folder; returns the files by name."""
+    from importlib.util import find_spec
+
+    from ..panels import draw_all
+
+    assert run.folder is not None
+    if find_spec("matplotlib") is None:
+        note(str(missing_extra("matplotlib", "report", "A figure")))
+        return {}
+    files, left_out = draw_all(run, run.folder / "figures")
+    for name, reason in left_out.items():
+        note(f"No figure {name}: {reason}")
+    return files
+
+
+def report(
+    run: Run, found: Evaluation, figures: dict[str, Path], notes: list[str], *, json: bool
+) -> None:
+    """Prints the table, where the run lies and what can be done with it.
+
+    Arguments:
+        run: The run, saved.
+        found: Its numbers.
+        figures: The files of its figures.
+        notes: What was said of the data on the way.
+        json: Print one JSON object instead.
+    """
+    rows = run.history.rows
+    for sentence in found.notes:
+        note(sentence)
+    split = run.metrics["evaluation"]["split"]
+    if json:
+        value: dict[str, Any] = {
+            "run": str(run.folder),
+            "recipe": run.config.recipe,
+            "epochs": len(rows),
+            "seconds": rows[-1].seconds if rows else 0.0,
+            "stopped": run.history.stopped,
+            "split": split,
+            **found.to_json(),
+            "figures": {name: str(path) for name, path in figures.items()},
+            "notes": [*notes, *found.notes],
+        }
+        print_json(value)
+        return
+    best = run.history.best
+    print_evaluation(run, found, f"{split} data")
+    if best is not None:
+        say(
+            f"{len(rows)} epochs in {duration(rows[-1].seconds)}; the weights are those of "
+            f"epoch {best.epoch}, the best on validation data."
+        )
+    say(f"The run is in {shown(run.folder)}/")
+    for name, path in figures.items():
+        say(f"  {name:<16} {shown(path)}")
+
+
+def shown(path: Path | None) -> str:
+    """Returns a path as one would type it here."""
+    assert path is not None
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def interrupted(error: Interrupted) -> int:
+    """Says what an interrupted training left, and returns the exit code."""
+    run = error.run
+    done = len(run.history.rows)
+    left = "nothing was saved" if run.folder is None else f"a usable run is in {shown(run.folder)}/"
+    what = "epoch" if done == 1 else "epochs"
+    print(f"diabolo: Interrupted after {done} {what}; {left}", file=sys.stderr)
+    return 130

@@ -1,0 +1,139 @@
+"""Arrays into files whose format follows the extension; whole files or none.
+
+Shapes: N rows, the first axis of every array.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import DiaboloError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["FORMATS", "destination", "write"]
+
+FORMATS = (".png", ".npz", ".npy", ".csv", ".parquet")
+
+
+def destination(path: Path, *, picture: bool = True) -> None:
+    """Refuses an output that cannot be written, before any work is done.
+
+    Arguments:
+        path: Where the user wants the result.
+        picture: Whether the result can be shown as a picture.
+
+    Raises:
+        DiaboloError: If the extension names no format, or the file cannot be made there.
+    """
+    known = FORMATS if picture else FORMATS[1:]
+    if path.suffix.lower() not in known:
+        got = f"'{path.suffix}'" if path.suffix else "no extension"
+        why = (
+            " (PNG is for pictures, and this result is none)"
+            if path.suffix.lower() == ".png"
+            else ""
+        )
+        raise DiaboloError(
+            f"The extension of --out gives the format: one of {', '.join(known)}, but got "
+            f"{got} in '{path}'{why}."
+        )
+    if path.is_dir():
+        raise DiaboloError(f"Cannot write '{path}': it is a folder.")
+    writable(path.parent)
+
+
+def writable(folder: Path) -> None:
+    """Refuses a folder in which nothing can be made.
+
+    Raises:
+        DiaboloError: Naming the first part of the path that stands in the way.
+    """
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise DiaboloError(f"Cannot write into '{folder}': '{there}' is not a folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise DiaboloError(f"Cannot write into '{folder}': no permission in '{there}'.")
+
+
+def write(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    *,
+    names: Sequence[str] | None = None,
+    beside: Mapping[str, np.ndarray] | None = None,
+    picture: Callable[[], np.ndarray] | None = None,
+) -> None:
+    """Writes arrays to a file in the format of its extension.
+
+    Arguments:
+        path: Checked by `destination`.
+        arrays: What the result is, each with N rows; columns of a table, or one array in `.npy`.
+        names: Names of the columns, where there is one array and they are known.
+        beside: More arrays that only `.npz` has room for.
+        picture: Makes the picture, bytes (H, W) or (H, W, 3).
+
+    Raises:
+        DiaboloError: If the format cannot hold the result.
+    """
+    from ..checkpoint import atomic  # brings torch, which --help has no need of
+
+    kind = path.suffix.lower()
+    plain = {k: _plain(v) for k, v in arrays.items()}
+    if kind == ".npy" and len(plain) > 1:
+        raise DiaboloError(
+            f"'.npy' holds one array, but the result has {len(plain)} ({', '.join(plain)}): "
+            "use .npz, .csv or .parquet."
+        )
+    with atomic(path) as part:
+        if kind == ".png":
+            from PIL import Image
+
+            assert picture is not None
+            Image.fromarray(picture()).save(part)
+        elif kind == ".npz":
+            more = {k: _plain(v) for k, v in (beside or {}).items()}
+            with part.open("wb") as file:  # a path would get a second extension after .NPZ
+                np.savez_compressed(file, **plain, **more)  # type: ignore[arg-type]
+        elif kind == ".npy":
+            with part.open("wb") as file:
+                np.save(file, next(iter(plain.values())), allow_pickle=False)
+        elif kind == ".csv":
+            from pyarrow import csv
+
+            csv.write_csv(_table(plain, names), part)
+        else:
+            from pyarrow import parquet
+
+            parquet.write_table(_table(plain, names), part)
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """Strings as NumPy's own: an array of objects would be written as a pickle."""
+    return array.astype(str) if array.dtype == object else array
+
+
+def _table(arrays: Mapping[str, np.ndarray], names: Sequence[str] | None) -> pa.Table:
+    """Returns one column for each element of a row, called by its name or `z1`, `z2`, ..."""
+    import pyarrow as pa
+
+    columns: dict[str, np.ndarray] = {}
+    for key, array in arrays.items():
+        if array.ndim == 1:
+            columns[key] = array
+            continue
+        flat = array.reshape(len(array), -1)
+        if names is None or len(names) != flat.shape[1]:
+            titles: Sequence[str] = [f"{key}{i + 1}" for i in range(flat.shape[1])]
+        else:
+            titles = names
+        columns.update({t: np.ascontiguousarray(flat[:, i]) for i, t in enumerate(titles)})
+    return pa.table(columns)

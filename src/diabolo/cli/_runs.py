@@ -1,0 +1,81 @@
+"""What verbs that use a finished run share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DiaboloError
+from ._options import parse_value
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..data import Data
+    from ..run import Run
+
+__all__ = ["data_of", "label_value", "open_run", "picture_of", "row", "shows_pictures"]
+
+
+def open_run(folder: Path) -> Run:
+    """Returns the run in a folder.
+
+    Raises:
+        DiaboloError: If there is none, or it is damaged.
+    """
+    from ..run import load
+
+    return load(folder)
+
+
+def data_of(run: Run, source: str | None, labels: str | None = None) -> Data:
+    """Returns the data in a file, read as the run's own; without one the run's held-out data.
+
+    Raises:
+        DiaboloError: If they cannot be read, or are not like those fitted.
+    """
+    from ..data import read
+
+    if source is not None:
+        return read(source, run.schema, labels=labels)
+    if labels is not None:
+        raise DiaboloError("--labels says where the labels of DATA are: name DATA too.")
+    for split in ("test", "valid"):
+        data = run.data(split)
+        if data is not None:
+            return data
+    raise DiaboloError("This run's data were passed in memory: name a file of data as DATA.")
+
+
+def row(data: Data, index: int, flag: str) -> Data:
+    """Returns one datum.
+
+    Raises:
+        DiaboloError: If there is none at that position.
+    """
+    import torch
+
+    if not 0 <= index < len(data):
+        raise DiaboloError(f"{flag} must lie in 0 to {len(data) - 1}, but got {index}.")
+    return data.take(torch.tensor([index]))
+
+
+def shows_pictures(run: Run) -> bool:
+    """Whether one datum of the run is a picture."""
+    from ..panels._run import is_pictures
+
+    return is_pictures(run)
+
+
+def picture_of(run: Run, x: np.ndarray, columns: int | None = None) -> Callable[[], np.ndarray]:
+    """Returns what makes a grid of pictures, bytes (H, W) or (H, W, 3)."""
+    from ..panels._images import grid, to_bytes
+    from ..panels._run import pictures
+
+    return lambda: to_bytes(grid(pictures(run, x), columns))
+
+
+def label_value(text: str | None, classes: tuple[str, ...]) -> Any:
+    """Returns a label as the run knows it: a class by its name, else a number."""
+    return text if text is None or text in classes else parse_value(text)

@@ -1,0 +1,37 @@
+"""The table of numbers that ends a training or an evaluation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._talk import print_table
+
+if TYPE_CHECKING:
+    from ..evaluate import Evaluation
+    from ..run import Run
+
+__all__ = ["print_evaluation"]
+
+HEADER = ("quantity", "value", "mc_stderr", "data_stderr", "unit", "what it is")
+
+
+def print_evaluation(run: Run, found: Evaluation, where: str) -> None:
+    """Prints each quantity with its two standard errors.
+
+    Arguments:
+        run: What was evaluated.
+        found: The numbers.
+        where: What it was evaluated on.
+    """
+    rows = []
+    for q in found.rows():
+        whole = q.unit == "" and float(q.value).is_integer()
+        value = str(int(q.value)) if whole else f"{q.value:.3f}"
+        rows.append((q.name, value, _error(q.mc_stderr), _error(q.data_stderr), q.unit, q.how))
+    plural = "datum" if found.n == 1 else "data"
+    title = f"{run.config.recipe} on {where} ({found.n} {plural}, means per datum)"
+    print_table(title, HEADER, rows, numbers=(1, 2, 3))
+
+
+def _error(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if value < 0.001 else f"{value:.3f}"

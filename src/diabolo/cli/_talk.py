@@ -1,0 +1,173 @@
+"""What the command line says: results on stdout, everything else on stderr.
+
+Colours and bars are for terminals; rich honours NO_COLOR and TERM=dumb.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from ..config import TrainConfig
+    from ..run import Event
+    from ..train import Row
+
+__all__ = ["Training", "duration", "note", "print_json", "print_table", "say"]
+
+INTERVAL = 10.0  # seconds between plain lines
+
+
+def note(sentence: str) -> None:
+    """Tells the user something beside the result, on stderr."""
+    print(f"note: {sentence}", file=sys.stderr)
+
+
+def say(line: str = "", *, quiet: bool = False) -> None:
+    """Prints a line of the result on stdout, unless a machine is reading."""
+    if not quiet:
+        print(line)
+
+
+def _plain(value: Any) -> Any:
+    """Returns JSON's own types; JSON knows no NaN and no infinity, so those are null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str | int | None):
+        return value
+    if isinstance(value, Iterable):
+        return [_plain(v) for v in value]
+    return str(value)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Prints one JSON object on stdout."""
+    print(json.dumps(_plain(value), allow_nan=False))
+
+
+def print_table(
+    title: str,
+    header: tuple[str, ...],
+    rows: Iterable[tuple[str, ...]],
+    *,
+    numbers: tuple[int, ...] = (),
+) -> None:
+    """Prints a small table on stdout.
+
+    Arguments:
+        title: Its title.
+        header: The names of the columns.
+        rows: The cells.
+        numbers: The columns that are set flush right.
+    """
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for i, name in enumerate(header):
+        table.add_column(name, justify="right" if i in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def duration(seconds: float) -> str:
+    """Returns a time for people: `48 s`, `3 min 20 s`, `2 h 5 min`.
+
+    Example:
+        >>> duration(200.4)
+        '3 min 20 s'
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class Training:
+    """The progress of a training on stderr: a bar on a terminal, else a line now and then.
+
+    It takes what `fit(progress=...)` tells: notes, the configuration, a row for each epoch.
+
+    Arguments:
+        title: What is trained.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.console = Console(stderr=True, highlight=False)
+        self.config: TrainConfig | None = None
+        self.notes: list[str] = []
+        self.bar: Progress | None = None
+        self.said = -math.inf
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def __call__(self, event: Event) -> None:
+        """Shows a note, the beginning, or one epoch."""
+        from ..config import RunConfig
+
+        if isinstance(event, str):
+            self.notes.append(event)
+            note(event)
+        elif isinstance(event, RunConfig):
+            self._begin(event.train)
+        else:
+            self._epoch(event)
+
+    def _begin(self, config: TrainConfig) -> None:
+        self.config = config
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.percentage:>3.0f} %"),
+                TextColumn("{task.fields[text]}", markup=False),
+            )
+            self.bar = Progress(*columns, console=self.console, transient=True)
+            self.bar.start()
+            self.task = self.bar.add_task(self.title, total=1.0, text="first epoch ...")
+        else:
+            limit = f", {config.minutes:g} minutes at most" if config.minutes else ""
+            print(f"{self.title}: {config.epochs} epochs{limit}", file=sys.stderr, flush=True)
+
+    def _epoch(self, row: Row) -> None:
+        assert self.config is not None
+        done = row.epoch / self.config.epochs
+        if self.config.minutes is not None:
+            done = max(done, row.seconds / (60 * self.config.minutes))
+        done = min(done, 1.0)
+        left = duration(row.seconds * (1 - done) / done)
+        text = f"epoch {row.epoch}/{self.config.epochs}, validation {row.valid_elbo:.2f} nats"
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, text=f"{text}, {left} left")
+            return
+        now = time.monotonic()
+        if now - self.said >= INTERVAL or done == 1.0:
+            self.said = now
+            when = f"{left} left" if done < 1.0 else f"done in {duration(row.seconds)}"
+            print(f"{self.title}: {text}, {when}", file=sys.stderr, flush=True)

@@ -1,0 +1,47 @@
+"""The verb `encode`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from ._options import Flag, Json
+from ._output import destination, write
+from ._runs import data_of, open_run
+from ._talk import print_json, say
+
+__all__ = ["encode"]
+
+
+def encode(
+    run: Path,
+    data: str,
+    /,
+    *,
+    out: Path,
+    labels: str | None = None,
+    variance: Annotated[bool, Flag] = False,
+    json: Json = False,
+) -> None:
+    """Writes the code of each datum: the mean of its posterior.
+
+    Args:
+        run: The folder of the run.
+        data: A file of data like those fitted.
+        out: The file; its extension gives the format: .npz, .npy, .csv, .parquet.
+        labels: For a conditional model: where the labels of DATA are (a column, an array's key).
+        variance: Write the posterior's variance too (not in .npy, which holds one array).
+        json: Print one JSON object.
+    """
+    destination(out, picture=False)
+    opened = open_run(run)
+    codes = opened.encode(data_of(opened, data, labels), variance=True)
+    arrays = {"z": codes.mean}
+    if variance:
+        arrays["variance"] = codes.variance
+    write(out, arrays)
+    n, size = codes.mean.shape
+    if json:
+        print_json({"out": str(out), "n": n, "latent": size, "variance": variance})
+    else:
+        say(f"{n} codes of {size} latent elements are in {out}")

@@ -1,0 +1,40 @@
+"""The verb `evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ._options import Json
+from ._runs import open_run
+from ._tables import print_evaluation
+from ._talk import note, print_json
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    run: Path,
+    data: str | None = None,
+    /,
+    *,
+    k: int = 1000,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """Measures a run: bound, rate, distortion and log-likelihood with their errors.
+
+    Args:
+        run: The folder of the run.
+        data: A file of data like those fitted; the run's own test data if left out.
+        k: Posterior samples of each datum for the log-likelihood: more is slower and higher.
+        seed: Keys the samples.
+        json: Print one JSON object.
+    """
+    opened = open_run(run)
+    found = opened.evaluate(data, k=k, seed=seed)
+    for sentence in found.notes:
+        note(sentence)
+    if json:
+        print_json({"run": str(run), "data": data, **found.to_json()})
+    else:
+        print_evaluation(opened, found, f"{data or 'held-out data of the run'}")

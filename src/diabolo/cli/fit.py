@@ -1,0 +1,159 @@
+"""The verb `fit`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from ..errors import DiaboloError
+from ._finish import draw, interrupted, measure, report, shown
+from ._options import Flag, Force, Json, parse_set, parse_value
+from ._output import writable
+from ._talk import Training
+
+__all__ = ["DataFlags", "fit"]
+
+Several = Parameter(consume_multiple=True, negative="")
+
+
+@Parameter(name="*", group="Data")
+@dataclass(frozen=True, kw_only=True)
+class DataFlags:
+    """How the data are found and read; each is also `--set data.<name>=...`."""
+
+    data_dir: Path | None = None
+    """The folder in which named sets and their files are looked for."""
+    support: str | None = None
+    """What a value is: binary, byte, byte:17, unit, real, count, ...; inferred if left out."""
+    binarize: Literal["no", "dynamic", "static", "threshold"] | None = None
+    """How grey levels become bits."""
+    size: str | None = None
+    """Height and width to which images of a folder are brought: 64 or 48,64."""
+    color: Literal["auto", "grey", "rgb"] | None = None
+    """The channels of a folder's images."""
+    key: str | None = None
+    """The name of the array in a .npz or .mat file."""
+    missing: Literal["refuse", "nan"] | None = None
+    """What NaN means: a mistake, or an entry that was not seen."""
+    strict: Annotated[bool, Flag] = False
+    """Refuse a folder with an unreadable image instead of skipping the image."""
+
+
+def fit(
+    data: str,
+    /,
+    *,
+    recipe: str | None = None,
+    set: Annotated[tuple[str, ...], Several] = (),
+    out: Path | None = None,
+    labels: str | None = None,
+    condition: Annotated[tuple[str, ...], Several] = (),
+    valid: str | None = None,
+    test: str | None = None,
+    start: Annotated[Path | None, Parameter(name="--from")] = None,
+    k: int | None = None,
+    force: Force = False,
+    json: Json = False,
+    flags: DataFlags = DataFlags(),
+) -> int:
+    """Trains a model on data, measures it and draws its figures.
+
+    DATA is the name of a set (`diabolo list data`), an array (.npy, .npz, .mat), a table (.csv,
+    .parquet), an IDX file or a folder of images.
+
+    Args:
+        data: What to fit.
+        recipe: The model, from `diabolo list recipes`; vae, or cvae with --condition.
+        set: Any option of the recipe, the training or the data: latent=16 train.epochs=20
+            "net=mlp(hidden=(256,256))". See `diabolo list recipes` and `diabolo list settings`.
+        out: The folder of the run; a new one in runs/ if left out.
+        labels: Where the labels are: a column's name, an array's key, or none.
+        condition: What a conditional model reads: labels, or names of columns.
+        valid: The part of the data held out for validation, their number, or a file of data.
+        test: A file of data for the final numbers.
+        start: The folder of a run from whose weights to start.
+        k: Posterior samples of each datum for the final log-likelihood.
+        force: Replace a run that is in --out already.
+        json: Print one JSON object at the end.
+        flags: How the data are found and read.
+    """
+    given = {f.name: getattr(flags, f.name) for f in fields(flags)}
+    given["data_dir"] = None if flags.data_dir is None else str(flags.data_dir)
+    given["size"] = None if flags.size is None else parse_value(flags.size)
+    options = parse_set(set, **given)
+    for name, value in (("labels", labels), ("condition", condition), ("valid", valid)):
+        if value and (name in options or f"data.{name}" in options):
+            raise DiaboloError(f"Both --{name} and --set give '{name}': use one of them.")
+    place = out or free(Path("runs"), f"{Path(data).stem}-{recipe or 'vae'}")
+    return train(
+        data,
+        place,
+        options,
+        k=k,
+        json=json,
+        recipe=recipe,
+        labels=labels,
+        condition=(condition[0] if len(condition) == 1 else condition) or None,
+        valid=None if valid is None else parse_value(valid),
+        test=test,
+        start=start,
+        force=force,
+    )
+
+
+def train(
+    data: str,
+    place: Path,
+    options: dict[str, Any],
+    *,
+    k: int | None,
+    json: bool,
+    recipe: str | None = None,
+    labels: str | None = None,
+    condition: str | tuple[str, ...] | None = None,
+    valid: float | str | None = None,
+    test: str | None = None,
+    start: Path | None = None,
+    force: bool = False,
+) -> int:
+    """Fits, measures, draws and reports; returns the exit code."""
+    writable(place.parent)
+
+    from .. import run as runs
+    from ..train import Diverged
+
+    try:
+        with Training(f"training on {data}") as progress:
+            run = runs.fit(
+                data,
+                recipe,
+                out=place,
+                labels=labels,
+                condition=condition,
+                valid=valid,
+                test=test,
+                start=start,
+                force=force,
+                progress=progress,
+                **options,
+            )
+    except runs.Interrupted as error:
+        return interrupted(error)
+    except Diverged as error:
+        kept = f" They are in {shown(place.resolve())}/." if (place / "run.json").exists() else ""
+        raise DiaboloError(f"{error}{kept}") from None
+    found = measure(run, k)
+    report(run, found, draw(run), progress.notes, json=json)
+    return 0
+
+
+def free(folder: Path, name: str) -> Path:
+    """Returns the first of `name`, `name-2`, `name-3`, ... that does not exist in a folder."""
+    place, i = folder / name, 1
+    while place.exists():
+        i += 1
+        place = folder / f"{name}-{i}"
+    return place

@@ -1,0 +1,51 @@
+"""The verb `score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ._options import Json
+from ._output import destination, write
+from ._runs import data_of, open_run
+from ._talk import print_json, say
+
+__all__ = ["score"]
+
+
+def score(
+    run: Path,
+    data: str,
+    /,
+    *,
+    out: Path,
+    labels: str | None = None,
+    k: int = 100,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """Writes the log-likelihood of each datum, in nats.
+
+    It is the importance-weighted lower bound with k samples: low values are unlike the data
+    that were fitted. Of a conditional model it is log p(x|c).
+
+    Args:
+        run: The folder of the run.
+        data: A file of data like those fitted.
+        out: The file; its extension gives the format: .npz, .npy, .csv, .parquet.
+        labels: For a conditional model: where the labels of DATA are (a column, an array's key).
+        k: Posterior samples of each datum: more is slower and higher.
+        seed: Keys the samples.
+        json: Print one JSON object.
+    """
+    destination(out, picture=False)
+    opened = open_run(run)
+    found = opened.score(data_of(opened, data, labels), k=k, seed=seed)
+    name = "log_px_given_c" if opened.model.condition else "log_px"
+    write(out, {name: found})
+    mean, least, most = (float(f()) for f in (found.mean, found.min, found.max))
+    if json:
+        numbers = {"mean": mean, "min": least, "max": most, "unit": "nats"}
+        print_json({"out": str(out), "n": len(found), "quantity": name, "k": k, **numbers})
+    else:
+        say(f"{len(found)} values of {name} (nats, k={k}) are in {out}")
+        say(f"mean {mean:.3f}, from {least:.3f} to {most:.3f}")

@@ -1,0 +1,63 @@
+"""The verb `traverse`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..errors import DiaboloError
+from ._options import Json
+from ._output import destination, write
+from ._runs import data_of, label_value, open_run, picture_of, row, shows_pictures
+from ._talk import print_json, say
+
+__all__ = ["traverse"]
+
+
+def traverse(
+    run: Path,
+    data: str | None = None,
+    /,
+    *,
+    out: Path,
+    at: int | None = None,
+    dims: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (),
+    steps: int = 9,
+    span: float = 3.0,
+    label: str | None = None,
+    json: Json = False,
+) -> None:
+    """Decodes data while one latent element moves at a time: one element a row.
+
+    Args:
+        run: The folder of the run.
+        data: A file of data like those fitted, for --at; the run's own held-out data if left out.
+        out: The file; its extension gives the format: .png, .npz, .npy, .csv, .parquet.
+        at: The position of the datum around which to move, counted from 0; without it the mean of
+            all codes.
+        dims: Which latent elements, counted from 0; all, by their rate, if left out.
+        steps: How many values of each element.
+        span: How far to go, in standard deviations of the element.
+        label: For a conditional model: the class of all data.
+        json: Print one JSON object.
+    """
+    destination(out)
+    opened = open_run(run)
+    destination(out, picture=shows_pictures(opened))
+    if data is not None and at is None:
+        raise DiaboloError("DATA has an effect with --at only: say at which datum to begin.")
+    start = None
+    if at is not None:
+        start = opened.encode(row(data_of(opened, data), at, "--at"))[0]
+    given = label_value(label, opened.schema.classes)
+    x = opened.traverse(start, dims=dims or None, steps=steps, span=span, label=given)
+    flat = x.reshape(-1, *x.shape[2:])
+    arrays = {"x": flat if out.suffix.lower() in (".csv", ".parquet") else x}
+    write(out, arrays, names=opened.schema.columns, picture=picture_of(opened, flat, steps))
+    chosen = list(dims) or opened.latents.order
+    if json:
+        print_json({"out": str(out), "dims": chosen, "steps": steps, "span": span})
+    else:
+        say(f"{len(x)} latent elements ({', '.join(map(str, chosen))}) in {steps} steps: {out}")

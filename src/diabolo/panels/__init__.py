@@ -1,0 +1,43 @@
+"""Figures of a run: `panels/<name>.py` defines `<name>(run, ...) -> Figure`.
+
+The folder is the list. A panel that does not apply to a run (a manifold of tables, samples of an
+autoencoder) says so by raising `NotApplicable` with a sentence. Figures are made with
+matplotlib's objects: no global state is read or changed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..registry import Registry
+from ._figure import NotApplicable, save
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+__all__ = ["PANELS", "NotApplicable", "draw_all", "save"]
+
+PANELS = Registry("panel", __name__)
+
+
+def draw_all(run: Run, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Draws every panel that applies into `folder/<name>.png`.
+
+    Returns:
+        The files by the panel's name, and for each panel that does not apply the reason.
+
+    Raises:
+        DiaboloError: If matplotlib is not installed.
+    """
+    files: dict[str, Path] = {}
+    left_out: dict[str, str] = {}
+    for name in PANELS.names():
+        try:
+            figure = PANELS.load(name)(run)
+        except NotApplicable as reason:
+            left_out[name] = str(reason)
+            continue
+        files[name] = folder / f"{name}.png"
+        save(figure, files[name])
+    return files, left_out

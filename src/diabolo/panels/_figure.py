@@ -1,0 +1,69 @@
+"""The look that all panels share, set on each figure and never globally."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..checkpoint import atomic
+from ..errors import DiaboloError, missing_extra
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["BLUE", "GREY", "ORANGE", "NotApplicable", "bare", "new", "save", "tidy"]
+
+BLUE, ORANGE, GREY = "#2f6db3", "#d9772b", "#5c5c5c"
+
+
+class NotApplicable(DiaboloError):
+    """A figure that cannot be drawn of this run, with the reason."""
+
+
+def new(width: float, height: float, title: str, caption: str) -> Figure:
+    """Returns an empty figure with a title above and a caption below.
+
+    Arguments:
+        width: In inches.
+        height: In inches.
+        title: What is shown.
+        caption: How to read it, with numbers and units.
+
+    Raises:
+        DiaboloError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise missing_extra("matplotlib", "report", "A figure") from None
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    lines = "\n".join(textwrap.wrap(caption, round(width * 16)))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    figure.supxlabel(lines, x=0.01, ha="left", fontsize=8.5, color=GREY)
+    return figure
+
+
+def bare(ax: Axes) -> None:
+    """Leaves nothing of the axes but what is drawn: for pictures."""
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def tidy(ax: Axes, x: str, y: str) -> None:
+    """Labels the axes and quietens the rest: for curves and points."""
+    ax.set_xlabel(x, fontsize=9.5)
+    ax.set_ylabel(y, fontsize=9.5)
+    ax.tick_params(labelsize=8.5, color=GREY)
+    ax.grid(True, color="#e6e6e6", linewidth=0.7)
+    ax.set_axisbelow(True)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+
+
+def save(figure: Figure, path: Path, *, dpi: int = 130) -> None:
+    """Writes a figure to a file, whole or not at all."""
+    with atomic(path) as part:
+        figure.savefig(part, dpi=dpi)

@@ -1,0 +1,85 @@
+"""What panels ask of a run: data to show, codes, pictures in [0, 1].
+
+Shapes: N data, D latent elements, E event shape, H and W the height and width of a picture.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ._figure import NotApplicable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..data import Data
+    from ..run import Run
+
+__all__ = ["codes", "held_out", "is_pictures", "only_pictures", "pictures", "shown"]
+
+
+def held_out(run: Run, split: str | None = None) -> Data:
+    """Returns data that were not trained on: the test set, else the validation set.
+
+    Raises:
+        NotApplicable: If the data are out of reach.
+    """
+    for name in ("test", "valid") if split is None else (split,):
+        data = run.data(name)
+        if data is not None:
+            return data
+    raise NotApplicable("The data of this run cannot be read any more, so nothing can be shown.")
+
+
+def is_pictures(run: Run) -> bool:
+    """Whether one datum is a picture, grey or in colours."""
+    event = run.spec.event
+    return len(event) == 3 and event[0] in (1, 3) and run.schema.layout != "vector"
+
+
+def only_pictures(run: Run, what: str) -> None:
+    """Refuses runs whose data are no pictures.
+
+    Raises:
+        NotApplicable: With the shape that came instead.
+    """
+    if not is_pictures(run):
+        shape = "x".join(map(str, run.spec.event))
+        raise NotApplicable(f"{what} needs pictures, but one datum of this run is {shape} numbers.")
+
+
+def pictures(run: Run, x: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
+    """Returns pictures in [0, 1], (N, H, W) or (N, H, W, 3), out of the user's own arrays.
+
+    Arguments:
+        run: Knows the layout and the range.
+        x: Pictures as the user knows them.
+        like: Where values have no stated range, the pictures whose range to use.
+    """
+    x = np.asarray(x, dtype=np.float32)
+    reference = x if like is None else np.asarray(like, dtype=np.float32)
+    if run.schema.layout == "chw":
+        x = np.moveaxis(x, 1, -1)
+    if x.ndim == 4 and x.shape[-1] == 1:
+        x = x[..., 0]
+    if run.schema.levels and run.schema.binarize == "no":
+        low, high = 0.0, run.schema.levels - 1.0
+    elif run.spec.support in ("unit", "binary"):
+        low, high = 0.0, 1.0
+    else:
+        low, high = np.quantile(reference, [0.005, 0.995])
+    return np.clip((x - low) / max(high - low, 1e-9), 0.0, 1.0)
+
+
+def shown(run: Run, data: Data, n: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Returns the first n data as the model sees them: x (n, *E), c and the mask."""
+    batch = data.batch(torch.arange(min(n, len(data))))
+    return batch.x, batch.c, batch.mask
+
+
+def codes(run: Run, data: Data, most: int = 10_000) -> np.ndarray:
+    """Returns the posterior means of the first `most` data, (N, D)."""
+    return run.encode(data.take(torch.arange(min(most, len(data)))))

@@ -1,0 +1,78 @@
+"""How training went: the bound above, what it is made of below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._figure import BLUE, GREY, ORANGE, NotApplicable, new, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..run import Run
+
+__all__ = ["learning_curve"]
+
+
+def learning_curve(run: Run) -> Figure:
+    """Objective and ELBO by epoch, rate and distortion apart; the selected epoch is marked.
+
+    Arguments:
+        run: A run with a history.
+
+    Returns:
+        The figure; nats per datum on every vertical axis.
+
+    Raises:
+        NotApplicable: If the run has no history.
+    """
+    rows, best = run.history.rows, run.history.best
+    if not rows or best is None:
+        raise NotApplicable("This run has no history: it was not trained here.")
+    epoch = np.array([r.epoch for r in rows])
+    point = run.model.deterministic
+    bound = "log joint" if point else "ELBO"
+    objective = np.array([r.objective for r in rows])
+    distortion = np.array([r.distortion for r in rows])
+    rate = np.array([sum(r.rate) for r in rows])
+    valid = np.array([r.valid_elbo for r in rows])
+    parts = [("distortion  $-\\log p(x|z)$", distortion, [r.valid_distortion for r in rows])]
+    if not point:
+        total = [sum(r.valid_rate) for r in rows]
+        parts.append(("rate  KL$(q(z|x)\\,\\|\\,p(z))$", rate, total))
+    caption = (
+        f"Best validation {bound} {best.valid_elbo:.2f} nats per datum at epoch {best.epoch} of "
+        f"{rows[-1].epoch} (dashed line), after {best.seconds:.0f} s. "
+        + ("" if point else f"Its rate is {sum(best.valid_rate):.2f} nats and its ")
+        + ("Its " if point else "")
+        + f"distortion {best.valid_distortion:.2f} nats."
+    )
+    figure = new(4.2 * (1 + len(parts)), 3.7, "Learning curve", caption)
+    axes = figure.subplots(1, 1 + len(parts), squeeze=False)[0]
+
+    train = -distortion - rate
+    if np.abs(objective - train).max() > 1e-3 * max(1.0, np.abs(train).max()):
+        axes[0].plot(epoch, objective, color=GREY, lw=1.2, ls=":", label="training objective")
+    axes[0].plot(epoch, train, color=BLUE, lw=1.6, label=f"{bound}, training")
+    axes[0].plot(epoch, valid, color=ORANGE, lw=1.6, label=f"{bound}, validation")
+    _finish(axes[0], epoch, f"{bound} (nats per datum)", best.epoch, [train, valid])
+    for ax, (name, seen, held) in zip(axes[1:], parts, strict=True):
+        ax.plot(epoch, seen, color=BLUE, lw=1.6, label="training")
+        ax.plot(epoch, held, color=ORANGE, lw=1.6, label="validation")
+        _finish(ax, epoch, f"{name} (nats)", best.epoch, [seen, np.array(held)])
+    return figure
+
+
+def _finish(ax: Axes, epoch: np.ndarray, label: str, best: int, curves: list[np.ndarray]) -> None:
+    """Labels a curve, marks the best epoch and leaves the first steep epochs out of the frame."""
+    tidy(ax, "epoch", label)
+    ax.axvline(best, color=GREY, lw=1.0, ls="--")
+    if len(epoch) > 1:
+        ax.set_xlim(epoch[0], epoch[-1])
+        late = np.concatenate([c[max(1, len(epoch) // 20) :] for c in curves])
+        low, high = late.min(), late.max()
+        ax.set_ylim(low - 0.06 * (high - low) - 1e-6, high + 0.06 * (high - low) + 1e-6)
+    ax.legend(fontsize=8.5, frameon=False)

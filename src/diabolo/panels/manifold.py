@@ -1,0 +1,124 @@
+"""The pictures that lie on a plane of the latent space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ..distributions import Normal
+from ..noise import MEAN
+from ._figure import bare, new
+from ._images import grid
+from ._run import codes, held_out, only_pictures, pictures, shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..data import Data
+    from ..run import Run
+
+__all__ = ["manifold"]
+
+
+@torch.no_grad()
+def manifold(run: Run, *, steps: int = 18) -> Figure:
+    """The mean of p(x|z) over a grid of two latent elements.
+
+    Where the prior is a standard normal the grid is even in its probability: the quantiles
+    (i + 1/2) / steps of the inverse normal CDF (Kingma & Welling, 2014, figure 4). Where it is
+    not, the quantiles are those of the codes of held-out data. With more than two elements, the
+    grid is that of the two with the greatest rate, and the others stay at their middle.
+
+    Arguments:
+        run: A run on pictures whose data can be read.
+        steps: Pictures along each side.
+
+    Returns:
+        The figure.
+
+    Raises:
+        NotApplicable: If the data are no pictures or out of reach.
+    """
+    only_pictures(run, "The manifold")
+    data = held_out(run)
+    mean = codes(run, data)
+    found = run.latents
+    size = mean.shape[1]
+    rate = None if np.isnan(found.rate).any() else found.rate
+    a, b = found.order[:2] if size > 1 else (0, 0)
+    levels = (np.arange(steps) + 0.5) / steps
+    standard = _standard(run, data)
+    if standard:
+        from scipy.stats import norm
+
+        across = up = norm.ppf(levels)
+        middle = np.zeros(size, dtype=np.float32)
+        where = "quantiles of the standard normal prior"
+    else:
+        across, up = (np.quantile(mean[:, i], levels) for i in (a, b))
+        middle = np.median(mean, axis=0).astype(np.float32)
+        where = "quantiles of the codes of held-out data"
+    rows = 1 if size == 1 else steps
+    z = np.tile(middle, (rows * steps, 1))
+    z[:, a] = np.tile(across, rows)
+    if size > 1:
+        z[:, b] = np.repeat(up[::-1], steps)
+    c, given = _condition(run, data)
+    device = next(run.model.parameters()).device
+    codes_ = torch.as_tensor(z, device=device)
+    px = run.model.decode(codes_, None if c is None else c.to(device).expand(len(z), -1))
+    x = pictures(run, run.schema.restore(px.mean.cpu()))
+
+    axes_ = f"$z_{{{a + 1}}}$" + (f" and $z_{{{b + 1}}}$" if size > 1 else "")
+    caption = f"The mean of p(x|z) over {axes_}, at {where}{given}."
+    if size > 2:
+        why = "vary most" if rate is None else "have the greatest rate"
+        rest = "0" if standard else "their median"
+        nats = "" if rate is None else f" ({rate[a]:.2f} and {rate[b]:.2f} nats)"
+        title = f"Manifold: 2 of {size} latent elements, the others at {rest}"
+        caption += f" These two {why}{nats}; the others are held at {rest}."
+    else:
+        title = "Manifold"
+    figure = new(7.2, 8.0 if rows > 1 else 2.0, title, caption)
+    ax = figure.subplots()
+    page = grid(x, steps, pad=0, least=24)
+    ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    bare(ax)
+    cell = page.shape[1] / steps
+    ticks = [0, steps // 2, steps - 1]
+    ax.set_xticks(
+        [(i + 0.5) * cell for i in ticks], [f"{across[i]:.1f}" for i in ticks], fontsize=8
+    )
+    ax.set_xlabel(f"$z_{{{a + 1}}}$", fontsize=9.5)
+    if rows > 1:
+        cell = page.shape[0] / steps
+        ticks_up = [(steps - 1 - i + 0.5) * cell for i in ticks]
+        ax.set_yticks(ticks_up, [f"{up[i]:.1f}" for i in ticks], fontsize=8)
+        ax.set_ylabel(f"$z_{{{b + 1}}}$", fontsize=9.5)
+    ax.tick_params(length=0)
+    return figure
+
+
+def _standard(run: Run, data: Data) -> bool:
+    """Whether the prior is the standard normal, as its density says."""
+    x, c, mask = shown(run, data, 2)
+    device = next(run.model.parameters()).device
+    x, c, mask = (None if t is None else t.to(device) for t in (x, c, mask))
+    for d in run.model(x, c, mask=mask, noise=MEAN).draws:
+        p = d.p
+        if not isinstance(p, Normal) or bool((p.mean != 0).any() | (p.variance != 1).any()):
+            return False
+    return not run.model.deterministic
+
+
+def _condition(run: Run, data: Data) -> tuple[torch.Tensor | None, str]:
+    """Returns the condition of the first datum, and what it is."""
+    if not run.model.condition:
+        return None, ""
+    assert data.c is not None
+    name = ", all given the condition of the first datum"
+    if data.labels is not None and data.classes:
+        name = f", all given the class '{data.classes[int(data.labels[0])]}'"
+    return data.c[:1], name

@@ -1,0 +1,98 @@
+"""Held-out data beside what the model makes of them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ._figure import BLUE, bare, new, tidy
+from ._images import grid
+from ._run import held_out, is_pictures, pictures, shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..data import Data
+    from ..run import Run
+
+__all__ = ["reconstructions"]
+
+COLUMNS = 12  # columns of a table at most
+
+
+def reconstructions(run: Run, *, n: int = 40, split: str | None = None) -> Figure:
+    """Each original with its reconstruction, the mean of p(x|z) at the encoder's mean.
+
+    Arguments:
+        run: A run whose data can be read.
+        n: How many pictures to show.
+        split: `train`, `valid` or `test`; None takes the test set, else the validation set.
+
+    Returns:
+        The figure: pictures in pairs of rows, columns of a table as points.
+
+    Raises:
+        NotApplicable: If the data are out of reach.
+    """
+    data = held_out(run, split)
+    if not is_pictures(run):
+        return _table(run, data)
+    x, again = _pair(run, data, n)
+    error = np.sqrt(np.mean((x - again) ** 2))
+    columns = min(10, len(x))
+    rows = math.ceil(len(x) / columns)
+    caption = (
+        f"{len(x)} data that were not trained on: the original above, its reconstruction below "
+        "(the mean of p(x|z) at the encoder's mean). Root mean squared error of these "
+        f"{error:.3f} on a scale of 0 to 1."
+    )
+    figure = new(7.4, 1.55 * rows + 0.9, "Reconstructions", caption)
+    axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
+    for i, ax in enumerate(axes):
+        some = slice(i * columns, (i + 1) * columns)
+        blank = np.ones((columns - len(x[some]), *x.shape[1:]))
+        pairs = np.concatenate([x[some], blank, again[some], blank])
+        page = grid(pairs, columns)
+        ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        bare(ax)
+        ax.set_yticks([page.shape[0] / 4, page.shape[0] * 3 / 4], ["original", "again"], fontsize=8)
+        ax.tick_params(length=0)
+    return figure
+
+
+def _both(run: Run, data: Data, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns n data and their reconstructions, as the user knows them."""
+    few = data.take(torch.arange(min(n, len(data))))
+    x, _, _ = shown(run, few, n)
+    return run.schema.restore(x.cpu()), run.reconstruct(few)
+
+
+def _pair(run: Run, data: Data, n: int) -> tuple[np.ndarray, np.ndarray]:
+    x, again = _both(run, data, n)
+    return pictures(run, x), pictures(run, again, like=x)
+
+
+def _table(run: Run, data: Data) -> Figure:
+    x, again = (a.reshape(len(a), -1) for a in _both(run, data, 1000))
+    d = x.shape[1]
+    names = run.schema.columns or [f"x{i + 1}" for i in range(d)]
+    few = min(d, COLUMNS)
+    wide = min(few, 4)
+    high = math.ceil(few / wide)
+    caption = (
+        f"{len(x)} data that were not trained on: the value across, its reconstruction up (the "
+        "mean of p(x|z) at the encoder's mean); on the line it is exact."
+        + (f" The first {few} of {d} columns." if few < d else "")
+    )
+    figure = new(2.6 * wide + 0.4, 2.5 * high + 1.1, "Reconstructions, by column", caption)
+    for j, ax in enumerate(figure.subplots(high, wide, squeeze=False).flatten()):
+        if j >= few or not np.issubdtype(x.dtype, np.number):
+            ax.set_visible(False)
+            continue
+        tidy(ax, str(names[j]), "reconstruction" if j % wide == 0 else "")
+        ax.axline((float(np.nanmean(x[:, j])),) * 2, slope=1, color="#bbbbbb", lw=1)
+        ax.scatter(x[:, j], again[:, j], s=5, color=BLUE, alpha=0.5, linewidths=0)
+    return figure

@@ -1,0 +1,141 @@
+"""What the model makes up."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ._figure import BLUE, ORANGE, NotApplicable, bare, new, tidy
+from ._images import grid
+from ._run import held_out, is_pictures, pictures, shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from ..run import Run
+
+__all__ = ["samples"]
+
+COLUMNS = 12  # columns of a table at most
+
+
+def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figure:
+    """Draws of the prior, decoded: pictures as a grid, tables as histograms beside the data's.
+
+    Pictures come twice, as draws of p(x|z) and as its means at the same z. A model that is
+    conditional on a class shows one class a row.
+
+    Arguments:
+        run: A run with a prior.
+        rows: Rows of the grid.
+        columns: Columns of the grid.
+        seed: The seed of the draws.
+
+    Returns:
+        The figure.
+
+    Raises:
+        NotApplicable: If the model is deterministic: it has no density of codes to draw from.
+    """
+    if run.model.deterministic:
+        raise NotApplicable(
+            "An autoencoder has no prior, so there is nothing to draw samples from."
+        )
+    if not is_pictures(run):
+        return _table(run, seed)
+    c, names = _conditions(run, rows, columns)
+    n = rows * columns if c is None else len(c)
+    drawn, means = (pictures(run, x) for x in _draw(run, n, c, seed))
+    given = "" if c is None else " given c"
+    caption = (
+        f"{n} codes drawn from the prior{given} (seed {seed}). Left: one draw of x from p(x|z) "
+        "for each, as the model is defined. Right: the mean of p(x|z) at the same codes."
+    )
+    if names:
+        caption += " One class a row."
+    figure = new(9.6, 5.5 * n / columns / rows + 0.2, f"Samples of the prior{given}", caption)
+    for ax, x, title in zip(figure.subplots(1, 2), (drawn, means), ("draws", "means"), strict=True):
+        page = grid(x, columns)
+        ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        ax.set_title(title, fontsize=10)
+        bare(ax)
+        if names:
+            step = page.shape[0] / len(names)
+            ax.set_yticks([(i + 0.5) * step for i in range(len(names))], names, fontsize=9)
+            ax.tick_params(length=0)
+    return figure
+
+
+@torch.no_grad()
+def _draw(run: Run, n: int, c: Tensor | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns n draws and their means in the user's layout; the caller's generator is kept."""
+    device = next(run.model.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        px = run.model.sample(n, None if c is None else c.to(device))
+        return run.schema.restore(px.sample().cpu()), run.schema.restore(px.mean.cpu())
+
+
+def _conditions(run: Run, rows: int, columns: int) -> tuple[Tensor | None, list[str]]:
+    """Returns conditions for a grid, and the names of its rows where these are classes."""
+    if not run.model.condition:
+        return None, []
+    data = held_out(run)
+    assert data.c is not None
+    if data.labels is None or not data.classes:
+        return data.c[: rows * columns], []
+    values = torch.unique(data.labels)[: max(rows, 10)].tolist()
+    first = [int((data.labels == v).nonzero()[0]) for v in values]
+    c = data.c[first].repeat_interleave(columns, 0)
+    return c, [data.classes[int(v)] for v in values]
+
+
+def _table(run: Run, seed: int) -> Figure:
+    data = held_out(run)
+    x, c, _ = shown(run, data, 2000)
+    real = run.schema.restore(x).reshape(len(x), -1)
+    drawn = _draw(run, len(x), c, seed)[0].reshape(len(x), -1)
+    d = real.shape[1]
+    names = run.schema.columns or [f"x{i + 1}" for i in range(d)]
+    few = min(d, COLUMNS)
+    wide = min(few, 4)
+    high = math.ceil(few / wide)
+    caption = (
+        f"{len(x)} draws of the model (seed {seed}) beside as many data that were not trained on"
+        + (f"; the first {few} of {d} columns." if few < d else ".")
+    )
+    figure = new(2.6 * wide + 0.4, 2.1 * high + 1.1, "Samples of the prior, by column", caption)
+    axes = figure.subplots(high, wide, squeeze=False).flatten()
+    for j, ax in enumerate(axes):
+        if j < few:
+            _histograms(ax, real[:, j], drawn[:, j], str(names[j]))
+        else:
+            ax.set_visible(False)
+    axes[0].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _histograms(ax: Axes, real: np.ndarray, drawn: np.ndarray, name: str) -> None:
+    tidy(ax, name, "")
+    ax.set_yticks([])
+    if not np.issubdtype(real.dtype, np.number):
+        values = sorted({str(v) for v in real})
+        for shift, x, colour, label in (
+            (-0.2, real, BLUE, "data"),
+            (0.2, drawn, ORANGE, "samples"),
+        ):
+            share = [np.mean([str(v) == value for v in x]) for value in values]
+            ax.bar(np.arange(len(values)) + shift, share, 0.4, color=colour, label=label)
+        ax.set_xticks(range(len(values)), values, fontsize=7)
+        return
+    real = real[np.isfinite(real.astype(float))].astype(float)
+    low, high = np.quantile(real, [0.002, 0.998]) if len(real) else (0.0, 1.0)
+    edges = np.linspace(low, high if high > low else low + 1.0, 41)
+    ax.hist(real, edges, density=True, color=BLUE, alpha=0.45, label="data")
+    drawn = drawn.astype(float)
+    ax.hist(drawn, edges, density=True, histtype="step", color=ORANGE, lw=1.4, label="samples")
