@@ -16,7 +16,8 @@ FLOORS = (
     ("registry",),
     ("distributions", "nets", "config"),  # floor 0
     ("model", "data", "checkpoint"),
-    ("objectives", "latents", "priors", "posteriors", "views"),
+    ("views",),
+    ("objectives", "latents", "priors", "posteriors"),
     ("train", "recipes"),
     ("evaluate",),
     ("run",),

@@ -15,16 +15,36 @@ from ..errors import DiaboloError, unknown
 from ..registry import check_options, parse_call
 from .base import Distribution, Family, draw, total
 from .bernoulli import Bernoulli
+from .categorical import Categorical
+from .continuous_bernoulli import ContinuousBernoulli
 from .dirac import Dirac
+from .discretized_logistic import DiscretizedLogistic
+from .flowed import Couplings, Flowed
 from .kl import kl_divergence, kl_elements
+from .laplace import Laplace
+from .log_normal import LogNormal
+from .mixture import Mixture
 from .normal import Normal
+from .poisson import Poisson
+from .standardized import Standardized, StandardizedFamily
 
 __all__ = [
     "Bernoulli",
+    "Categorical",
+    "ContinuousBernoulli",
+    "Couplings",
     "Dirac",
+    "DiscretizedLogistic",
     "Distribution",
     "Family",
+    "Flowed",
+    "Laplace",
+    "LogNormal",
+    "Mixture",
     "Normal",
+    "Poisson",
+    "Standardized",
+    "StandardizedFamily",
     "default_family",
     "draw",
     "families",
@@ -38,37 +58,59 @@ DEFAULTS = {
     "binary": "Bernoulli",
     "byte": "DiscretizedLogistic",
     "unit": "ContinuousBernoulli",
-    "real": "Normal",
+    "real": "Normal(scale=shared)",
+    "positive": "LogNormal",
+    "count": "Poisson",
+    "category": "Categorical",
+    "ordinal": "Categorical",
 }
 
 
 @cache
 def families() -> dict[str, type[Family]]:
-    """Returns every family by the name of its density, found in the folder."""
+    """Returns every likelihood's family by the name of its density, found in the folder."""
     found: dict[str, type[Family]] = {}
     for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
         module = importlib.import_module(f"{__name__}.{path.stem}")
         for name, member in vars(module).items():
             own = inspect.isclass(member) and member.__module__ == module.__name__
-            if own and issubclass(member, Family) and member is not Family:
+            # A family without a support is no likelihood by itself: points, wrappers.
+            if own and issubclass(member, Family) and member.supports:
                 found[name.removesuffix("Family")] = member
     return found
 
 
-def family(call: str | Family, *, levels: int | None = None) -> Family:
+def family(call: str | Family, *, levels: int | None = None, support: str | None = None) -> Family:
     """Returns the family that a name with options stands for: `family("Normal(scale=shared)")`.
 
+    Arguments:
+        call: The name with options, or a family, which is checked and given back.
+        levels: The number of values of the data's support, where it has levels.
+        support: The data's support.
+
     Raises:
-        DiaboloError: If the name or an option is unknown.
+        DiaboloError: If the name or an option is unknown, or a given family was made for data
+            of another support or number of levels.
     """
     if isinstance(call, Family):
+        _check_made_for(call, levels, support)
         return call
     name, options = parse_call(call)
     if name not in families():
         raise unknown("likelihood", name, families())
     cls = families()[name]
     check_options(f"likelihood '{name}'", cls.__init__, options)
-    return cls(**{"levels": levels, **options})
+    return cls(**{"levels": levels, "support": support, **options})
+
+
+def _check_made_for(made: Family, levels: int | None, support: str | None) -> None:
+    name = type(made).__name__.removesuffix("Family")
+    for what, own, data in (("levels", made.levels, levels), ("support", made.support, support)):
+        if own is not None and data is not None and own != data:
+            raise DiaboloError(
+                f"This {name} was made for {what}={own!r}, but these data have {what}={data!r}: "
+                f"make it with {what}={data!r}, or give its name instead."
+            )
 
 
 def default_family(support: str) -> str:

@@ -9,6 +9,7 @@ Shapes: `*` any leading batch, most often (K, B); E the event shape of x.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -93,13 +94,67 @@ class Distribution:
         """The variance of each element, with shape (*, *E)."""
         raise DiaboloError(f"{type(self).__name__} has no variance in closed form.")
 
+    @property
+    def point(self) -> Tensor:
+        """The value to show for a datum, (*, *E): the mean, or what a class says is better."""
+        return self.mean
+
+    @property
+    def parameter_ndim(self) -> int:
+        """The number of axes of a parameter behind its batch axes; that of events, mostly."""
+        return self.event_ndim
+
     def detach(self) -> Self:
         """Returns the same density with gradients stopped at its parameters."""
+        return self._changed(Tensor.detach, Distribution.detach)
+
+    def select(self, index: Tensor) -> Self:
+        """Returns the densities that stand at `index` along the last batch axis.
+
+        Arguments:
+            index: Positions (*S, *), for densities of batch shape (*, M).
+
+        Returns:
+            Densities of batch shape (*S, *).
+        """
+        batch, axes = self.batch_shape, self.parameter_ndim
+        lead = torch.broadcast_shapes(index.shape, batch[:-1])
+
+        def pick(t: Tensor) -> Tensor:
+            if t.ndim <= axes:  # a parameter that the whole batch shares
+                return t
+            own = t.shape[t.ndim - axes :]
+            full = t.expand(*lead, batch[-1], *own)
+            at = index.expand(lead)[(..., None) + (None,) * axes]
+            at = at.expand(*lead, 1, *own)
+            return full.gather(len(lead), at).squeeze(len(lead))
+
+        return self._changed(pick, lambda d: d.select(index))
+
+    def narrow(self, start: int, stop: int) -> Self:
+        """Returns the densities from `start` up to `stop` along the last batch axis."""
+        axes = self.parameter_ndim
+
+        def cut(t: Tensor) -> Tensor:
+            if t.ndim <= axes or t.shape[t.ndim - axes - 1] == 1:
+                return t
+            return t.narrow(t.ndim - axes - 1, start, stop - start)
+
+        return self._changed(cut, lambda d: d.narrow(start, stop))
+
+    def _changed(
+        self,
+        tensors: Callable[[Tensor], Tensor],
+        densities: Callable[[Distribution], Distribution],
+    ) -> Self:
+        """Returns the same density with its tensors and inner densities changed."""
         changed = {}
         for f in fields(self):  # type: ignore[arg-type]
             value = getattr(self, f.name)
-            if isinstance(value, Tensor | Distribution):
-                changed[f.name] = value.detach()
+            if isinstance(value, Tensor):
+                changed[f.name] = tensors(value)
+            elif isinstance(value, Distribution):
+                changed[f.name] = densities(value)
         return replace(self, **changed)  # type: ignore[type-var]
 
 
@@ -115,17 +170,24 @@ def draw(p: Distribution, n: int, noise: Noise) -> Tensor:
 class Family(nn.Module):
     """A configured likelihood: says how many raw numbers an element needs and reads them.
 
-    Constructors take `levels` and options by keyword. A parameter that all data share (one learned
-    scale, say) is an `nn.Parameter` here and has no batch axis in the density.
+    Constructors take `levels`, `support` and options by keyword. A parameter that all data share
+    (one learned scale, say) is an `nn.Parameter` here and has no batch axis in the density.
+
+    Arguments:
+        levels: The number of values of the data's support, where it has levels.
+        support: The data's support, for a family whose density depends on it.
+
+    Attributes:
+        supports: The supports on which this is a density.
     """
 
     supports: ClassVar[frozenset[str]] = frozenset()
     batch_level: bool = False  # whether the density of a datum depends on the rest of its batch
     deterministic: bool = False  # whether it is a point, with no density to speak of
 
-    def __init__(self, *, levels: int | None = None) -> None:
+    def __init__(self, *, levels: int | None = None, support: str | None = None) -> None:
         super().__init__()
-        self.levels = levels
+        self.levels, self.support = levels, support
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns the number of raw parameters for each element of an event."""

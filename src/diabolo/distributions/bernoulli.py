@@ -1,6 +1,6 @@
-"""The Bernoulli density of bits, from logits.
+r"""The Bernoulli density of bits, from logits.
 
-.. math:: \\log p(x) = x \\lambda - \\log(1 + e^{\\lambda})
+.. math:: \log p(x) = x \lambda - \log(1 + e^{\lambda})
 """
 
 from __future__ import annotations

@@ -1,22 +1,29 @@
-"""The normal density, with its scale learned by element, shared, fixed, or optimal.
+r"""The normal density, with its scale learned by element, shared, fixed, or optimal.
 
-.. math:: \\log p(x) = -\\tfrac12 (x - \\mu)^2 / \\sigma^2 - \\log \\sigma - \\tfrac12 \\log 2\\pi
+.. math:: \log p(x) = -\tfrac12 (x - \mu)^2 / \sigma^2 - \log \sigma - \tfrac12 \log 2\pi
+
+Shapes: `*` any batch, most often (K, B); E the event shape of x.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ..errors import DiaboloError
 from ..noise import FRESH, Noise
 from .base import Distribution, Family
+from .scales import Scale
 
-__all__ = ["Normal", "NormalFamily"]
+__all__ = ["Normal", "NormalFamily", "OptimalNormal"]
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+PART = 0.02  # of the running mean square that one batch replaces
+LEAST = 1e-6  # the smallest mean square, so that a perfect fit has a finite density
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +53,7 @@ class Normal(Distribution):
         """Returns KL of each element (Kingma & Welling, 2014, appendix B, for any two normals)."""
         ratio = self.log_scale - other.log_scale
         shift = (self.loc - other.loc) * torch.exp(-other.log_scale)
-        return 0.5 * (torch.exp(2 * ratio) + shift * shift - 1) - ratio
+        return 0.5 * (torch.expm1(2 * ratio) + shift * shift) - ratio
 
     @property
     def mean(self) -> Tensor:
@@ -59,29 +66,126 @@ class Normal(Distribution):
         return torch.exp(2 * self.log_scale).expand_as(self.loc)
 
 
+@dataclass(frozen=True, eq=False)
+class OptimalNormal(Distribution):
+    r"""Normal elements with the one scale that fits the batch at hand best: training only.
+
+    .. math:: \max_\sigma \log p(x) = -\tfrac{D}{2} (\log 2\pi \, \mathrm{MSE} + 1)
+
+    The density of a datum depends on the rest of its batch. A running mean square is kept, in
+    place, for the densities that come after training; samples and the variance use it.
+
+    References:
+        | Simple and Effective VAE Training with Calibrated Decoders (Rybkin et al., 2021), eq. 5
+        | https://arxiv.org/abs/2006.13202
+
+    Arguments:
+        loc: The mean, (*, *E).
+        running: Running sums of the mean square and of its weight, (2,), updated in place.
+        event_ndim: The number of axes of E.
+    """
+
+    loc: Tensor
+    running: Tensor
+    event_ndim: int = 1
+
+    def log_prob(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Returns the log-density of x in nats at the batch's own scale.
+
+        Raises:
+            DiaboloError: If there are several posterior samples of each datum.
+        """
+        batch = self.batch_shape
+        if len(batch) > 1 and batch[0] > 1:
+            raise DiaboloError(
+                "Normal(scale=optimal) fits its scale to one posterior sample of each datum, but "
+                f"got k={batch[0]}: use k=1, or scale=shared."
+            )
+        x = x if mask is None else torch.where(mask, x, self.interior)
+        square = (x - self.loc).square()
+        if mask is None:
+            mean = square.mean()
+        else:
+            seen = mask.expand_as(square)
+            mean = torch.where(seen, square, 0.0).sum() / seen.sum().clamp(min=1)
+        mean = mean.clamp(min=LEAST)
+        if torch.is_grad_enabled():
+            with torch.no_grad():
+                now = torch.stack([mean, torch.ones_like(mean)])
+                self.running.lerp_(now.to(self.running.dtype), PART)
+        return Normal(self.loc, 0.5 * mean.log(), self.event_ndim).log_prob(x, mask)
+
+    def rsample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
+        """Returns samples at the running scale."""
+        return self.settled().rsample(shape, noise)
+
+    def settled(self) -> Normal:
+        """Returns the normal density with the scale found so far."""
+        return Normal(self.loc, settle(self.running).to(self.loc.dtype), self.event_ndim)
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """The batch shape of `loc`."""
+        return self.loc.shape[: self.loc.ndim - self.event_ndim]
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean."""
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance at the running scale."""
+        return self.settled().variance
+
+
+def settle(running: Tensor) -> Tensor:
+    """Returns the log-scale of a running mean square and its weight, 0 before any batch."""
+    square, weight = running.unbind()
+    return 0.5 * torch.where(weight > 0, square / weight.clamp(min=1e-12), 1.0).log()
+
+
 class NormalFamily(Family):
     """Normal elements whose scale is learned for each element, shared, fixed or optimal.
 
+    Where the model standardises its data, scales are in units of the data's standard deviation.
+
     Arguments:
         levels: Unused: the support has no levels.
-        scale: `element` (a network output), `shared` (one learned number), or a fixed number.
-        floor: The smallest standard deviation of a learned scale.
+        support: Unused.
+        scale: `element` (a network output), `shared` (one learned number), `optimal` (the best
+            for each training batch; afterwards a running mean of those), or a fixed number.
+        floor: What is added to a learned standard deviation.
     """
 
     supports = frozenset({"real", "positive", "unit"})
 
     def __init__(
-        self, *, levels: int | None = None, scale: str | float = "element", floor: float = 1e-3
+        self,
+        *,
+        levels: int | None = None,
+        support: str | None = None,
+        scale: Literal["element", "shared", "optimal"] | float = "element",
+        floor: float = 1e-3,
     ) -> None:
-        super().__init__(levels=levels)
-        self.scale, self.floor = scale, floor
+        super().__init__(levels=levels, support=support)
+        self.scale = Scale("Normal", scale, floor, ("optimal",))
+        self.batch_level = scale == "optimal"
+        if self.batch_level:
+            self.register_buffer("running", torch.zeros(2))
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns 2 where the scale is learned for each element, else 1."""
-        return 2 if self.scale == "element" else 1
+        return 1 + self.scale.width
 
-    def from_raw(self, raw: Tensor, event_ndim: int) -> Normal:
-        """Returns the density; the raw scale is its logarithm, kept above the floor."""
+    def from_raw(self, raw: Tensor, event_ndim: int) -> Normal | OptimalNormal:
+        """Returns the density; raw numbers are the mean and, if by element, the log-scale."""
         loc = raw.select(-event_ndim - 1, 0)
-        log_scale = raw.select(-event_ndim - 1, 1).clamp(min=math.log(self.floor))
-        return Normal(loc, log_scale, event_ndim)
+        if self.batch_level:
+            density = OptimalNormal(loc, self.get_buffer("running"), event_ndim)
+            return density if self.training else density.settled()
+        return Normal(loc, self.scale.log_scale(raw, event_ndim), event_ndim)
+
+    def start(self, mean: Tensor) -> Tensor:
+        """Returns the mean, and a scale of 1."""
+        return torch.stack([mean, torch.zeros_like(mean)])[: 1 + self.scale.width]

@@ -29,8 +29,6 @@ class StandardNormal(nn.Module):
         return Normal(self.zero, self.zero, 1)
 
 
-def normal(
-    latent: int, condition: int = 0, *, posterior: nn.Module, spec: Spec
-) -> StandardNormal:
+def normal(latent: int, condition: int = 0, *, posterior: nn.Module, spec: Spec) -> StandardNormal:
     """Returns the standard normal prior, which nothing else has a part in."""
     return StandardNormal(latent)

@@ -1,0 +1,162 @@
+r"""The categorical density of codes, or of grey levels taken as unordered.
+
+.. math:: \log p(x = j) = \lambda_j - \log \sum_i e^{\lambda_i}
+
+Shapes: `*` any batch, most often (K, B); E the event shape of x; L the number of levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import DiaboloError
+from ..noise import FRESH, Noise
+from .base import Distribution, Family
+
+__all__ = ["Categorical", "CategoricalFamily", "needed_levels"]
+
+
+def needed_levels(owner: str, levels: int | None) -> int:
+    """Returns the number of levels.
+
+    Raises:
+        DiaboloError: If it is lacking or below 2.
+    """
+    if levels is None or levels < 2:
+        raise DiaboloError(
+            f"{owner} needs data with a number of levels, at least 2, but got {levels}: "
+            f"say levels=..., or use data of a support with levels (byte, category, ordinal)."
+        )
+    return levels
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical(Distribution):
+    """Independent codes 0 .. L - 1, or grey levels j / (L - 1).
+
+    Arguments:
+        logits: Unnormalised log-probabilities, (*, L, *E).
+        event_ndim: The number of axes of E.
+        kind: What a value of x is: `category` or `ordinal`, its code j; `byte`, j / (L - 1).
+    """
+
+    logits: Tensor
+    event_ndim: int = 1
+    kind: str = "category"
+
+    @property
+    def parameter_ndim(self) -> int:
+        """The axes of E, and that of the levels."""
+        return self.event_ndim + 1
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """The shape in front of the levels."""
+        return self.logits.shape[: self.logits.ndim - self.parameter_ndim]
+
+    @property
+    def _unit(self) -> float:
+        """What x is multiplied by to get its code."""
+        return self.logits.shape[self._axis] - 1 if self.kind == "byte" else 1
+
+    @property
+    def _axis(self) -> int:
+        return -self.event_ndim - 1
+
+    def log_prob_elements(self, x: Tensor) -> Tensor:
+        """Returns the log-probability of each element, in nats."""
+        code = (x * self._unit).round().long().unsqueeze(self._axis)
+        own = self.logits.shape[self._axis :]
+        lead = torch.broadcast_shapes(code.shape[: self._axis], self.batch_shape)
+        logits = self.logits.expand(*lead, *own)
+        code = code.expand(*lead, 1, *code.shape[code.ndim + self._axis + 1 :])
+        chosen = logits.gather(self._axis, code).squeeze(self._axis)
+        return chosen - self.logits.logsumexp(self._axis)
+
+    def sample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
+        """Returns codes or grey levels by the inverse of the distribution function."""
+        with torch.no_grad():
+            below = self.probabilities.cumsum(self._axis)
+            size = self.batch_shape + self.logits.shape[self.logits.ndim + self._axis + 1 :]
+            u = noise.uniform((*shape, *size), self.logits).unsqueeze(self._axis)
+            last = below.shape[self._axis] - 1  # its bound is 1, whatever rounding has left
+            code = (u >= below.narrow(self._axis, 0, last)).sum(self._axis)
+            return code.to(self.logits.dtype) / self._unit
+
+    def kl_elements(self, other: Categorical) -> Tensor:
+        """Returns KL of each element."""
+        p, q = self.logits.log_softmax(self._axis), other.logits.log_softmax(self._axis)
+        return (p.exp() * (p - q)).sum(self._axis)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """The probability of each level, (*, L, *E)."""
+        return self.logits.softmax(self._axis)
+
+    def _values(self) -> Tensor:
+        """The value of x of each level, (L, 1, ..., 1)."""
+        count = self.logits.shape[self._axis]
+        codes = torch.arange(count, dtype=self.logits.dtype, device=self.logits.device)
+        return (codes / self._unit).view(-1, *[1] * self.event_ndim)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean value of x; of `category` data, whose codes have no order, the mean code."""
+        return (self.probabilities * self._values()).sum(self._axis)
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance of x."""
+        away = (self._values() - self.mean.unsqueeze(self._axis)).square()
+        return (self.probabilities * away).sum(self._axis)
+
+    @property
+    def mode(self) -> Tensor:
+        """The most probable value of x, (*, *E)."""
+        return self.logits.argmax(self._axis).to(self.logits.dtype) / self._unit
+
+    @property
+    def point(self) -> Tensor:
+        """The mean of grey levels; of codes, the most probable one."""
+        return self.mean if self.kind == "byte" else self.mode
+
+
+class CategoricalFamily(Family):
+    """Codes or grey levels, each with a probability of its own.
+
+    Arguments:
+        levels: The number L of values.
+        support: `category` or `ordinal`, whose x are codes, or `byte`, whose x are j / (L - 1).
+    """
+
+    supports = frozenset({"byte", "category", "ordinal"})
+
+    def __init__(self, *, levels: int | None = None, support: str | None = None) -> None:
+        super().__init__(levels=needed_levels("Categorical", levels), support=support or "category")
+
+    def width(self, event: tuple[int, ...]) -> int:
+        """Returns the number of levels."""
+        return needed_levels("Categorical", self.levels)
+
+    def from_raw(self, raw: Tensor, event_ndim: int) -> Categorical:
+        """Returns the density."""
+        return Categorical(raw, event_ndim, self.support or "category")
+
+    def start(self, mean: Tensor) -> Tensor | None:
+        """Returns the logits of greatest entropy with the data's mean; None for `category`."""
+        if self.support == "category":
+            return None
+        count = self.width(tuple(mean.shape))
+        share = mean if self.support == "byte" else mean / (count - 1)
+        share = share.clamp(0.02, 0.98)
+        codes = torch.linspace(0, 1, count, dtype=mean.dtype, device=mean.device)
+        codes = codes.view(-1, *[1] * mean.ndim)
+        low, high = torch.full_like(mean, -400.0), torch.full_like(mean, 400.0)
+        for _ in range(60):  # 800 / 2^60 is below the resolution of a double
+            middle = (low + high) / 2
+            below = ((codes * middle).softmax(0) * codes).sum(0) < share
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return codes * ((low + high) / 2)

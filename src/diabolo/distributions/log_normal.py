@@ -1,0 +1,106 @@
+r"""The log-normal density of positive numbers.
+
+.. math:: \log p(x) = \log \mathcal{N}(\log x; \mu, \sigma^2) - \log x
+
+Shapes: `*` any batch, most often (K, B); E the event shape of x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..noise import FRESH, Noise
+from .base import Distribution, Family
+from .normal import Normal
+from .scales import Scale
+
+__all__ = ["LogNormal", "LogNormalFamily"]
+
+
+@dataclass(frozen=True, eq=False)
+class LogNormal(Distribution):
+    """Independent elements whose logarithm is normal.
+
+    Arguments:
+        loc: The mean of log x, (*, *E).
+        log_scale: The logarithm of its standard deviation, of a shape that broadcasts to `loc`'s.
+        event_ndim: The number of axes of E.
+    """
+
+    loc: Tensor
+    log_scale: Tensor
+    event_ndim: int = 1
+    interior = 1.0
+
+    @property
+    def log(self) -> Normal:
+        """The density of log x."""
+        return Normal(self.loc, self.log_scale, self.event_ndim)
+
+    def log_prob_elements(self, x: Tensor) -> Tensor:
+        """Returns the log-density of each element, in nats."""
+        y = x.log()
+        return self.log.log_prob_elements(y) - y
+
+    def rsample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
+        """Returns the exponentials of normal samples."""
+        return self.log.rsample(shape, noise).exp()
+
+    def kl_elements(self, other: LogNormal) -> Tensor:
+        """Returns KL of each element, that of the logarithms."""
+        return self.log.kl_elements(other.log)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean, exp(mu + sigma^2 / 2)."""
+        return torch.exp(self.loc + 0.5 * torch.exp(2 * self.log_scale))
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance."""
+        return torch.expm1(torch.exp(2 * self.log_scale)) * self.mean.square()
+
+
+class LogNormalFamily(Family):
+    """Positive elements whose logarithm is normal.
+
+    Arguments:
+        levels: Unused: the support has no levels.
+        support: Unused.
+        scale: `element` (a network output), `shared` (one learned number), or a fixed number.
+        floor: What is added to a learned standard deviation of log x.
+    """
+
+    supports = frozenset({"positive"})
+
+    def __init__(
+        self,
+        *,
+        levels: int | None = None,
+        support: str | None = None,
+        scale: Literal["element", "shared"] | float = "shared",
+        floor: float = 1e-3,
+    ) -> None:
+        super().__init__(levels=levels, support=support)
+        self.scale = Scale("LogNormal", scale, floor)
+
+    def width(self, event: tuple[int, ...]) -> int:
+        """Returns 2 where the scale is learned for each element, else 1."""
+        return 1 + self.scale.width
+
+    def from_raw(self, raw: Tensor, event_ndim: int) -> LogNormal:
+        """Returns the density; raw numbers are the mean of log x and, if by element, its scale."""
+        loc = raw.select(-event_ndim - 1, 0)
+        return LogNormal(loc, self.scale.log_scale(raw, event_ndim), event_ndim)
+
+    def start(self, mean: Tensor) -> Tensor:
+        """Returns a mean of log x with which x has the data's mean, at the scale of raw 0."""
+        raw = torch.stack([mean.clamp(min=1e-6).log(), torch.zeros_like(mean)])
+        raw = raw[: 1 + self.scale.width]
+        with torch.no_grad():
+            square = torch.exp(2 * self.scale.log_scale(raw, mean.ndim))
+        return torch.cat([raw[:1] - 0.5 * square, raw[1:]])

@@ -1,0 +1,126 @@
+r"""Any density of standardised data, in the data's own units.
+
+.. math:: \log p(x) = \log p_0\big((x - m) / s\big) - \textstyle\sum_i \log s_i
+
+Shapes: `*` any batch, most often (K, B); E the event shape of x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import DiaboloError
+from ..noise import FRESH, Noise
+from .base import Distribution, Family, total
+
+__all__ = ["Standardized", "StandardizedFamily"]
+
+
+@dataclass(frozen=True, eq=False)
+class Standardized(Distribution):
+    """x = loc + scale * y, for y of the base density; each seen element counts its log-scale.
+
+    Arguments:
+        base: The density of y.
+        loc: m, of the shape E.
+        scale: s, positive, of the shape E.
+    """
+
+    base: Distribution
+    loc: Tensor
+    scale: Tensor
+
+    @property
+    def event_ndim(self) -> int:
+        """The number of axes of E."""
+        return self.base.event_ndim
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """The batch shape of the base."""
+        return self.base.batch_shape
+
+    def log_prob_elements(self, x: Tensor) -> Tensor:
+        """Returns the log-density of each element, in nats."""
+        return self.base.log_prob_elements((x - self.loc) / self.scale) - self.scale.log()
+
+    def log_prob(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Returns the log-density of x in nats, with shape (*)."""
+        if mask is None:
+            volume = total(self.scale.log(), self.event_ndim)
+            return self.base.log_prob((x - self.loc) / self.scale) - volume
+        y = (torch.where(mask, x, self.loc) - self.loc) / self.scale
+        volume = total(torch.where(mask, self.scale.log(), 0.0), self.event_ndim)
+        return self.base.log_prob(y, mask) - volume
+
+    def rsample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
+        """Returns samples in the data's units."""
+        return self.loc + self.scale * self.base.rsample(shape, noise)
+
+    def sample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
+        """Returns samples in the data's units, without gradients."""
+        with torch.no_grad():
+            return self.loc + self.scale * self.base.sample(shape, noise)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean in the data's units."""
+        return self.loc + self.scale * self.base.mean
+
+    @property
+    def point(self) -> Tensor:
+        """The value to show for a datum."""
+        return self.loc + self.scale * self.base.point
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance in the data's units squared."""
+        return self.scale.square() * self.base.variance
+
+
+class StandardizedFamily(Family):
+    """A family of standardised data, in the data's own units.
+
+    Arguments:
+        base: The family of (x - loc) / scale.
+        loc: The data's mean, of the shape E.
+        scale: The data's standard deviations, positive, of the shape E.
+
+    Raises:
+        DiaboloError: If a scale is not positive, or the base has no density on all real numbers.
+    """
+
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self, base: Family, loc: Tensor, scale: Tensor) -> None:
+        super().__init__(levels=base.levels, support=base.support)
+        if "real" not in base.supports:
+            name = type(base).__name__.removesuffix("Family")
+            raise DiaboloError(
+                f"Standardised data are real numbers, on which {name} is no density: "
+                "use Normal or Laplace, or do not standardise."
+            )
+        if not bool((scale > 0).all()):
+            raise DiaboloError(
+                "Standardising needs a positive scale of every element: leave out constant columns."
+            )
+        self.base = base
+        self.batch_level, self.deterministic = base.batch_level, base.deterministic
+        self.register_buffer("loc", loc.to(torch.get_default_dtype()))
+        self.register_buffer("scale", scale.to(torch.get_default_dtype()))
+
+    def width(self, event: tuple[int, ...]) -> int:
+        """Returns the width of the base."""
+        return self.base.width(event)
+
+    def from_raw(self, raw: Tensor, event_ndim: int) -> Standardized:
+        """Returns the density in the data's units."""
+        return Standardized(self.base.from_raw(raw, event_ndim), self.loc, self.scale)
+
+    def start(self, mean: Tensor) -> Tensor | None:
+        """Returns what the base starts with for the standardised mean."""
+        return self.base.start((mean - self.loc) / self.scale)
