@@ -13,75 +13,28 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import load_state, save_state
-from .config import TrainConfig
-from .data import Batch, Data
-from .errors import DiaboloError
-from .model import Recipe
-from .noise import KeyedNoise, mix_seed
-from .objectives import Warmup, declaration, elbo, terms
+from ..checkpoint import load_state, save_state
+from ..config import TrainConfig
+from ..data import Batch, Data
+from ..errors import DiaboloError
+from ..model import Recipe
+from ..noise import KeyedNoise, mix_seed
+from ..objectives import Warmup, declaration, elbo, terms
+from .history import History, Row, rates, stop_at
 
-__all__ = ["Diverged", "History", "Row", "fit", "pick_device"]
+__all__ = ["fit", "pick_device"]
 
-Stop = Literal["epochs", "minutes", "patience", "interrupt", "diverged"]
-CHECK_EVERY = 100  # steps between looks for numbers that are not finite: one host sync each
-
-
-class Diverged(DiaboloError):
-    """Training met a number that is not finite; the model holds the last good weights."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One epoch, in nats per datum.
-
-    Attributes:
-        epoch: Counted from 1.
-        step: Optimiser steps so far.
-        seconds: Wall clock so far.
-        learning_rate: At the end of the epoch.
-        objective: The training objective, the mean over the epoch.
-        distortion: -log p(x|z) as the objective averages it.
-        rate: Of each latent group, likewise.
-        penalty: All the rest: objective = -distortion - sum(rate) - penalty.
-        valid_elbo: The ELBO of the validation data (for a deterministic model the log joint).
-        valid_distortion: Its distortion.
-        valid_rate: Its rate of each latent group.
-        best: Whether this is the best validation ELBO so far.
-    """
-
-    epoch: int
-    step: int
-    seconds: float
-    learning_rate: float
-    objective: float
-    distortion: float
-    rate: tuple[float, ...]
-    penalty: float
-    valid_elbo: float
-    valid_distortion: float
-    valid_rate: tuple[float, ...]
-    best: bool
-
-
-@dataclass
-class History:
-    """The rows of a training, and why it ended."""
-
-    rows: list[Row] = field(default_factory=list)
-    stopped: Stop = "epochs"
-
-    @property
-    def best(self) -> Row | None:
-        """The row whose weights the model holds."""
-        return max(self.rows, key=lambda r: r.valid_elbo, default=None)
+CHECK_EVERY = 100  # batches between looks for numbers that are not finite: one host sync each
+DEFAULT = TrainConfig()
+# What may differ in a resumed training: when to stop, and where to compute.
+MAY_CHANGE = ("epochs", "minutes", "patience", "device", "compile", "checkpoint_minutes")
 
 
 def pick_device(name: str) -> torch.device:
@@ -102,7 +55,7 @@ def fit(
     recipe: Recipe,
     train: Data,
     valid: Data,
-    config: TrainConfig = TrainConfig(),
+    config: TrainConfig = DEFAULT,
     *,
     on_epoch: Callable[[Row], None] | None = None,
     checkpoint: Path | None = None,
@@ -195,7 +148,7 @@ class _Loop:
         if isinstance(recipe.objective, nn.Module):
             recipe.objective.to(self.device)
         self.train, self.valid = train.to(self.device), valid.to(self.device)
-        self.parameters = [p for p in recipe.model.parameters() if p.requires_grad]
+        self.parameters: list[Tensor] = [p for p in recipe.model.parameters() if p.requires_grad]
         self.optimizer = _optimizer(self.parameters, config)
         self.shadow = [p.detach().clone() for p in self.parameters] if config.ema else []
         self.batch_size = min(config.batch_size, len(train))
@@ -214,27 +167,36 @@ class _Loop:
     def run(self, on_epoch: Callable[[Row], None] | None) -> History:
         self.began = self.saved = time.monotonic()
         try:
-            for epoch in range(len(self.history.rows), self.config.epochs):
+            while not self._ended():
+                epoch = len(self.history.rows)
                 parts = self._epoch(epoch)
                 row = self._validate(epoch, parts)
                 self.history.rows.append(row)
                 if on_epoch is not None:
                     on_epoch(row)
                 self._save()
-                if self.config.minutes is not None and self._progress() >= 1:
-                    self.history.stopped = "minutes" if epoch + 1 < self.config.epochs else "epochs"
-                    break
-                if self.config.patience is not None and self.waited >= self.config.patience:
-                    self.history.stopped = "patience"
-                    break
         except KeyboardInterrupt:
             self.history.stopped = "interrupt"
-            if self.best == -math.inf:
+            if self.best == -math.inf and all(bool(p.isfinite().all()) for p in self.parameters):
                 self.best_state = _snapshot(self.recipe.model)
         finally:
             self.recipe.model.load_state_dict(self.best_state)
+            self.recipe.model.zero_grad(set_to_none=True)
             self.recipe.model.eval()
         return self.history
+
+    def _ended(self) -> bool:
+        """Whether training is over, after one epoch at least; the history says why."""
+        rows, config = self.history.rows, self.config
+        if rows and config.minutes is not None and self.step < self.total and self._progress() >= 1:
+            self.history.stopped = "minutes"
+        elif len(rows) >= config.epochs:
+            self.history.stopped = "epochs"
+        elif config.patience is not None and self.waited >= config.patience:
+            self.history.stopped = "patience"
+        else:
+            return False
+        return True
 
     def seconds(self) -> float:
         return self.before + time.monotonic() - self.began
@@ -274,9 +236,9 @@ class _Loop:
                 # The next batch is decoded when the iterator goes on: its noise starts here.
                 torch.manual_seed(mix_seed(self.config.seed, 2, self.step))
             if (i + 1) % CHECK_EVERY == 0:
-                self._check(seen[-CHECK_EVERY:], first + max(0, i + 1 - CHECK_EVERY))
-                if self.config.minutes is not None and self._progress() >= 1:
-                    break
+                self._check(seen, first, i + 1 - CHECK_EVERY)
+            if self.config.minutes is not None and self._progress() >= 1:
+                break
         self._check(seen, first)
         return torch.stack(seen).double().sum(0) / (len(seen) * self.batch_size)
 
@@ -294,32 +256,33 @@ class _Loop:
         progress = self._progress()
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(progress)
-        if isinstance(self.recipe.objective, Warmup):
-            self.recipe.objective.advance(progress)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
+        if isinstance(self.recipe.objective, Warmup):
+            self.recipe.objective.advance(self._progress())
         if self.shadow:
             decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
             with torch.no_grad():
                 torch._foreach_lerp_(self.shadow, self.parameters, 1 - decay)
 
-    def _check(self, seen: list[Tensor], first: int) -> None:
-        """Stops at a number that is not finite, naming its step and term."""
-        values = torch.stack(seen)
+    def _check(self, seen: list[Tensor], first: int, start: int = 0) -> None:
+        """Stops at a number that is not finite, naming its step and term.
+
+        Arguments:
+            seen: The parts of each batch of the epoch.
+            first: The steps before the epoch.
+            start: How many batches have been looked at before.
+        """
+        values = torch.stack(seen[start:])
         bad = ~torch.isfinite(values)
         if not bool(bad.any()):
             return
         i = int(bad.any(1).nonzero()[0])
-        names = ["objective", "distortion", "penalty"]
-        names += [f"rate of group {g + 1}" for g in range(values.shape[1] - 3)]
-        order = [1, *range(3, values.shape[1]), 2, 0]  # a cause before what it spoils
-        term = next(names[j] for j in order if bool(bad[i, j]))
-        step = first + i // self.config.accumulate + 1
-        raise Diverged(
-            f"Training diverged: the {term} is {float(values[i, names.index(term)])} "
-            f"at step {step}. The model holds the last good weights. "
-            "Try a smaller learning_rate or clip, or look at the data's scale."
+        value, distortion, penalty, *rate = values[i].tolist()
+        step = first + (start + i) // self.config.accumulate + 1
+        stop_at(
+            {"distortion": distortion, **rates(rate), "penalty": penalty, "objective": value}, step
         )
 
     @contextlib.contextmanager
@@ -343,10 +306,12 @@ class _Loop:
         with self._averaged():
             seed = mix_seed(self.config.seed, 3)
             found = validate(self.recipe, self.valid, seed, max(self.batch_size, 500)).tolist()
+            ends = {"distortion": found[1], **rates(found[2:]), "ELBO": found[0]}
+            stop_at({f"validation {term}": value for term, value in ends.items()}, self.step)
             better = found[0] > self.best
             if better:
-                self.best, self.waited = found[0], 0
                 self.best_state = _snapshot(self.recipe.model)
+                self.best, self.waited = found[0], 0
             else:
                 self.waited += 1
         value, distortion, penalty, *rate = parts.tolist()
@@ -376,6 +341,7 @@ class _Loop:
         """Everything that training goes on from; noise and order follow from seed and step."""
         objective = self.recipe.objective
         return {
+            "config": asdict(self.config),
             "model": self.recipe.model.state_dict(),
             "objective": objective.state_dict() if isinstance(objective, nn.Module) else {},
             "optimizer": self.optimizer.state_dict(),
@@ -385,26 +351,34 @@ class _Loop:
             "step": self.step,
             "waited": self.waited,
             "seconds": self.seconds(),
-            "random": torch.get_rng_state(),
             "rows": [asdict(r) for r in self.history.rows],
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        self.recipe.model.load_state_dict(state["model"])
-        if isinstance(self.recipe.objective, nn.Module):
-            self.recipe.objective.load_state_dict(state["objective"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for name, now in asdict(self.config).items():
+            before = state["config"].get(name)
+            if name not in MAY_CHANGE and before != now:
+                raise DiaboloError(
+                    f"This training began with train.{name}={before} and cannot go on with {now}: "
+                    "keep it, or start a new training from these weights."
+                )
+        try:
+            self.recipe.model.load_state_dict(state["model"])
+            if isinstance(self.recipe.objective, nn.Module):
+                self.recipe.objective.load_state_dict(state["objective"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError):
+            raise DiaboloError(
+                "The checkpoint is of another model: resume with the recipe and the options "
+                "that the training began with."
+            ) from None
         self.shadow = [s.to(self.device) for s in state["shadow"]]
         self.best, self.best_state = state["best"], state["best_state"]
         self.step, self.waited, self.before = state["step"], state["waited"], state["seconds"]
-        torch.set_rng_state(state["random"])
-        self.history.rows = [
-            Row(**{**r, "rate": tuple(r["rate"]), "valid_rate": tuple(r["valid_rate"])})
-            for r in state["rows"]
-        ]
+        self.history.rows = [Row.of(r) for r in state["rows"]]
 
 
-def _optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+def _optimizer(parameters: list[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
     if config.optimizer == "adamax":
         return torch.optim.Adamax(parameters, lr=config.learning_rate)
     if config.optimizer == "adamw":
