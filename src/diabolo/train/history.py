@@ -1,0 +1,94 @@
+"""What a training tells: one row an epoch, why it ended, and the error of one that diverged.
+
+Shapes: none; everything is a number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import DiaboloError
+
+__all__ = ["Diverged", "History", "Row", "Stop", "rates", "stop_at"]
+
+Stop = Literal["epochs", "minutes", "patience", "interrupt", "diverged"]
+
+
+class Diverged(DiaboloError):
+    """Training met a number that is not finite; the model holds the last good weights."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One epoch, in nats per datum.
+
+    Attributes:
+        epoch: Counted from 1.
+        step: Optimiser steps so far.
+        seconds: Wall clock so far.
+        learning_rate: At the end of the epoch.
+        objective: The training objective, the mean over the epoch.
+        distortion: -log p(x|z) as the objective averages it.
+        rate: Of each latent group, likewise.
+        penalty: All the rest: objective = -distortion - sum(rate) - penalty.
+        valid_elbo: The ELBO of the validation data (for a deterministic model the log joint).
+        valid_distortion: Its distortion.
+        valid_rate: Its rate of each latent group.
+        best: Whether this is the best validation ELBO so far.
+    """
+
+    epoch: int
+    step: int
+    seconds: float
+    learning_rate: float
+    objective: float
+    distortion: float
+    rate: tuple[float, ...]
+    penalty: float
+    valid_elbo: float
+    valid_distortion: float
+    valid_rate: tuple[float, ...]
+    best: bool
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Row:
+        """Returns the row that `dataclasses.asdict` took apart, by way of a file."""
+        given: dict[str, Any] = dict(values)
+        given.update((name, tuple(given[name])) for name in ("rate", "valid_rate"))
+        return cls(**given)
+
+
+@dataclass
+class History:
+    """The rows of a training, and why it ended."""
+
+    rows: list[Row] = field(default_factory=list)
+    stopped: Stop = "epochs"
+
+    @property
+    def best(self) -> Row | None:
+        """The row whose weights the model holds."""
+        return max(self.rows, key=lambda r: r.valid_elbo, default=None)
+
+
+def rates(rate: list[float]) -> dict[str, float]:
+    """Returns the rates by the names of their terms."""
+    return {f"rate of group {g + 1}": r for g, r in enumerate(rate)}
+
+
+def stop_at(terms: dict[str, float], step: int) -> None:
+    """Stops at the first term that is not finite; a cause stands before what it spoils.
+
+    Raises:
+        Diverged: Naming the term and the step.
+    """
+    for term, value in terms.items():
+        if not math.isfinite(value):
+            raise Diverged(
+                f"Training diverged: the {term} is {value} at step {step}. "
+                "The model holds the last good weights. "
+                "Try a smaller learning_rate or clip, or look at the data's scale."
+            )
