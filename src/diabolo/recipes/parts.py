@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
+import torch
 from torch import nn
 
-from ..distributions import Family, default_family, family
+from ..distributions import Family, StandardizedFamily, default_family, family
 from ..errors import DiaboloError, unknown
 from ..model import Conditional
 from ..nets import NETS, Net, set_start
@@ -75,7 +76,7 @@ def likelihood(spec: Spec, call: str | Family | None, net: Net, code: int) -> Co
     Raises:
         DiaboloError: If the family has no density on the data's support.
     """
-    members = family(call or default_family(spec.support), levels=spec.levels)
+    members = family(call or default_family(spec.support), levels=spec.levels, support=spec.support)
     if spec.support not in members.supports:
         raise DiaboloError(
             f"{type(members).__name__.removesuffix('Family')} needs "
@@ -83,6 +84,9 @@ def likelihood(spec: Spec, call: str | Family | None, net: Net, code: int) -> Co
             f"Use likelihood='{default_family(spec.support)}', or change the data "
             "(binarize, dequantize)."
         )
+    if spec.scale is not None:
+        loc = torch.zeros_like(spec.scale) if spec.mean is None else spec.mean
+        members = StandardizedFamily(members, loc, spec.scale)
     width = members.width(spec.event)
     outputs = (width * spec.event[0], *spec.event[1:])
     module = NETS.module(net, (code,), outputs, spec.condition)

@@ -1,0 +1,106 @@
+"""Every recipe in the folder keeps every law; a new file is tested without a new test."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from laws import recipes as laws
+
+every = pytest.mark.parametrize("name", laws.ALL)
+
+
+@every
+@pytest.mark.parametrize("support", laws.supports())
+def test_recipe_trains_every_parameter_on_each_support(name, support):
+    laws.trains_every_parameter(laws.case(name, support=support))
+
+
+@every
+@pytest.mark.parametrize("net", ["mlp(hidden=(8,))", *laws.IMAGES])
+def test_recipe_trains_every_parameter_on_images(name, net):
+    laws.trains_every_parameter(laws.case(name, event=(2, 8, 7), net=net))
+
+
+@every
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("condition", [None, 2])
+def test_traces_have_their_shapes(name, k, condition):
+    laws.traces_have_their_shapes(laws.case(name, condition=condition), k)
+
+
+@every
+def test_runs_without_gradients(name):
+    laws.runs_without_gradients(laws.case(name))
+
+
+@every
+@pytest.mark.parametrize("event", [(6,), (1, 4, 3)])
+def test_samples_and_codes_have_their_shapes(name, event):
+    laws.samples_and_codes_have_their_shapes(laws.case(name, event=event))
+
+
+@every
+def test_decodes_what_it_encodes(name):
+    laws.decodes_what_it_encodes(laws.case(name))
+
+
+@every
+def test_compiles_to_the_same(name):
+    laws.compiles_to_the_same(laws.case(name))
+
+
+@every
+def test_rows_do_not_meet(name):
+    laws.rows_do_not_meet(laws.case(name, dtype=torch.float64))
+
+
+@every
+def test_more_samples_change_none(name):
+    laws.more_samples_change_none(laws.case(name, dtype=torch.float64))
+
+
+@every
+def test_saved_is_loaded(name):
+    laws.saved_is_loaded(laws.case(name))
+
+
+@every
+def test_copies_stand_alone(name):
+    laws.copies_stand_alone(laws.case(name))
+
+
+@every
+def test_honours_every_option(name):
+    laws.honours_every_option(laws.case(name))
+
+
+@every
+def test_refuses_what_it_does_not_know(name):
+    laws.refuses_what_it_does_not_know(laws.case(name))
+
+
+@every
+def test_terms_add_up(name):
+    laws.terms_add_up(laws.case(name, dtype=torch.float64))
+
+
+@every
+@pytest.mark.parametrize("support", ["binary", "real"])
+def test_ignores_the_unseen(name, support):
+    laws.ignores_the_unseen(laws.case(name, support=support, missing=True))
+
+
+@every
+def test_a_short_fit_helps(name):
+    laws.a_short_fit_helps(laws.case(name, n=32))
+
+
+@every
+def test_works_in_float64(name):
+    laws.works_in_float64(laws.case(name, dtype=torch.float64))
+
+
+@every
+def test_takes_a_users_module(name):
+    laws.takes_a_users_module(laws.case(name))
