@@ -169,14 +169,14 @@ def _marginal(
     progress: Progress | None,
 ) -> Estimate:
     """The log of p(x) as the sum over classes, each with samples of its own."""
+    if not model.condition:
+        raise DiaboloError("This model takes no condition: leave marginal out.")
     prior = torch.as_tensor(marginal, dtype=torch.float64)
     if prior.shape != (model.condition,) or bool((prior < 0).any()) or float(prior.sum()) <= 0:
         raise DiaboloError(
             f"marginal needs the frequencies of the {model.condition} classes of the condition, "
             f"none negative, but got {tuple(prior.tolist()) if prior.ndim == 1 else marginal}."
         )
-    if not model.condition:
-        raise DiaboloError("This model takes no condition: leave marginal out.")
     prior = prior / prior.sum()
     parts = []
     classes = prior.nonzero().flatten().tolist()

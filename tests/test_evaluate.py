@@ -1,0 +1,474 @@
+"""Evaluation: errors that are what they say, invariances, words, and refusals."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from torch import Tensor, nn
+
+from diabolo.data import Data
+from diabolo.data.decode import Binarize, Dequantize, Scale
+from diabolo.errors import DiaboloError
+from diabolo.evaluate import (
+    Estimate,
+    active_units,
+    bound,
+    distortion,
+    evaluate,
+    log_likelihood,
+    pareto_shape,
+)
+from diabolo.model import LatentModel
+from diabolo.noise import KeyedNoise, Noise
+from diabolo.recipes import RECIPES, build
+from laws import evaluation as laws
+from laws.evaluation import F64, Linear, tensor, textbook
+
+N = 24
+G = torch.Generator().manual_seed(0)
+DATA = {
+    "binary": Data((torch.rand(N, 1, 4, 5, generator=G) < 0.3).float(), support="binary"),
+    "real": Data(torch.randn(N, 6, generator=G)),
+    "byte": Data(
+        torch.randint(0, 5, (N, 1, 4, 4), generator=G).byte(),
+        support="byte",
+        levels=5,
+        decoder=Scale(5),
+    ),
+    "dynamic": Data(
+        torch.randint(0, 256, (N, 1, 4, 4), generator=G).byte(),
+        support="binary",
+        decoder=Binarize(Scale()),
+    ),
+}
+SMALL = {"net": "mlp(hidden=(12,))", "latent": 3}
+
+
+def small(data: Data, seed: int = 0, **options: object) -> LatentModel:
+    torch.manual_seed(seed)
+    model = build("vae", data.spec(), **{**SMALL, **options}).model
+    with torch.no_grad():  # away from the data's mean: posterior and prior differ
+        for p in model.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+    return model.eval()
+
+
+def hierarchy(data: Data) -> LatentModel:
+    names = [n for n in RECIPES.names() if n in ("hierarchical", "nested", "ladder")]
+    torch.manual_seed(0)
+    return build(names[0], data.spec(), net="mlp(hidden=(12,))").model.eval()
+
+
+# -- invariances ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_batch_and_chunk_change_nothing(name: str) -> None:
+    # Matrix products of other shapes round otherwise: 1e-12 of some 30 nats in float64.
+    laws.batch_and_chunk_change_nothing(small(DATA[name]).double(), DATA[name], 1e-10)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_order_changes_nothing(name: str) -> None:
+    laws.order_changes_nothing(small(DATA[name]).double(), DATA[name], 1e-10)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_bounds_are_ordered(name: str) -> None:
+    laws.bounds_are_ordered(small(DATA[name]), DATA[name])
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_parts_make_the_bound(name: str) -> None:
+    laws.parts_make_the_bound(small(DATA[name]), DATA[name])
+
+
+def test_hierarchy_obeys_the_same_laws() -> None:
+    data = DATA["binary"]
+    model = hierarchy(data).double()
+    laws.batch_and_chunk_change_nothing(model, data, 1e-10)
+    laws.order_changes_nothing(model, data, 1e-10)
+    laws.parts_make_the_bound(model, data)
+    laws.bounds_are_ordered(model, data)
+    assert len(bound(model, data).rate) == len(model.groups) > 1
+
+
+def test_larger_k_begins_with_the_samples_of_a_smaller_one() -> None:
+    """k p_hat_k is a sum of positive weights that a larger k only adds to."""
+    data, model = DATA["binary"], small(DATA["binary"]).double()
+    few, many = log_likelihood(model, data, k=10), log_likelihood(model, data, k=11)
+    added = many.per_datum + math.log(11) - (few.per_datum + math.log(10))
+    assert bool((added > 0).all())
+
+
+def test_seed_repeats_and_another_seed_differs() -> None:
+    data, model = DATA["dynamic"], small(DATA["dynamic"])
+    first = log_likelihood(model, data, k=5, seed=3)
+    assert torch.equal(first.per_datum, log_likelihood(model, data, k=5, seed=3).per_datum)
+    other = log_likelihood(model, data, k=5, seed=4)
+    assert not torch.equal(first.per_datum, other.per_datum)
+    torch.rand(3)  # the caller's generator has no part in it
+    assert torch.equal(first.per_datum, log_likelihood(model, data, k=5, seed=3).per_datum)
+
+
+def test_caller_generator_and_mode_are_left_alone() -> None:
+    data, model = DATA["binary"], small(DATA["binary"]).train()
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    evaluate(model, data, k=3)
+    assert torch.equal(before, torch.get_rng_state())
+    assert model.training
+    assert torch.is_grad_enabled()
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_float32_agrees_with_float64(name: str) -> None:
+    data = DATA[name]
+    single, double = small(data), small(data).double()
+    a, b = (log_likelihood(m, data, k=50).per_datum for m in (single, double))
+    assert float((a - b).abs().max()) < 1e-3  # the stated bound, in nats
+
+
+def test_bfloat16_networks_stay_near_and_densities_stay_float32() -> None:
+    data, model = DATA["binary"], small(DATA["binary"])
+    seen: list[torch.dtype] = []
+    handle = model.likelihood.net.head.register_forward_hook(lambda m, i, o: seen.append(o.dtype))
+    a = log_likelihood(model, data, k=200)
+    assert set(seen) == {torch.float32}
+    seen.clear()
+    b = log_likelihood(model, data, k=200, precision="bf16")
+    handle.remove()
+    assert set(seen) == {torch.bfloat16}
+    # bfloat16 rounds logits of a few units to 1e-2; twenty of them with random signs
+    assert abs(a.value - b.value) < 0.1
+    assert a.value != b.value
+    with pytest.raises(DiaboloError, match=r"'float32' or 'bf16', but got 'half'"):
+        log_likelihood(model, data, k=2, precision="half")  # type: ignore[arg-type]
+
+
+def test_saved_and_loaded_weights_give_equal_numbers() -> None:
+    import safetensors.torch
+
+    data, model = DATA["byte"], small(DATA["byte"])
+    state = safetensors.torch.load(safetensors.torch.save(model.state_dict()))
+    other = small(data, seed=1)
+    assert not torch.equal(
+        log_likelihood(model, data, k=3).per_datum, log_likelihood(other, data, k=3).per_datum
+    )
+    other.load_state_dict(state)
+    assert torch.equal(
+        log_likelihood(model, data, k=3).per_datum, log_likelihood(other, data, k=3).per_datum
+    )
+
+
+class Counting(nn.Module):
+    """Counts the rows that a network reads."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.rows = inner, 0
+
+    def forward(self, h: Tensor, c: Tensor | None = None) -> Tensor:
+        self.rows += len(h)
+        return self.inner(h, c)
+
+
+def test_each_datum_is_encoded_once_and_decoded_k_times() -> None:
+    data, model = DATA["binary"], small(DATA["binary"])
+    encoder = model.latent.posterior
+    encoder.net, model.likelihood.net = Counting(encoder.net), Counting(model.likelihood.net)
+    log_likelihood(model, data, k=100, chunk=50)
+    assert (encoder.net.rows, model.likelihood.net.rows) == (N, 100 * N)
+
+
+def test_one_binarisation_for_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    original = Binarize.__call__
+
+    def note(self: Binarize, stored: Tensor, noise: Noise) -> Tensor:
+        assert isinstance(noise, KeyedNoise)
+        asked.append(len(stored))
+        return original(self, stored, noise)
+
+    monkeypatch.setattr(Binarize, "__call__", note)
+    data = DATA["dynamic"]
+    log_likelihood(small(data), data, k=100, chunk=10)
+    assert sum(asked) - len(data) == N  # `spec` decodes them once, the evaluation once
+
+
+# -- errors --------------------------------------------------------------------------------------
+
+
+def test_data_stderr_is_the_standard_error_of_the_mean() -> None:
+    data, model = DATA["real"], small(DATA["real"])
+    for e in (log_likelihood(model, data, k=7, batch=5), bound(model, data, batch=5).elbo):
+        values = e.per_datum.numpy()
+        assert math.isclose(e.value, values.mean(), rel_tol=1e-12)  # ragged batches, by count
+        assert math.isclose(e.data_stderr, scipy.stats.sem(values), rel_tol=1e-12)
+        assert e.n == len(values) == N
+
+
+def test_mc_stderr_of_the_likelihood_is_calibrated() -> None:
+    """Over seeds, (estimate - exact) / mc_stderr has standard deviation 1 and no mean."""
+    true = textbook()
+    model = true.model(scale=tensor([0.4, 0.6]))  # wider than the posterior: finite variance
+    x = true.draw(20)
+    exact = float(true.log_prob(x).mean())
+    z, errors = [], []
+    for seed in range(200):
+        found = log_likelihood(model, Data(x), k=100, seed=seed)
+        z.append((found.value - exact) / found.mc_stderr)
+        errors.append(found.mc_stderr)
+    # 200 repetitions know a standard deviation to 5 %: three of those. The mean is off by the
+    # bias, half the variance of one datum: 0.5 * 20 * mc_stderr, plus three of its own errors.
+    assert abs(np.std(z, ddof=1) - 1) < 0.15
+    assert -0.5 * 20 * np.mean(errors) - 3 / math.sqrt(200) < np.mean(z) < 3 / math.sqrt(200)
+
+
+def test_mc_stderr_of_the_bound_is_calibrated() -> None:
+    true = textbook()
+    scale = tensor([0.4, 0.6])
+    model, x = true.model(scale=scale), true.draw(20)
+    elbo = exact_elbo(true, x, scale)
+    z = []
+    for seed in range(200):
+        found = bound(model, Data(x), samples=16, seed=seed).elbo
+        z.append((found.value - float(elbo.mean())) / found.mc_stderr)
+    assert abs(np.std(z, ddof=1) - 1) < 0.15  # as above
+    assert abs(np.mean(z)) < 3 / math.sqrt(200)  # the bound is unbiased
+
+
+def exact_elbo(true: Linear, x: Tensor, scale: Tensor) -> Tensor:
+    """-KL(q || posterior) + log p(x), with q's mean exact."""
+    q = torch.distributions.MultivariateNormal(torch.zeros(2, dtype=F64), torch.diag(scale**2))
+    p = torch.distributions.MultivariateNormal(torch.zeros(2, dtype=F64), true.covariance)
+    return true.log_prob(x) - torch.distributions.kl_divergence(q, p)
+
+
+def test_estimates_lie_within_their_errors_of_the_truth() -> None:
+    true = textbook()
+    model, x = true.model(), true.draw(200)
+    exact = true.log_prob(x)
+    found = log_likelihood(model, Data(x), k=2000)
+    assert abs(found.value - float(exact.mean())) < 4 * found.mc_stderr
+    z = (found.per_datum - exact) / found.per_datum_stderr
+    assert abs(float(z.std()) - 1) < 0.2  # 200 data know it to 5 %; the delta method is first order
+    assert found.mc_stderr < 0.01 < found.data_stderr
+
+
+def test_one_sample_tells_no_monte_carlo_error() -> None:
+    data, model = DATA["binary"], small(DATA["binary"])
+    for e in (log_likelihood(model, data, k=1), bound(model, data, samples=1).elbo):
+        assert e.mc_stderr is None
+        assert e.per_datum_stderr is None
+        assert "Monte Carlo" not in str(e)
+    assert log_likelihood(model, data.take(torch.tensor([0])), k=5).data_stderr is None
+
+
+def test_effective_sample_size_and_pareto_shape_tell_a_bad_posterior() -> None:
+    true = textbook().rotated()
+    x = Data(true.draw(10))
+    exact = torch.diagonal(true.covariance).sqrt()
+    good = log_likelihood(true.model(), x, k=500)
+    torch.testing.assert_close(good.ess, torch.full((10,), 500.0, dtype=F64), atol=1e-6, rtol=0)
+    assert bool((good.pareto < 0).all())
+    narrow = log_likelihood(true.model(scale=0.3 * exact), x, k=500)
+    assert float(narrow.pareto.mean()) > 0.7  # weights exp(5 e^2): no mean beyond the first tenth
+    assert float(narrow.ess.mean()) < 100
+    wide = log_likelihood(true.model(scale=1.5 * exact), x, k=500)
+    assert float(wide.pareto.mean()) < 0.5
+    assert 100 < float(wide.ess.mean()) < 500
+    assert "heavy-tailed" in " ".join(evaluate(true.model(scale=0.3 * exact), x, k=500).notes)
+    assert evaluate(true.model(scale=1.5 * exact), x, k=500).notes == ()
+
+
+@pytest.mark.parametrize("shape", [0.2, 0.5, 0.9])
+def test_pareto_shape_finds_the_shape_of_pareto_weights(shape: float) -> None:
+    """Weights u^-shape are generalised Pareto with that shape."""
+    u = torch.rand(4000, 50, generator=torch.Generator().manual_seed(0), dtype=F64)
+    found = pareto_shape(-shape * u.log())
+    # 190 tail weights: a standard error of (1 + shape) / sqrt(190) for one, a seventh of it for
+    # the mean of 50; the prior at 0.5 draws by 5 % of the distance.
+    assert abs(float(found.mean()) - shape) < 4 * (1 + shape) / math.sqrt(190 * 50) + 0.03
+    assert bool(pareto_shape(-shape * u[:99].log()).isnan().all())
+
+
+def test_numbers_that_are_none_are_told() -> None:
+    data, model = DATA["real"], small(DATA["real"])
+    x = data.x.clone()
+    x[5] = torch.nan
+    with pytest.raises(
+        DiaboloError, match="not a number for 1 of 24 data, the first at position 5"
+    ):
+        log_likelihood(model, replace(data, x=x), k=2)
+
+
+# -- conditions ----------------------------------------------------------------------------------
+
+
+def classes() -> Linear:
+    return Linear(
+        tensor([[1.0], [0.5]]), tensor([0.0, 1.0]), 0.5, tensor([[0.0, 2.0, 5.0], [1.0, -1.0, 3.0]])
+    )
+
+
+def test_conditional_likelihood_is_named_and_exact() -> None:
+    true = classes()
+    c = torch.eye(3, dtype=F64)[torch.arange(30) % 3]
+    x = true.draw(30, c=c)
+    found = log_likelihood(true.model(), Data(x, c=c), k=20)
+    assert found.kind.startswith("lower bound on log p(x|c) (importance-weighted, k=20)")
+    # One latent, and the exact posterior: no variance, only rounding.
+    torch.testing.assert_close(found.per_datum, true.log_prob(x, c), atol=1e-10, rtol=0)
+
+
+def test_marginal_sums_over_the_classes() -> None:
+    true, frequencies = classes(), (5, 3, 2)
+    c = torch.eye(3, dtype=F64)[torch.arange(30) % 3]
+    x = true.draw(30, c=c)
+    each = torch.stack([true.log_prob(x, torch.eye(3, dtype=F64)[j]) for j in range(3)])
+    exact = (each + (tensor(frequencies) / 10).log()[:, None]).logsumexp(0)
+    for given in (Data(x), Data(x, c=c)):
+        found = log_likelihood(true.model(), given, k=10, marginal=frequencies)
+        torch.testing.assert_close(found.per_datum, exact, atol=1e-10, rtol=0)
+        assert "log p(x) (importance-weighted, k=10 for each of 3 classes)" in found.kind
+    wide = true.model(scale=tensor([0.9]))
+    found = log_likelihood(wide, Data(x), k=500, marginal=frequencies)
+    assert abs(found.value - float(exact.mean())) < 4 * found.mc_stderr
+    told = evaluate(true.model(), Data(x), k=10, marginal=frequencies)
+    assert told.bound is None
+    assert told.likelihood is not None
+    with pytest.raises(DiaboloError, match=r"frequencies of the 3 classes.*\(0.5, 0.5\)"):
+        log_likelihood(wide, Data(x), k=5, marginal=(0.5, 0.5))
+    with pytest.raises(DiaboloError, match="takes no condition"):
+        log_likelihood(textbook().model(), Data(textbook().draw(3)), k=5, marginal=(1.0,))
+
+
+def test_conditional_model_without_conditions_is_refused_with_the_way_out() -> None:
+    true = classes()
+    for use in (log_likelihood, bound, evaluate):
+        with pytest.raises(DiaboloError, match=r"conditional.*marginal="):
+            use(true.model(), Data(true.draw(3)))
+
+
+# -- words, units, refusals ----------------------------------------------------------------------
+
+
+def test_deterministic_model_has_a_distortion_and_no_likelihood() -> None:
+    true = textbook()
+    model, x = true.model(deterministic=True), true.draw(10)
+    for use in (log_likelihood, bound):
+        with pytest.raises(DiaboloError, match="deterministic autoencoder has no"):
+            use(model, Data(x))
+    found = evaluate(model, Data(x), k=10)
+    z = (x - true.mu) @ true.gain.T
+    exact = -torch.distributions.Normal(z @ true.weight.T + true.mu, 0.5).log_prob(x).sum(1)
+    torch.testing.assert_close(found.distortion.per_datum, exact, atol=1e-10, rtol=0)
+    assert found.distortion.mc_stderr == 0
+    assert (found.bound, found.likelihood, found.bits_per_dimension) == (None, None, None)
+    assert "no likelihood" in found.notes[0]
+    assert [r.name for r in found.rows()] == ["distortion", "active units"]
+
+
+def test_bits_per_dimension_of_grey_levels() -> None:
+    data = DATA["byte"]
+    model = small(data)
+    found = evaluate(model, data, k=10)
+    assert math.isclose(
+        found.bits_per_dimension, -found.likelihood.value / (16 * math.log(2)), rel_tol=1e-12
+    )
+    row = next(r for r in found.rows() if r.name == "bits per dimension")
+    assert row.unit == "bits"
+    assert "upper bound" in row.how
+    assert evaluate(small(DATA["real"]), DATA["real"], k=2).bits_per_dimension is None
+    mask = torch.ones(data.x.shape, dtype=torch.bool)
+    mask[:, :, :2] = False  # half of the numbers are seen
+    half = evaluate(model, replace(data, mask=mask), k=2)
+    assert half.bits == 8
+    assert "log p(seen entries of x)" in half.likelihood.kind
+
+
+def test_dequantised_data_are_marked_as_a_lower_bound() -> None:
+    stored = torch.randint(0, 4, (10, 3)).byte()
+    data = Data(stored, decoder=Dequantize())
+    found = evaluate(small(data), data, k=5)
+    assert found.likelihood.kind.endswith("of dequantised x: a lower bound on log P(level)")
+    assert found.bits == 3
+    assert any("dequant" in n or "uniform noise" in n for n in found.notes)
+
+
+def test_evaluation_tells_all_in_json_and_rows() -> None:
+    data = DATA["byte"]
+    ticks: list[float] = []
+    found = evaluate(small(data), data, k=100, seed=5, progress=ticks.append)
+    told = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert told["log_likelihood"]["k"] == 100
+    assert told["log_likelihood"]["seed"] == told["seed"] == 5
+    assert told["log_likelihood"]["ess_min"] <= told["log_likelihood"]["ess_mean"] <= 100
+    assert {"value", "mc_stderr", "data_stderr", "kind", "n"} <= told["elbo"].keys()
+    assert len(told["rate_elements"][0]) == told["active_units"]["of"] == 3
+    names = [r.name for r in found.rows()]
+    assert names[:3] == ["log-likelihood", "bits per dimension", "ELBO"]
+    assert {"distortion", "rate", "active units", "effective samples"} <= set(names)
+    values = {r.name: r.value for r in found.rows()}
+    assert math.isclose(values["ELBO"], -values["distortion"] - values["rate"], abs_tol=1e-4)
+    assert ticks[-1] == 1.0
+    assert ticks == sorted(ticks)
+
+
+def test_estimate_prints_both_errors() -> None:
+    e = Estimate.of(tensor([1.0, 2.0]), tensor([0.04, 0.05]), k=3, seed=0, kind="a thing")
+    assert str(e) == "1.500 (standard errors: Monte Carlo 0.150, data 0.500)"
+    infinite = Estimate.of(tensor([-math.inf, 0.0]), None, k=1, seed=0, kind="a thing")
+    assert infinite.to_json()["value"] is None
+
+
+@pytest.mark.parametrize("option", ["k", "chunk", "batch"])
+def test_counts_below_one_are_refused(option: str) -> None:
+    with pytest.raises(DiaboloError, match=f"{option} is a number of 1 or more, but got 0"):
+        log_likelihood(small(DATA["real"]), DATA["real"], **{"k": 2, option: 0})
+    with pytest.raises(DiaboloError, match="samples is"):
+        bound(small(DATA["real"]), DATA["real"], samples=0)
+
+
+def test_data_that_do_not_fit_are_refused() -> None:
+    model = small(DATA["real"])
+    with pytest.raises(DiaboloError, match=r"shape \(6,\), but got \(1, 4, 5\)"):
+        evaluate(model, DATA["binary"])
+    with pytest.raises(DiaboloError, match="at least one datum"):
+        evaluate(model, DATA["real"].take(torch.arange(0)))
+    with pytest.raises(DiaboloError, match="at least two data, but got 1"):
+        active_units(model, DATA["real"].take(torch.arange(1)))
+
+
+# -- active units and distortion -----------------------------------------------------------------
+
+
+def test_active_units_are_those_whose_mean_moves() -> None:
+    true = Linear(tensor([[2.0, 0.0], [0.0, 1e-3]]), tensor([0.0, 0.0]), 0.1)
+    x = true.draw(500)
+    found = active_units(true.model(), Data(x))
+    exact = ((x - true.mu) @ true.gain.T).var(0)
+    torch.testing.assert_close(found.variance[0], exact, atol=1e-12, rtol=0)
+    assert (found.count, found.groups) == (1, (1,))
+    assert active_units(true.model(), Data(x), threshold=1e-9).count == 2
+    assert json.loads(json.dumps(found.to_json()))["of"] == 2
+
+
+def test_distortion_of_a_density_is_that_of_the_bound() -> None:
+    data, model = DATA["real"], small(DATA["real"])
+    assert torch.equal(distortion(model, data).per_datum, bound(model, data).distortion.per_datum)
+
+
+def test_optimal_scale_is_frozen_in_evaluation() -> None:
+    """A likelihood whose scale fits the batch does so in training only: batches change nothing."""
+    data = DATA["real"]
+    model = small(data, likelihood="Normal(scale=optimal)").double()
+    a, b = (log_likelihood(model, data, k=4, batch=s).per_datum for s in (1, N))
+    torch.testing.assert_close(a, b, atol=1e-10, rtol=0)
