@@ -1,6 +1,6 @@
-"""One pass through a latent-variable model, and the record it leaves.
+r"""One pass through a latent-variable model, and the record it leaves.
 
-.. math:: p(x, z \\mid c) = p(x \\mid z, c) \\, p(z \\mid c), \\qquad z \\sim q(z \\mid x, c)
+.. math:: p(x, z \mid c) = p(x \mid z, c) \, p(z \mid c), \qquad z \sim q(z \mid x, c)
 
 A model never computes a loss: it returns a `Trace`, and an objective reads it.
 
@@ -10,6 +10,7 @@ Shapes: K posterior samples, B batch, E event shape of x, D latent shape, C cond
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import NamedTuple, Protocol
 
 import torch
@@ -82,7 +83,7 @@ class Trace(NamedTuple):
 
     @property
     def log_weight(self) -> Tensor:
-        """log p(x, z | c) - log q(z | x, c) in nats, (K, B)."""
+        """The importance weight, log p(x, z | c) - log q(z | x, c) in nats, (K, B)."""
         weight = self.log_px
         for d in self.draws:
             weight = weight + (d.log_p - d.log_q)
@@ -184,7 +185,11 @@ class Conditional(nn.Module):
         self.width = family.width(self.event)
 
     def forward(self, h: Tensor, c: Tensor | None = None) -> Distribution:
-        """Returns the density of y with batch shape (*) from h (*, *I) and c (B, C)."""
+        """Returns the density of y with batch shape (*) from h (*, *I) and c (B, C).
+
+        Raises:
+            DiaboloError: If the network's output has another size than the family needs.
+        """
         lead = h.shape[: h.ndim - self.inputs]
         flat = h.reshape(-1, *h.shape[len(lead) :])
         if c is not None:
@@ -192,6 +197,12 @@ class Conditional(nn.Module):
         raw = self.net(flat, c)
         if raw.dtype in (torch.bfloat16, torch.float16):
             raw = raw.float()
+        if raw.shape[1:].numel() != self.width * prod(self.event):
+            raise DiaboloError(
+                f"The network of a {type(self.family).__name__.removesuffix('Family')} density "
+                f"of shape {self.event} needs {self.width * prod(self.event)} outputs, but has "
+                f"{raw.shape[1:].numel()}."
+            )
         return self.family.from_raw(raw.reshape(*lead, self.width, *self.event), len(self.event))
 
 
@@ -289,7 +300,8 @@ class LatentModel(nn.Module):
         c = self._condition(c, len(x), x, MEAN)
         draws = self.latent(self.view(x, mask, MEAN), c, 1, MEAN).draws
         mean = torch.cat([d.z[0].flatten(1) for d in draws], dim=1)
-        return mean, torch.cat([_variance(d).flatten(1) for d in draws], dim=1)
+        variance = [_variance(d, self.deterministic).flatten(1) for d in draws]
+        return mean, torch.cat(variance, dim=1)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         """Returns p(x | z, c) for latent values z (n, sum(groups)).
@@ -322,10 +334,10 @@ class LatentModel(nn.Module):
         return c
 
 
-def _variance(draw: Draw) -> Tensor:
+def _variance(draw: Draw, deterministic: bool) -> Tensor:
     """The posterior variance of one group, with the shape of z[0]."""
     if draw.q is None:
-        return torch.zeros_like(draw.z[0])
+        return torch.full_like(draw.z[0], 0.0 if deterministic else torch.nan)
     try:
         return draw.q.variance.expand_as(draw.z)[0]
     except DiaboloError:
