@@ -1,7 +1,8 @@
 """A fitted model with all that belongs to it: a folder on disk, and the front door `fit`."""
 
 from .fit import Event, Interrupted, fit
+from .latents import Codes, Latents
 from .load import load
-from .run import Codes, Latents, Run
+from .run import Run
 
 __all__ = ["Codes", "Event", "Interrupted", "Latents", "Run", "fit", "load"]

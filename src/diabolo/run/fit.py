@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from .. import train
-from ..config import DataConfig, RunConfig, resolve
-from ..data import Data, Loaded, Splits, read
+from ..config import RunConfig, resolve
+from ..data import Loaded, Splits
 from ..data import load as load_data
 from ..data.sets import SETS
 from ..errors import DiaboloError
@@ -23,10 +22,11 @@ from ..registry import keywords
 from ..train import Diverged, History, Row
 from . import folder as folders
 from . import store
+from .latents import Latents
 from .load import load
 from .menu import build, checked, find
 from .presets import PRESETS
-from .run import Latents, Run
+from .run import Run
 
 __all__ = ["Event", "Interrupted", "fit"]
 
@@ -69,8 +69,9 @@ def fit(
         out: The folder to save the run in, which appears when training has ended.
         labels: A label for each datum (N,), or the name of the column or array that holds them.
         condition: What a conditional model reads: `labels`, names of columns, or values (N, C).
-        valid: Data for validation, instead of a part of `data`; a number says how large a part.
-        test: Data for the final numbers.
+        valid: Data for validation as `data`, or (data, labels), instead of a part of `data`; a
+            number says how large a part.
+        test: Data for the final numbers, likewise.
         start: A run, or its folder, from whose weights training starts.
         force: Whether a run that lies in `out` already may be replaced.
         progress: Called with each note (a string), once with the whole configuration, and with
@@ -120,16 +121,27 @@ class _Plan:
     def read(self) -> tuple[Loaded, dict[str, str]]:
         """Returns the data, and where each split comes from."""
         loaded = load_data(
-            self.source, self.config.data, labels=self.labels, condition=self.condition
+            self.source,
+            self.config.data,
+            labels=self.labels,
+            condition=self.condition,
+            valid=self.valid,
+            test=self.test,
         )
-        origin = self.config.data.source
-        splits, origins = loaded.splits, dict.fromkeys(Splits._fields, origin)
-        for name, given in (("valid", self.valid), ("test", self.test)):
-            if given is not None:
-                found = _extra(given, loaded, self.config.data, name)
-                splits = splits._replace(**{name: found})
-                origins[name] = "memory"
-        return loaded._replace(splits=splits), origins
+        return loaded, self.origins()
+
+    def origins(self) -> dict[str, str]:
+        """Returns where each split can be read again: a name or path, or `memory`."""
+        base = self.config.data.source
+        if self.labels is not None or self.condition is not None:
+            base = "memory"
+        valid, test = (
+            base if v is None else str(v) if isinstance(v, str | Path) else "memory"
+            for v in (self.valid, self.test)
+        )
+        # Without the validation data, the source would be split anew.
+        train = "memory" if valid == "memory" else base
+        return {"train": train, "valid": valid, "test": test}
 
     def run(self, work: tuple[Loaded, dict[str, str]]) -> Run:
         """Returns the run before training."""
@@ -256,16 +268,6 @@ def _preset(
     every = {**own, **preset.data, **preset.train}
     told = ", ".join(f"{k}={v}" for k, v in every.items())
     return config, (f"Defaults for '{config.data.source}', where nothing else is said: {told}.",)
-
-
-def _extra(given: Any, loaded: Loaded, config: DataConfig, name: str) -> Data:
-    """Returns validation or test data of the user's: values, or (values, labels)."""
-    if isinstance(given, Data):
-        return given
-    x, labels = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
-    if isinstance(x, str | Path):
-        return read(x, loaded.schema, labels=labels)
-    return loaded.schema.data(x, labels=labels)
 
 
 @dataclass(eq=False)

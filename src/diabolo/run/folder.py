@@ -19,15 +19,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..checkpoint import atomic
 from ..data import Data
 from ..errors import DiaboloError
 
-__all__ = ["FORMAT", "Stored", "digest", "fingerprint", "is_run", "read", "refuse", "replace"]
-__all__ += ["rewrite", "workshop", "write"]
+__all__ = [
+    "FORMAT",
+    "KIND",
+    "RUN",
+    "Stored",
+    "digest",
+    "fingerprint",
+    "is_run",
+    "publish",
+    "read",
+    "refuse",
+    "replace",
+    "rewrite",
+    "workshop",
+    "write",
+]
 
 FORMAT = 1
 KIND = "diabolo run"
@@ -62,7 +76,7 @@ def fingerprint(data: Data) -> str:
         if part is not None:
             array = np.ascontiguousarray(part.cpu().numpy())
             found.update(f"{array.dtype} {array.shape}".encode())
-            found.update(array)
+            found.update(array.data)
     return found.hexdigest()
 
 
@@ -145,7 +159,7 @@ def write(place: Path, stored: Stored) -> None:
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in stored.tensors.items()}
     try:
         with atomic(place / WEIGHTS) as part:
-            save_file(tensors, part, metadata)
+            part.write_bytes(save(tensors, metadata))
         (place / "figures").mkdir(exist_ok=True)
     except (OSError, SafetensorError) as error:
         raise DiaboloError(f"Cannot write the weights into {place}: {error}.") from None
@@ -186,6 +200,20 @@ def replace(place: Path, folder: Path) -> None:
             former.rename(folder)
         raise DiaboloError(f"Cannot write {folder}: {error.strerror or error}.") from None
     shutil.rmtree(former, ignore_errors=True)
+
+
+def publish(stored: Stored, folder: Path, *, force: bool) -> Path:
+    """Writes a folder whole or not at all, and returns its full path.
+
+    Raises:
+        DiaboloError: If something is there that may not be replaced, or it cannot be written.
+    """
+    place = folder.resolve()
+    refuse(place, force=force)
+    with workshop(place) as part:
+        write(part, stored)
+        replace(part, place)
+    return place
 
 
 def read(folder: Path) -> Stored:

@@ -8,11 +8,10 @@ Shapes: n rows, D latent elements, S the layout of one datum as the user gave it
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,82 +20,20 @@ from torch import Tensor
 
 from .. import evaluate as evaluation
 from ..config import RunConfig
-from ..data import Data, Schema, Splits, read
-from ..data import load as load_data
-from ..distributions import Distribution
+from ..data import Batch, Data, Schema, Splits
 from ..errors import DiaboloError, unknown
 from ..model import LatentModel, Recipe
-from ..noise import MEAN, KeyedNoise, mix_seed
+from ..noise import MEAN, KeyedNoise
 from ..spec import Spec
 from ..train import History
 from . import folder as folders
 from . import store
+from .asked import as_condition, as_data, held_out, read_split, seeded, value
+from .latents import Codes, Latents
 
-__all__ = ["Codes", "Latents", "Run"]
+__all__ = ["Run"]
 
 ROWS = 500  # rows decoded or encoded at once
-MOST = 10_000  # rows from which the statistics of the latents are taken
-
-
-class Codes(NamedTuple):
-    """What a posterior knows of z.
-
-    Attributes:
-        mean: (n, D).
-        variance: (n, D); 0 for deterministic codes, NaN where there is no closed form.
-    """
-
-    mean: NDArray[np.float32]
-    variance: NDArray[np.float32]
-
-
-class Latents(NamedTuple):
-    """How each latent element is used, over the validation data.
-
-    Attributes:
-        rate: The mean rate in nats, (D,); NaN where it does not split over elements.
-        mean: The mean of the code, (D,).
-        scale: The standard deviation of z under the aggregate posterior, (D,).
-        activity: The variance of the posterior mean over data, (D,).
-    """
-
-    rate: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    activity: NDArray[np.float64]
-
-    @property
-    def order(self) -> list[int]:
-        """The elements by rate, largest first; by activity where the rate does not split."""
-        key = self.activity if np.isnan(self.rate).any() else self.rate
-        return [int(i) for i in np.argsort(-key, kind="stable")]
-
-    @classmethod
-    @torch.no_grad()
-    def of(cls, model: LatentModel, data: Data) -> Latents:
-        """Returns the statistics of a model's latents over (at most 10,000) data."""
-        device = next(model.parameters()).device
-        rates, means, variances = [], [], []
-        for batch in data.take(torch.arange(min(len(data), MOST))).to(device).batches(ROWS):
-            draws = model(batch.x, batch.c, mask=batch.mask, noise=MEAN).draws
-            mean, variance = model.encode(batch.x, batch.c, mask=batch.mask)
-            rate = [
-                torch.full_like(d.z[0], torch.nan)
-                if model.deterministic or d.rate_elements is None
-                else d.rate_elements[0]
-                for d in draws
-            ]
-            rates.append(torch.cat([r.flatten(1) for r in rate], dim=1).double().cpu())
-            means.append(mean.double().cpu())
-            variances.append(variance.nan_to_num(0.0).double().cpu())
-        mean, variance = torch.cat(means), torch.cat(variances)
-        activity = mean.var(0, correction=0)
-        return cls(
-            torch.cat(rates).mean(0).numpy(),
-            mean.mean(0).numpy(),
-            (activity + variance.mean(0)).sqrt().numpy(),
-            activity.numpy(),
-        )
 
 
 @dataclass(eq=False, repr=False)
@@ -131,8 +68,7 @@ class Run:
 
     def __repr__(self) -> str:
         place = "" if self.folder is None else f", folder='{self.folder}'"
-        epochs = len(self.history.rows)
-        return f"Run({self.config.recipe} of {self.spec}, {epochs} epochs{place})"
+        return f"Run({self.config.recipe} of {self.spec}{place})"
 
     @property
     def model(self) -> LatentModel:
@@ -184,16 +120,7 @@ class Run:
             raise unknown("split", split, Splits._fields)
         if self.splits is not None:
             return getattr(self.splits, split)
-        if split not in self.prints or self.prints[split]["source"] == "memory":
-            return None
-        splits = load_data(self.config.data.source, self.config.data).splits
-        found = getattr(splits, split)
-        if found is None or folders.fingerprint(found) != self.prints[split]["sha256"]:
-            raise DiaboloError(
-                f"The {split} data read from '{self.config.data.source}' are not those that this "
-                "run was fitted on: put the former data back, or pass data to this call."
-            )
-        return found
+        return read_split(self, split)
 
     @torch.no_grad()
     def sample(
@@ -224,13 +151,13 @@ class Run:
                 f"This model has no prior to sample: '{self.config.recipe}' is a deterministic "
                 "autoencoder. Decode codes of your own, or fit a model with a prior such as 'vae'."
             )
-        c = self._condition(n, label, condition)
-        out = []
+        c = as_condition(self, n, label, condition)
+        out: list[Tensor] = []
         for rows in torch.arange(n, device=self.device).split(ROWS):
             noise = KeyedNoise(seed, rows, lead=1)
-            with _seeded(seed, int(rows[0])):
+            with seeded(seed, int(rows[0])):
                 px = self.model.sample(len(rows), None if c is None else c[rows], noise=noise)
-                out.append(_value(px, mean, noise))
+                out.append(value(px, mean, noise))
         return self.schema.restore(torch.cat(out))
 
     @torch.no_grad()
@@ -248,7 +175,8 @@ class Run:
         Raises:
             DiaboloError: If x is not like the data that were fitted.
         """
-        means, variances = [], []
+        means: list[Tensor] = []
+        variances: list[Tensor] = []
         for batch in self._batches(x, labels, condition):
             mean, spread = self.model.encode(batch.x, batch.c, mask=batch.mask)
             means.append(mean.cpu())
@@ -290,11 +218,11 @@ class Run:
             raise DiaboloError("There is no code to decode: expected one row at least.")
         if not bool(codes.isfinite().all()):
             raise DiaboloError("Codes must be finite, but these hold NaN or infinity.")
-        c = self._condition(len(codes), label, condition)
-        out = []
+        c = as_condition(self, len(codes), label, condition)
+        out: list[Tensor] = []
         for rows in torch.arange(len(codes), device=codes.device).split(ROWS):
             px = self.model.decode(codes[rows], None if c is None else c[rows])
-            out.append(_value(px, mean, KeyedNoise(seed, rows, lead=1)))
+            out.append(value(px, mean, KeyedNoise(seed, rows, lead=1)))
         return self.schema.restore(torch.cat(out))
 
     @torch.no_grad()
@@ -313,12 +241,12 @@ class Run:
         Raises:
             DiaboloError: If x is not like the data that were fitted.
         """
-        out = []
+        out: list[Tensor] = []
         for batch in self._batches(x, labels, condition):
             noise = MEAN if mean else KeyedNoise(seed, batch.index)
-            with _seeded(seed, int(batch.index[0])):
+            with seeded(seed, int(batch.index[0])):
                 px = self.model(batch.x, batch.c, mask=batch.mask, noise=noise).px
-                out.append(_value(px, mean, noise)[0])
+                out.append(value(px, mean, noise)[0])
         return self.schema.restore(torch.cat(out))
 
     def interpolate(
@@ -327,7 +255,8 @@ class Run:
         """Returns data decoded along the straight line between two codes, (steps, *S).
 
         Arguments:
-            a: One datum S, which is encoded, or one code (D,), where that is another shape.
+            a: One datum S, which is encoded, or one code (D,); a vector of that very width is
+                read as a code, unless it is given as a row, (1, D).
             b: Likewise; the ends are included.
             steps: How many, 2 at least.
             label: For a conditional model: the label of both ends and of all between.
@@ -359,7 +288,8 @@ class Run:
         aggregate posterior (for a normal prior nearly -span to span).
 
         Arguments:
-            x: A datum or code whose other elements are kept; None keeps them at their means.
+            x: A datum or code, as in `interpolate`, whose other elements are kept; None keeps
+                them at their means.
             dims: Which elements; None takes all in the order of their rate, largest first.
             steps: How many values, 2 at least.
             span: How far to go, in standard deviations.
@@ -404,12 +334,17 @@ class Run:
         Raises:
             DiaboloError: If the model is deterministic, or x is not like the data fitted.
         """
-        data = self._data(x, labels, condition)
+        data = as_data(self, x, labels, condition)
         found = evaluation.log_likelihood(self.model, data, k=k, seed=seed)
         return found.per_datum.double().cpu().numpy()
 
     def evaluate(
-        self, data: Any = None, *, k: int = 1000, seed: int = 0
+        self,
+        data: Any = None,
+        *,
+        k: int = 1000,
+        seed: int = 0,
+        progress: Callable[[float], None] | None = None,
     ) -> evaluation.Evaluation:
         """Returns bound, rate, distortion, likelihood and active units, and keeps their numbers.
 
@@ -418,23 +353,15 @@ class Run:
                 validation split.
             k: Posterior samples a datum for the likelihood.
             seed: Keys the noise.
+            progress: Called with the part of the likelihood that is done.
 
         Raises:
-            DiaboloError: If there are no data to be had, or the model is deterministic.
+            DiaboloError: If there are no data to be had.
         """
-        split = "given"
-        if data is None:
-            for split in ("test", "valid"):
-                data = self.data(split)
-                if data is not None:
-                    break
-            else:
-                raise DiaboloError(
-                    "This run's data were passed in memory: pass the data to evaluate."
-                )
-        chosen = self._data(data, None, None)
-        found = evaluation.evaluate(self.model, chosen, k=k, seed=seed)
-        self.metrics["evaluation"] = {"split": split, "seed": seed, **found.to_json()}
+        split, chosen = held_out(self) if data is None else ("given", data)
+        chosen = as_data(self, chosen, None, None)
+        found = evaluation.evaluate(self.model, chosen, k=k, seed=seed, progress=progress)
+        self.metrics["evaluation"] = {"split": split, **found.to_json()}
         return found
 
     def save(self, folder: str | Path | None = None, *, force: bool = False) -> Path:
@@ -451,77 +378,23 @@ class Run:
             if self.folder is None:
                 raise DiaboloError("This run has no folder yet: name one, save('runs/name').")
             folders.rewrite(self.folder, store.store(self))
-            return self.folder
-        place = Path(folder).resolve()
-        folders.refuse(place, force=force)
-        with folders.workshop(place) as part:
-            folders.write(part, store.store(self))
-            folders.replace(part, place)
-        self.folder = place
-        return place
+        else:
+            self.folder = folders.publish(store.store(self), Path(folder), force=force)
+        return self.folder
 
-    def _data(self, x: Any, labels: Any, condition: Any) -> Data:
-        """Returns the user's data as the model's, checked."""
-        if isinstance(x, Data):
-            if labels is not None or condition is not None:
-                raise DiaboloError("These data carry their own condition: leave labels out.")
-            return x
-        if isinstance(x, str | Path):
-            return read(x, self.schema, labels=labels, condition=condition)
-        return self.schema.data(x, labels=labels, condition=condition)
-
-    def _batches(self, x: Any, labels: Any, condition: Any) -> Iterator[Any]:
-        return self._data(x, labels, condition).to(self.device).batches(ROWS)
-
-    def _condition(self, n: int, label: Any, condition: Any) -> Tensor | None:
-        """Returns conditions (n, C) from one value for all rows or one a row."""
-        given = label if condition is None else condition
-        if label is not None and condition is not None:
-            raise DiaboloError("Give a label or a condition, not both.")
-        if given is None:
-            if self.spec.condition and self.model.unknown is None:
-                known = ", ".join(map(str, self.schema.classes))
-                hint = f"label= one of {known}" if known else "condition=..."
-                raise DiaboloError(f"This model is conditional: give {hint}.")
-            return None
-        if not self.spec.condition:
-            raise DiaboloError(
-                "This model takes no condition: leave the label out, or fit a conditional model "
-                "(condition='labels')."
-            )
-        one = isinstance(given, str | Mapping) or np.ndim(given) == 0
-        c = self.schema.condition([given] if one else given)
-        if len(c) not in (1, n):
-            raise DiaboloError(f"Expected one condition or {n} of them, but got {len(c)}.")
-        return c.expand(n, -1).to(self.device)
+    def _batches(self, x: Any, labels: Any, condition: Any) -> Iterator[Batch]:
+        return as_data(self, x, labels, condition).to(self.device).batches(ROWS)
 
     def _code(self, x: Any, label: Any, condition: Any) -> NDArray[np.float32]:
-        """Returns the code (D,) of one datum, or of what is a code already."""
+        """Returns the code (D,) of one datum; what has that shape is a code already."""
         if not isinstance(x, str | Path | Data):
             array = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
-            if array.shape == (self.latent,) and self.spec.event != (self.latent,):
+            if array.shape == (self.latent,):
                 return array.astype(np.float32)
-            if array.ndim == len(self.spec.event) - (self.schema.layout == "hw"):
+            if array.shape == self.schema.shape:
                 x = array[None]
-        code = self.encode(x, labels=_one(label), condition=_one(condition))
+        labels = [label] if np.ndim(label) == 0 and label is not None else label
+        code = self.encode(x, labels=labels, condition=condition)
         if len(code) != 1:
             raise DiaboloError(f"Expected one datum or one code, but got {len(code)} data.")
         return code[0]
-
-
-def _one(value: Any) -> Any:
-    """A single label as the sequence of one that data take."""
-    single = value is not None and (isinstance(value, str | Mapping) or np.ndim(value) == 0)
-    return [value] if single else value
-
-
-@contextlib.contextmanager
-def _seeded(*key: int) -> Iterator[None]:
-    """Seeds torch's own generator, from which foreign densities draw, and gives it back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix_seed(*key))
-        yield
-
-
-def _value(px: Distribution, mean: bool, noise: Any) -> Tensor:
-    return (px.mean if mean else px.sample((), noise)).cpu()

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from ..errors import DiaboloError
 from ..model import Recipe
 from ..spec import Spec
-from ..train import History, Row
+from ..train import History, Row, Stop
 from .folder import FORMAT, KIND, Stored
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ __all__ = ["fill", "history", "spec", "store", "tuples"]
 
 def store(run: Run) -> Stored:
     """Returns what a run's folder is to hold."""
-    options, opaque = {}, {}
+    options: dict[str, Any] = {}
+    opaque: dict[str, str] = {}
     for name, value in run.config.options.items():
         try:
             options[name] = plain(value)
@@ -130,12 +132,21 @@ def spec(stored: Stored) -> Spec:
 
 
 def history(stored: Stored) -> History:
-    """Returns the history of a stored run."""
-    rows = [
-        Row(**{**r, "rate": tuple(r["rate"]), "valid_rate": tuple(r["valid_rate"])})
-        for r in stored.rows
-    ]
-    return History(rows, stored.facts["stopped"])
+    """Returns the history of a stored run; a number that JSON could not hold is NaN.
+
+    Raises:
+        DiaboloError: If a row lacks a value or has one of another type.
+    """
+    rows = [{k: math.nan if v is None else v for k, v in row.items()} for row in stored.rows]
+    try:
+        return History(
+            TypeAdapter(list[Row]).validate_python(rows),
+            TypeAdapter(Stop).validate_python(stored.facts.get("stopped")),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = " ".join(map(str, first["loc"])) or "stopped"
+        raise DiaboloError(f"The history of the run is damaged: {where}: {first['msg']}.") from None
 
 
 def fill(recipe: Recipe, tensors: Mapping[str, Tensor], source: str) -> None:

@@ -1,0 +1,133 @@
+"""What a user passes to a run, checked and brought to the model's tensors.
+
+Shapes: n rows, C width of the condition.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..data import Data, load, read
+from ..distributions import Distribution
+from ..errors import DiaboloError
+from ..noise import Noise, mix_seed
+from .folder import fingerprint
+
+if TYPE_CHECKING:
+    from .run import Run
+
+__all__ = ["as_condition", "as_data", "held_out", "read_split", "seeded", "value"]
+
+
+def as_data(run: Run, x: Any, labels: Any, condition: Any) -> Data:
+    """Returns a user's data, or the path of a file of them, as the model's.
+
+    Raises:
+        DiaboloError: If they are not like the data that were fitted, or a condition is lacking.
+    """
+    if (labels is not None or condition is not None) and not run.spec.condition:
+        raise _unwanted()
+    if isinstance(x, Data):
+        if labels is not None or condition is not None:
+            raise DiaboloError("These data carry their own condition: leave labels out.")
+        data = x
+    elif isinstance(x, str | Path):
+        data = read(x, run.schema, config=run.config.data, labels=labels, condition=condition)
+    else:
+        data = run.schema.data(x, labels=labels, condition=condition)
+    if data.c is None and run.spec.condition and run.model.unknown is None:
+        raise _lacking(run, "labels")
+    return data
+
+
+def as_condition(run: Run, n: int, label: Any, condition: Any) -> Tensor | None:
+    """Returns conditions (n, C) from one value for all rows or one a row.
+
+    Raises:
+        DiaboloError: If one is lacking, not wanted, unknown, or there is another number of them.
+    """
+    if label is not None and condition is not None:
+        raise DiaboloError("Give a label or a condition, not both.")
+    given = label if condition is None else condition
+    if given is None:
+        if run.spec.condition and run.model.unknown is None:
+            raise _lacking(run, "label")
+        return None
+    if not run.spec.condition:
+        raise _unwanted()
+    c = run.schema.condition(given)
+    if len(c) not in (1, n):
+        raise DiaboloError(f"Expected one condition or {n} of them, but got {len(c)}.")
+    return c.expand(n, -1).to(run.device)
+
+
+def _lacking(run: Run, name: str) -> DiaboloError:
+    names = [c.name for c in run.schema.conditions]
+    if names == [run.schema.label]:
+        known = ", ".join(run.schema.classes)
+        return DiaboloError(f"This model is conditional: give {name}=, of {known}.")
+    return DiaboloError(
+        f"This model is conditional: give condition=, a value of {', '.join(names)} for each datum."
+    )
+
+
+def _unwanted() -> DiaboloError:
+    return DiaboloError(
+        "This model takes no condition: leave the label out, or fit a conditional model "
+        "(condition='labels')."
+    )
+
+
+def read_split(run: Run, split: str) -> Data | None:
+    """Returns a split of the data that a loaded run was fitted on, read again.
+
+    Returns:
+        The data, or None if they were passed in memory or there are none.
+
+    Raises:
+        DiaboloError: If they cannot be read, or are no longer the same.
+    """
+    source = run.config.data.source
+    places = {name: print_["source"] for name, print_ in run.prints.items()}
+    if places.get(split, "memory") == "memory":
+        return None
+    apart = {k: v for k, v in places.items() if k != "train" and v not in (source, "memory")}
+    found = getattr(load(source, run.config.data, **apart).splits, split)
+    if found is None or fingerprint(found) != run.prints[split]["sha256"]:
+        raise DiaboloError(
+            f"The {split} data read from '{places[split]}' are not those that this run was "
+            "fitted on: put the former data back, or pass data to this call."
+        )
+    return found
+
+
+def held_out(run: Run) -> tuple[str, Data]:
+    """Returns the name and the data of the test split, or else of the validation split.
+
+    Raises:
+        DiaboloError: If neither is to be had.
+    """
+    for split in ("test", "valid"):
+        data = run.data(split)
+        if data is not None:
+            return split, data
+    raise DiaboloError("This run's data were passed in memory: pass the data to evaluate.")
+
+
+@contextlib.contextmanager
+def seeded(*key: int) -> Iterator[None]:
+    """Seeds torch's own generator, from which foreign densities draw, and gives it back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix_seed(*key))
+        yield
+
+
+def value(px: Distribution, mean: bool, noise: Noise) -> Tensor:
+    """Returns the mean of a density or a draw from it, on the CPU."""
+    return (px.mean if mean else px.sample((), noise)).cpu()
