@@ -156,7 +156,7 @@ class Corrupted(nn.Module):
         return self.view(torch.where(u < self.level, extreme, x), mask, noise)
 
 
-def default_view(spec: Spec) -> nn.Module:
+def default_view(spec: Spec) -> View | OneHot | Log1p:
     """Returns what the encoder reads of data of this spec, with the mask where some are unseen.
 
     Categories and ordinals become channels; counts and positive numbers, unless the spec
