@@ -21,7 +21,7 @@ from .decode import AsFloat, Decoder, Dequantize
 __all__ = ["Batch", "Data", "Splits"]
 
 STREAM = 0x64617461  # Apart from the noise of a model that is evaluated with the same seed.
-CHUNK = 1 << 24
+CHUNK = 1 << 20
 
 
 class Batch(NamedTuple):

@@ -13,6 +13,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import pooch
+
 from ..errors import DiaboloError
 
 __all__ = ["File", "Store", "contents"]
@@ -25,14 +27,27 @@ class File:
     Arguments:
         name: Its name, without `.gz`.
         sha256: Of its content, unpacked: any of these.
+        git: The blob id of its content in a git repository, where no sha256 is published.
         url: Where it is published; None if it is to be found only.
-        download: sha256 of what is published there.
+        download: sha256 of what is published there; empty where only `git` is known.
+        folder: Another name of the subfolder in which it may be.
     """
 
     name: str
-    sha256: tuple[str, ...]
+    sha256: tuple[str, ...] = ()
+    git: str = ""
     url: str | None = None
     download: str = ""
+    folder: str = ""
+
+    def matches(self, content: bytes) -> bool:
+        """Whether this is the content that was published."""
+        if self.git:
+            # Git's blob id: SHA-1 over a header with the length, then the content.
+            blob = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
+            blob.update(content)
+            return blob.hexdigest() == self.git
+        return hashlib.sha256(content).hexdigest() in self.sha256
 
 
 def contents(path: Path) -> bytes:
@@ -55,6 +70,9 @@ class Store:
 
     Arguments:
         data_dir: The folder to look in first.
+
+    Raises:
+        DiaboloError: If that folder does not exist.
     """
 
     def __init__(self, data_dir: str | None = None) -> None:
@@ -65,19 +83,14 @@ class Store:
     @property
     def cache(self) -> Path:
         """The user's cache."""
-        import pooch
-
         return Path(pooch.os_cache("diabolo"))
 
-    def folders(self, name: str) -> list[Path]:
-        """Returns where files of a set may be, in order."""
+    def find(self, name: str, file: str, folder: str = "") -> Path | None:
+        """Returns the path of a file of a set, plain or gzipped; None if it is nowhere."""
         given = [self.data_dir, os.environ.get("DIABOLO_DATA")]
         bases = [*(Path(g).expanduser() for g in given if g), self.cache]
-        return [f for b in bases for f in (b / name, b)]
-
-    def find(self, name: str, file: str) -> Path | None:
-        """Returns the path of a file of a set, plain or gzipped; None if it is nowhere."""
-        paths = (f / (file + end) for f in self.folders(name) for end in ("", ".gz"))
+        folders = [b / sub for b in bases for sub in (name, folder or name, "")]
+        paths = (f / (file + end) for f in folders for end in ("", ".gz"))
         return next((p for p in paths if p.is_file()), None)
 
     def read(self, name: str, file: File) -> bytes:
@@ -86,9 +99,9 @@ class Store:
         Raises:
             DiaboloError: If it is damaged, or is nowhere and cannot be downloaded.
         """
-        path = self.find(name, file.name) or self.download(name, file)
+        path = self.find(name, file.name, file.folder) or self.download(name, file)
         found = contents(path)
-        if file.sha256 and hashlib.sha256(found).hexdigest() not in file.sha256:
+        if not file.matches(found):
             raise DiaboloError(
                 f"'{path}' is not the file of {name} that was published: its checksum differs. "
                 "Delete it and run again, or put the right one there."
@@ -101,22 +114,33 @@ class Store:
         Raises:
             DiaboloError: If that fails, saying which file to put where.
         """
-        import pooch
-
         folder = self.cache / name
-        where = f"{self.data_dir}/{name}" if self.data_dir else str(folder)
-        advice = f"Put '{file.name}' (or '{file.name}.gz') in '{where}', or name the folder that has it with --data-dir."
+        where = Path(self.data_dir) / name if self.data_dir else folder
+        advice = (
+            f"Put '{file.name}' (or '{file.name}.gz') in '{where}', or name the folder that has "
+            "it with --data-dir or DIABOLO_DATA."
+        )
         if file.url is None:
             raise DiaboloError(f"The set {name} was not found, and it has no download. {advice}")
+        end = ".gz" if file.url.endswith(".gz") else ""
         try:
-            path = pooch.retrieve(
+            found = pooch.retrieve(
                 url=file.url,
-                known_hash=f"sha256:{file.download}",
-                fname=file.url.rsplit("/", 1)[-1],
+                known_hash=f"sha256:{file.download}" if file.download else None,
+                fname=file.name + end,
                 path=folder,
-                downloader=pooch.HTTPDownloader(timeout=30),
+                downloader=pooch.HTTPDownloader(timeout=30),  # type: ignore[arg-type]
             )
-        except (OSError, ValueError) as error:
-            reason = "its checksum differs" if isinstance(error, ValueError) else "no connection"
-            raise DiaboloError(f"Cannot download {file.url} ({reason}). {advice}") from None
-        return Path(path)
+        except ValueError:
+            raise DiaboloError(
+                f"What came from {file.url} has another checksum than the published file. {advice}"
+            ) from None
+        except OSError:  # All of requests' errors, and a cache that cannot be written.
+            raise DiaboloError(f"Cannot download {file.url}. {advice}") from None
+        path = Path(found)
+        if not file.matches(contents(path)):
+            path.unlink()
+            raise DiaboloError(
+                f"What came from {file.url} has another checksum than the published file. {advice}"
+            )
+        return path

@@ -77,7 +77,7 @@ def load(
             rows, y, c = (
                 (*extra, None, None)[:3] if isinstance(extra, tuple) else (extra, None, None)
             )
-            part = find(rows, config, labels=y, condition=c).train
+            part = find(rows, config, labels=y, condition=c, features=found.columns).train
             found = replace(found, valid=part) if name == "valid" else replace(found, test=part)
     if config.labels == "none":
         found = _without_labels(found)
@@ -114,15 +114,26 @@ def read(
     if not isinstance(source, (str, Path)):
         return schema.data(source, labels=labels, condition=condition)
     if len(schema.event) == 3:
-        color = {1: "grey", 3: "rgb"}.get(schema.event[0], "auto")
-        config = replace(config, size=(schema.event[1], schema.event[2]), color=color)
+        config = replace(
+            config,
+            size=(schema.event[1], schema.event[2]),
+            color="rgb" if schema.event[0] == 3 else "grey",
+        )
     names = tuple(c.name for c in schema.conditions if c.name != schema.label)
+    if schema.columns and config.labels is None and schema.label != "labels":
+        config = replace(config, labels=schema.label)
     config = replace(config, condition=None)
-    found = find(source, config, labels=labels, features=schema.columns, aside=names)
+    found = find(
+        source,
+        config,
+        labels=labels,
+        features=schema.columns,
+        aside=names if condition is None else (),
+    )
     rows = found.test or found.train
     rows = replace(rows, x=_in_layout(rows.x, found, schema))
     if condition is None and rows.conditions:
-        condition = {**rows.conditions}
+        condition = dict[str, Any](rows.conditions)
         if schema.label in [c.name for c in schema.conditions]:
             condition[schema.label] = rows.labels
     moved = schema.moved(rows.x) if rows.x.shape[1:] == schema.shape else None
@@ -166,7 +177,9 @@ def find(
     elif is_frame(source):
         names = tuple(n for n in condition_names(config) if n != "labels")
         label = None if config.labels == "none" else config.labels
-        found = from_frame(source, columns=features, label=label, conditions=names, strict=True)
+        found = from_frame(
+            source, columns=features, label=label, conditions=names, strict=not features
+        )
     else:
         found = Found(Rows(as_array(source)))
     if labels is not None:

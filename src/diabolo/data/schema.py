@@ -6,7 +6,7 @@ Shapes: N or n data, E event (one datum inside), C width of a condition.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -111,10 +111,13 @@ class Schema:
         lacking = {"shape", "layout", "dtype", "event", "support"} - set(value)
         if lacking:
             raise DiaboloError(f"The schema lacks '{sorted(lacking)[0]}'.")
-        found = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        found: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in value.items()
+        }
         found["constants"] = tuple((int(i), float(v)) for i, v in value.get("constants", ()))
         found["conditions"] = tuple(
-            Condition(**{**c, "classes": tuple(c["classes"])}) for c in value.get("conditions", ())
+            replace(Condition(**c), classes=tuple(c["classes"]))
+            for c in value.get("conditions", ())
         )
         return Schema(**found)
 

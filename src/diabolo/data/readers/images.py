@@ -1,0 +1,259 @@
+"""Images of mixed sizes and modes, brought to one size and stored as uint8.
+
+An image is turned as its EXIF orientation says, laid on white where it is transparent, scaled so
+that it covers `size` and cropped about its centre. Without a `size`, that is the most common size
+if at least half of the images have it and no side exceeds 256, else the median height and width,
+shrunk to at most 64. If any image has colour, all are RGB. The class is the first subfolder;
+subfolders `train`, `valid` (`val`) and `test` at the top are splits.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ...errors import DiaboloError
+from ..found import Array, Found, Rows
+from .ask import Ask
+
+__all__ = ["ENDINGS", "image_files", "images", "read_images"]
+
+ENDINGS = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+)
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "test": "test",
+    "testing": "test",
+}
+# What Pillow raises at files that are no image, truncated, or too large to be one.
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+ORIENTATION = 0x0112
+
+
+class Head(NamedTuple):
+    """What the head of an image file says, turned upright."""
+
+    height: int
+    width: int
+    color: bool
+
+
+def images(path: Path, ask: Ask) -> Found:
+    """Returns a single image as one datum."""
+    return read_images(path.parent, [path], ask)
+
+
+def image_files(root: Path) -> list[Path]:
+    """Returns the files below a folder that are called images, sorted; hidden ones are left out."""
+    found: list[Path] = []
+    for folder, subfolders, files in os.walk(root):
+        subfolders[:] = sorted(s for s in subfolders if not s.startswith((".", "__MACOSX")))
+        names = (f for f in files if not f.startswith(".") and f.lower().endswith(ENDINGS))
+        found += [Path(folder) / f for f in names]
+    return sorted(found)
+
+
+def read_images(root: Path, files: list[Path], ask: Ask) -> Found:
+    """Returns images with their classes and splits.
+
+    Arguments:
+        root: The folder that classes and splits are subfolders of.
+        files: The images.
+        ask: `size`, `color` and `strict` of its config.
+
+    Raises:
+        DiaboloError: If none can be read, or one cannot and `strict` holds.
+    """
+    config = ask.config
+    bad: dict[Path, str] = {}
+    with ThreadPoolExecutor() as pool:
+        heads: dict[Path, Head] = {}
+        for path, head in zip(files, pool.map(_head, files), strict=True):
+            if isinstance(head, Head):
+                heads[path] = head
+            else:
+                bad[path] = head
+        notes: list[str] = []
+        size = (0, 0)
+        color = config.color == "rgb"
+        if heads:
+            size, notes = _size(list(heads.values()), config.size)
+            colored = sum(h.color for h in heads.values())
+            color = color or (config.color == "auto" and colored > 0)
+            if color and 0 < colored < len(heads):
+                notes.append(
+                    f"{len(heads) - colored} of {len(heads)} images are grey: all are read as RGB."
+                )
+        jobs = [(path, size, color) for path in heads]
+        pixels: dict[Path, Array] = {}
+        for path, found in zip(heads, pool.map(_pixels, jobs), strict=True):
+            if isinstance(found, np.ndarray):
+                pixels[path] = found
+            else:
+                bad[path] = found
+    if bad and config.strict:
+        path, reason = next(iter(sorted(bad.items())))
+        raise DiaboloError(
+            f"{len(bad)} of {len(files)} images cannot be read, the first is '{path}' ({reason})."
+        )
+    if not pixels:
+        path, reason = next(iter(sorted(bad.items())))
+        raise DiaboloError(
+            f"None of {len(files)} images can be read; the first is '{path}' ({reason})."
+        )
+    if bad:
+        names = ", ".join(str(p.relative_to(root)) for p in sorted(bad)[:3])
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        notes.insert(
+            0, f"{len(bad)} of {len(files)} images cannot be read and were skipped: {names}{more}."
+        )
+    split = _is_split(root, list(pixels))
+    parts: dict[str, list[Path]] = {}
+    for path in pixels:
+        top = path.relative_to(root).parts[0].lower()
+        parts.setdefault(SPLITS[top] if split else "train", []).append(path)
+    names = {_class(path, root, split) for path in pixels}
+    classes = () if "" in names else tuple(sorted(names))
+    rows = {
+        part: Rows(
+            np.stack([pixels[p] for p in paths]),
+            np.array([_class(p, root, split) for p in paths]) if classes else None,
+        )
+        for part, paths in parts.items()
+    }
+    return Found(
+        rows["train"],
+        rows.get("valid"),
+        rows.get("test"),
+        layout="hwc" if color else "hw",
+        support="byte",
+        classes=classes,
+        notes=tuple(notes),
+    )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image"
+    return str(error).split("\n")[0] or type(error).__name__
+
+
+def _head(path: Path) -> Head | str:
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if image.getexif().get(ORIENTATION, 1) >= 5:
+                width, height = height, width
+            return Head(height, width, _has_color(image))
+    except UNREADABLE as error:
+        return _reason(error)
+
+
+def _has_color(image: Image.Image) -> bool:
+    if image.mode in ("P", "PA"):
+        palette = np.reshape(image.getpalette("RGB") or [], (-1, 3))
+        return bool((palette != palette[:, :1]).any())
+    return not (image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;"))
+
+
+def _size(
+    heads: list[Head], asked: int | tuple[int, int] | None
+) -> tuple[tuple[int, int], list[str]]:
+    """Returns height and width, and a sentence where images of other sizes are changed."""
+    sizes = Counter((h.height, h.width) for h in heads)
+    common, count = sizes.most_common(1)[0]
+    if asked is not None:
+        size = (asked, asked) if isinstance(asked, int) else asked
+        if min(size) < 1:
+            raise DiaboloError(f"data.size must be positive, not {asked}.")
+    elif 2 * count >= len(heads) and max(common) <= 256:
+        size = common
+    else:
+        height, width = (float(np.median([h[i] for h in heads])) for i in (0, 1))
+        shrink = min(1.0, 64 / max(height, width))
+        size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+    changed = len(heads) - sizes.get(size, 0)
+    if not changed:
+        return size, []
+    why = "" if asked is not None else " (choose another with --size)"
+    return size, [
+        f"{changed} of {len(heads)} images are scaled and cropped to {size[0]}x{size[1]}{why}."
+    ]
+
+
+def _pixels(job: tuple[Path, tuple[int, int], bool]) -> Array | str:
+    path, size, color = job
+    try:
+        with Image.open(path) as image:
+            upright = _eight_bits(ImageOps.exif_transpose(image))
+            if "A" in upright.mode or "a" in upright.mode or "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+                white = Image.new("RGBA", upright.size, "white")
+                upright = Image.alpha_composite(white, upright)
+            if upright.mode not in ("L", "RGB"):
+                upright = upright.convert("RGB")
+            upright = upright.convert("RGB" if color else "L")
+            if upright.size != size[::-1]:
+                upright = ImageOps.fit(upright, size[::-1], Image.Resampling.LANCZOS)
+            return np.array(upright, dtype=np.uint8)
+    except UNREADABLE as error:
+        return _reason(error)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Brings 16 and 32 bits a pixel to 8: the type's range for 16, the values' own above."""
+    if image.mode.startswith("I;"):
+        values = np.asarray(image).astype(np.float64) / 257
+    elif image.mode == "I":
+        values = np.asarray(image).astype(np.float64)
+        values = values if values.max() <= 255 else values / 257
+    elif image.mode == "F":
+        values = np.asarray(image).astype(np.float64)
+        values = values * 255 if values.max() <= 1 else values
+    else:
+        return image
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def _is_split(root: Path, paths: list[Path]) -> bool:
+    """Whether all images are in subfolders called as splits, and some are for training."""
+    tops = {p.relative_to(root).parts[0].lower() if p.parent != root else "" for p in paths}
+    return tops <= set(SPLITS) and any(SPLITS.get(t) == "train" for t in tops)
+
+
+def _class(path: Path, root: Path, split: bool) -> str:
+    """Returns the first subfolder of an image, below its split; "" where there is none."""
+    inner = path.relative_to(root).parts[1 if split else 0 : -1]
+    return inner[0] if inner else ""
