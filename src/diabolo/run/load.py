@@ -15,7 +15,7 @@ from ..model import Recipe
 from ..train import pick_device
 from . import folder as folders
 from . import store
-from .menu import build, find
+from .menu import build, checked, find
 from .run import Run
 
 __all__ = ["load"]
@@ -47,7 +47,10 @@ def load(folder: str | Path, *, recipe: Callable[..., Recipe] | None = None) -> 
                 "not stored: pass the function that builds it, load(folder, recipe=function)."
             )
     config = parse(facts["config"])
-    config = replace(config, options={k: store.tuples(v) for k, v in config.options.items()})
+    options = {k: store.tuples(v) for k, v in config.options.items()}
+    if recipe is None:
+        options = checked(config.recipe, options)
+    config = replace(config, options=options)
     try:
         spec = store.spec(stored)
         schema = Schema.from_json(facts["schema"])

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ..errors import DiaboloError, unknown
 from ..model import Recipe
 from ..recipes import RECIPES
+from ..registry import check_options
 from ..spec import Spec
 
 __all__ = ["build", "checked", "find"]
@@ -46,9 +47,11 @@ def checked(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a recipe's options with their values brought to the types of its signature.
 
     Raises:
-        DiaboloError: At a value of another type, naming the option.
+        DiaboloError: At an unknown option, or a value of another type, naming the option.
     """
-    parameters = inspect.signature(find(name), eval_str=True).parameters
+    function = find(name)
+    check_options(f"recipe '{name}'", function, options)
+    parameters = inspect.signature(function, eval_str=True).parameters
     out = {}
     for key, value in options.items():
         adapter = TypeAdapter(
@@ -69,8 +72,11 @@ def build(function: Callable[..., Recipe], spec: Spec, options: Mapping[str, Any
     """Returns what a recipe's function makes of a spec.
 
     Raises:
-        DiaboloError: If it is no recipe.
+        DiaboloError: If it does not take an option, or returns no recipe.
     """
+    kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        check_options("the recipe", function, options)
     recipe = function(spec, **options)
     if not isinstance(recipe, Recipe):
         raise DiaboloError(
