@@ -24,9 +24,13 @@ def test_recipe_trains_every_parameter_on_images(name, net):
 
 @every
 @pytest.mark.parametrize("k", [1, 3])
-@pytest.mark.parametrize("condition", [None, 2])
-def test_traces_have_their_shapes(name, k, condition):
-    laws.traces_have_their_shapes(laws.case(name, condition=condition), k)
+def test_traces_have_their_shapes(name, k):
+    laws.traces_have_their_shapes(laws.case(name), k)
+
+
+@every
+def test_reads_a_condition(name):
+    laws.reads_a_condition(laws.case(name, condition=2))
 
 
 @every

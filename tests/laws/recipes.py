@@ -32,7 +32,14 @@ from diabolo.registry import keywords
 from diabolo.spec import SUPPORTS, Spec
 from diabolo.train import fit
 
-SMALL = {"latent": 3, "top": 2, "width": 8, "net": "mlp(hidden=(12,))", "inner": "mlp(hidden=(8,))"}
+SMALL = {
+    "latent": 3,
+    "top": 2,
+    "width": 8,
+    "pseudo_inputs": 6,
+    "net": "mlp(hidden=(12,))",
+    "inner": "mlp(hidden=(8,))",
+}
 LEVELS = {"byte": 5, "category": 3, "ordinal": 4}
 B = 4
 
@@ -80,10 +87,11 @@ def data(support: str, shape: tuple[int, ...], levels: int | None) -> Tensor:
 @cache
 def width_of(name: str) -> int:
     """The width of the condition in a recipe's cases: 0 unless it asks for one."""
+    spec = Spec(event=(2,), support="binary", examples=torch.eye(2))
     try:
-        build(name, Spec(event=(2,), support="binary"))
+        build(name, spec)
     except DiaboloError:
-        build(name, Spec(event=(2,), support="binary", condition=2))
+        build(name, replace(spec, condition=2))
         return 2
     return 0
 
@@ -173,6 +181,25 @@ def traces_have_their_shapes(case: Case, k: int) -> None:
             total = d.rate_elements.flatten(2).sum(2)
             assert torch.allclose(total, d.rate, atol=1e-5)  # float32 sums in another order
     assert recipe.objective(t).shape == (len(case.x),)
+
+
+def reads_a_condition(case: Case) -> None:
+    """A model of data with a condition either refuses it or needs it and depends on it."""
+    try:
+        recipe = case.build()
+    except DiaboloError as error:
+        if "condition" not in str(error):
+            raise
+        return
+    model = recipe.model.eval()
+    assert case.c is not None
+    with pytest.raises(DiaboloError, match="condition"):
+        model(case.x)
+    with pytest.raises(DiaboloError, match="condition"):
+        model(case.x, case.c[:, :1])
+    one, other = (model(case.x, c, noise=keyed()) for c in (case.c, case.c + 1))
+    assert not torch.allclose(one.log_px, other.log_px)
+    traces_have_their_shapes(case, 3)
 
 
 def runs_without_gradients(case: Case) -> None:
