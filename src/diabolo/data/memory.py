@@ -6,12 +6,12 @@ Shapes: N data.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import narwhals as nw
 import numpy as np
-import scipy.sparse
 from torch import Tensor
 
 from ..errors import DiaboloError, unknown
@@ -34,7 +34,8 @@ def as_array(value: Any, what: str = "the data") -> Array:
     if isinstance(value, Tensor):
         value = value.detach().cpu()
         value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
-    elif scipy.sparse.issparse(value):
+    sparse = sys.modules.get("scipy.sparse")  # Loaded already where the value is of it.
+    if sparse is not None and sparse.issparse(value):
         value = value.toarray()
     try:
         array = np.asarray(value)

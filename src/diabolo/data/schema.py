@@ -78,6 +78,13 @@ class Schema:
         return sum(c.width for c in self.conditions)
 
     @property
+    def span(self) -> tuple[float, float] | None:
+        """The least and greatest value that restored data can have; None without such limits."""
+        if self.units == "levels" and self.grey is not None:
+            return 0.0, self.grey - 1.0
+        return (0.0, 1.0) if self.source in ("binary", "byte", "unit") else None
+
+    @property
     def kept(self) -> list[int]:
         """The positions of the columns that a model sees, for tables."""
         gone = {i for i, _ in self.constants}

@@ -65,12 +65,7 @@ def pictures(run: Run, x: np.ndarray, like: np.ndarray | None = None) -> np.ndar
         x = np.moveaxis(x, 1, -1)
     if x.ndim == 4 and x.shape[-1] == 1:
         x = x[..., 0]
-    if run.schema.levels and run.schema.binarize == "no":
-        low, high = 0.0, run.schema.levels - 1.0
-    elif run.spec.support in ("unit", "binary"):
-        low, high = 0.0, 1.0
-    else:
-        low, high = np.quantile(reference, [0.005, 0.995])
+    low, high = run.schema.span or np.quantile(reference, [0.005, 0.995])
     return np.clip((x - low) / max(high - low, 1e-9), 0.0, 1.0)
 
 

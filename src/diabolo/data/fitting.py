@@ -1,0 +1,193 @@
+"""From what was found to a schema: what values, axes, labels and conditions mean.
+
+Shapes: N data, D features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..config import DataConfig
+from ..errors import DiaboloError, unknown
+from .conditions import Condition, class_names, fit_condition
+from .found import Array, Found
+from .infer import Layout, Meaning, infer_layout, infer_support, parse_support, to_inside
+from .schema import Schema
+from .values import refuse_infinite
+
+__all__ = ["condition_names", "fit_schema"]
+
+
+def condition_names(config: DataConfig) -> tuple[str, ...]:
+    """Returns what `config.condition` names."""
+    if config.condition is None:
+        return ()
+    return (config.condition,) if isinstance(config.condition, str) else config.condition
+
+
+def fit_schema(
+    found: Found, config: DataConfig, *, tensor: bool = False
+) -> tuple[Schema, list[str]]:
+    """Returns how to read these data, and sentences about what was inferred.
+
+    Raises:
+        DiaboloError: If options do not fit the data, or there is too little of them.
+    """
+    x = found.train.x
+    shape = tuple(x.shape[1:])
+    if len(x) < 2:
+        raise DiaboloError(f"Expected at least two rows to learn from, but got {len(x)}.")
+    for part in found.parts:
+        if part.x.shape[1:] != shape:
+            raise DiaboloError(
+                f"Expected all parts alike, but the training rows have the shape {shape} and "
+                f"others {part.x.shape[1:]}."
+            )
+    layout, guess = infer_layout(x.shape, tensor)
+    if found.layout is not None:
+        layout, guess = _layout(found.layout), None
+    notes = [guess] if guess else []
+    meaning = _meaning(found, config)
+    notes += meaning.notes
+    schema = Schema(
+        shape=shape,
+        layout=layout,
+        dtype=str(x.dtype),
+        event=tuple(to_inside(x[:1], layout).shape[1:]),
+        support=meaning.support,
+        levels=meaning.levels,
+        source=meaning.support,
+        grey=meaning.levels if meaning.units != "plain" else None,
+        units=meaning.units,
+        missing=config.missing,
+        seed=config.seed,
+        columns=found.columns,
+        label=found.label,
+    )
+    if x.dtype.kind == "f":
+        for part in found.parts:
+            refuse_infinite(part.x, schema.column)
+    schema = _decoded(schema, config)
+    schema, more = _constants(schema, found)
+    notes += more
+    standardize = config.standardize
+    if standardize and schema.support != "real":
+        raise DiaboloError(
+            f"data.standardize is for real data, but these are '{schema.support}'. Leave it out."
+        )
+    schema = replace(
+        schema, standardize=schema.support == "real" if standardize is None else standardize
+    )
+    classes = _classes(found)
+    schema = replace(schema, classes=classes)
+    return replace(schema, conditions=_conditions(found, config, classes)), notes
+
+
+def _layout(text: str) -> Layout:
+    layouts: dict[str, Layout] = {"vector": "vector", "hw": "hw", "hwc": "hwc", "chw": "chw"}
+    return layouts[text]
+
+
+def _meaning(found: Found, config: DataConfig) -> Meaning:
+    """Returns what the values are: as the user says, as the reader knows, or as it looks."""
+    said = config.support or found.support
+    parts = [p.x for p in found.parts]
+    if said is None:
+        return infer_support(parts)
+    support, levels = parse_support(said)
+    x = found.train.x
+    if support == "byte" and x.dtype.kind == "f":
+        top = max(float(np.nanmax(p)) for p in parts)
+        return Meaning(support, levels, "grid" if top <= 1 else "levels")
+    if support == "unit" and x.dtype == np.uint8:
+        return Meaning(
+            support, 256, "levels", ("Grey levels j are read as the continuous values j / 255.",)
+        )
+    return Meaning(support, levels, "levels" if support == "byte" else "plain")
+
+
+def _decoded(schema: Schema, config: DataConfig) -> Schema:
+    """Applies binarisation and dequantisation to what a model sees."""
+    if schema.support == "unit":
+        schema = replace(schema, levels=None)
+    if config.binarize != "no" and config.dequantize:
+        raise DiaboloError("data.binarize and data.dequantize exclude each other: choose one.")
+    if config.binarize != "no":
+        if schema.source not in ("byte", "unit"):
+            raise DiaboloError(
+                f"data.binarize needs grey values, but these data are '{schema.source}'. "
+                "Leave it out, or say the support."
+            )
+        return replace(schema, support="binary", levels=None, binarize=config.binarize)
+    if config.dequantize:
+        if schema.grey is None or schema.source != "byte":
+            raise DiaboloError(
+                f"data.dequantize needs grey levels, but these data are '{schema.source}'. "
+                "Leave it out, or say their levels, as in support='byte:17'."
+            )
+        return replace(schema, support="real", levels=None, dequantize=True)
+    return schema
+
+
+def _constants(schema: Schema, found: Found) -> tuple[Schema, list[str]]:
+    """Leaves out columns of continuous tables that never vary: no density on them is bounded."""
+    if schema.layout != "vector" or schema.support not in ("real", "unit", "positive"):
+        return schema, []
+    if schema.grey is not None:
+        return schema, []
+    x = found.train.x.reshape(len(found.train.x), -1)
+    narrow = x.astype(np.float32)  # What does not vary in float32 does not vary for a model.
+    seen = ~np.isnan(narrow)
+    low = np.where(seen, narrow, np.inf).min(0)
+    high = np.where(seen, narrow, -np.inf).max(0)
+    still = np.nonzero(low >= high)[0]
+    if not len(still):
+        return schema, []
+    if len(still) == x.shape[1]:
+        raise DiaboloError("All columns are constant: there is nothing to learn.")
+    constants = tuple((int(i), float(_only(x[:, i]))) for i in still)
+    schema = replace(schema, constants=constants, event=(x.shape[1] - len(still),))
+    names = ", ".join(schema.column(i).removeprefix("column ") for i, _ in constants[:5])
+    more = f" and {len(still) - 5} more" if len(still) > 5 else ""
+    are = "Column" if len(still) == 1 else "Columns"
+    tail = "is constant: left out of the model and put back on output."
+    tail = tail if len(still) == 1 else tail.replace("is constant", "are constant")
+    return schema, [f"{are} {names}{more} {tail}"]
+
+
+def _only(column: Array) -> float:
+    seen = column[~np.isnan(column)] if column.dtype.kind == "f" else column
+    return float(seen[0]) if len(seen) else float("nan")
+
+
+def _classes(found: Found) -> tuple[str, ...]:
+    if found.classes:
+        return found.classes
+    columns = [p.labels for p in found.parts if p.labels is not None]
+    return class_names(columns, 1000) if columns else ()
+
+
+def _conditions(
+    found: Found, config: DataConfig, classes: tuple[str, ...]
+) -> tuple[Condition, ...]:
+    names = condition_names(config)
+    if not names:
+        names = tuple(found.train.conditions)
+    fitted = []
+    for name in names:
+        if name in found.train.conditions:
+            columns = [p.conditions[name] for p in found.parts if name in p.conditions]
+            fitted.append(fit_condition(name, columns))
+        elif name in ("labels", found.label) and found.train.labels is not None:
+            columns = [p.labels for p in found.parts if p.labels is not None]
+            fitted.append(fit_condition(found.label, columns, classes))
+        elif name == "labels":
+            raise DiaboloError(
+                "condition='labels' needs labels, but the data have none: give labels=..., or "
+                "name the column or key of the labels."
+            )
+        else:
+            raise unknown("condition", name, [*found.train.conditions, "labels"])
+    return tuple(fitted)
