@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._talk import print_table
+from ._talk import print_table, say
 
 if TYPE_CHECKING:
     from ..evaluate import Evaluation
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["print_evaluation"]
 
-HEADER = ("quantity", "value", "mc_stderr", "data_stderr", "unit", "what it is")
+HEADER = ("quantity", "value", "mc_stderr", "data_stderr", "unit")
 
 
 def print_evaluation(run: Run, found: Evaluation, where: str) -> None:
-    """Prints each quantity with its two standard errors.
+    """Prints each quantity with its two standard errors, and below what each of them is.
 
     Arguments:
         run: What was evaluated.
@@ -24,14 +24,21 @@ def print_evaluation(run: Run, found: Evaluation, where: str) -> None:
         where: What it was evaluated on.
     """
     rows = []
-    for q in found.rows():
+    quantities = found.rows()
+    for q in quantities:
         whole = q.unit == "" and float(q.value).is_integer()
         value = str(int(q.value)) if whole else f"{q.value:.3f}"
-        rows.append((q.name, value, _error(q.mc_stderr), _error(q.data_stderr), q.unit, q.how))
+        rows.append((q.name, value, _error(q.mc_stderr), _error(q.data_stderr), q.unit))
     plural = "datum" if found.n == 1 else "data"
     title = f"{run.config.recipe} on {where} ({found.n} {plural}, means per datum)"
     print_table(title, HEADER, rows, numbers=(1, 2, 3))
+    width = max(len(q.name) for q in quantities)
+    for q in quantities:
+        say(f"  {q.name:<{width}}  {q.how}")
+    say()
 
 
 def _error(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}" if value < 0.001 else f"{value:.3f}"
+    if value is None:
+        return ""
+    return f"{value:.3f}" if value == 0 or value >= 0.001 else f"{value:.1g}"

@@ -1,4 +1,4 @@
-"""Pictures out of arrays: scaled to [0, 1], and laid out as a grid.
+"""Many pictures laid out as one.
 
 Shapes: N pictures, H and W their height and width.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from PIL import Image
 
 __all__ = ["grid", "to_bytes"]
 
 
 def grid(
-    pictures: np.ndarray, columns: int | None = None, *, pad: int = 2, least: int = 32
+    pictures: np.ndarray, columns: int | None = None, *, pad: int = 2, least: int = 48
 ) -> np.ndarray:
     """Returns one picture of many, row by row.
 
@@ -21,7 +22,7 @@ def grid(
         pictures: Values in [0, 1], (N, H, W) or (N, H, W, 3).
         columns: Pictures in a row; None makes the grid about square.
         pad: Pixels of white between pictures.
-        least: Small pictures are enlarged by a whole factor to at least so many pixels.
+        least: Small pictures are enlarged smoothly, by a whole factor, to at least so many pixels.
 
     Returns:
         Values in [0, 1], (H', W') or (H', W', 3).
@@ -30,13 +31,26 @@ def grid(
     columns = min(n, columns or math.ceil(math.sqrt(n)))
     rows = math.ceil(n / columns)
     factor = max(1, math.ceil(least / min(h, w)))
-    pictures = pictures.repeat(factor, axis=1).repeat(factor, axis=2)
-    h, w = h * factor, w * factor
+    if factor > 1:
+        pictures = _enlarge(pictures, factor)
+        h, w = h * factor, w * factor
     page = np.ones((rows * (h + pad) - pad, columns * (w + pad) - pad, *pictures.shape[3:]))
     for i, picture in enumerate(pictures):
         top, left = (i // columns) * (h + pad), (i % columns) * (w + pad)
         page[top : top + h, left : left + w] = picture
     return page
+
+
+def _enlarge(pictures: np.ndarray, factor: int) -> np.ndarray:
+    """Returns pictures whose pixels are interpolated: 8x8 squares are hard to read as a digit."""
+    h, w = pictures.shape[1] * factor, pictures.shape[2] * factor
+    planes = pictures[..., None] if pictures.ndim == 3 else pictures
+    out = np.empty((len(planes), h, w, planes.shape[-1]), dtype=np.float32)
+    for i, picture in enumerate(planes):
+        for j in range(planes.shape[-1]):
+            plane = Image.fromarray(np.ascontiguousarray(picture[..., j], dtype=np.float32))
+            out[i, ..., j] = np.asarray(plane.resize((w, h), Image.Resampling.BICUBIC))
+    return np.clip(out[..., 0] if pictures.ndim == 3 else out, 0.0, 1.0)
 
 
 def to_bytes(page: np.ndarray) -> np.ndarray:

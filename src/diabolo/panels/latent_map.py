@@ -82,7 +82,8 @@ def _coloured(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: tuple[s
         colours = colormaps["turbo"](np.linspace(0, 1, len(values)))
     place = np.searchsorted(values, labels)
     # In one call, so that no class lies on top of all the others.
-    ax.scatter(*points.T, s=11, c=colours[place], alpha=0.75, linewidths=0)
+    size = float(np.clip(9000 / len(points), 7, 26))
+    ax.scatter(*points.T, s=size, c=colours[place], alpha=0.75, linewidths=0)
     if len(values) > LEGEND:
         return
     for value, colour in zip(values, colours, strict=False):

@@ -23,7 +23,7 @@ __all__ = ["manifold"]
 
 
 @torch.no_grad()
-def manifold(run: Run, *, steps: int = 18) -> Figure:
+def manifold(run: Run, *, steps: int = 16) -> Figure:
     """The mean of p(x|z) over a grid of two latent elements.
 
     Where the prior is a standard normal the grid is even in its probability: the quantiles
@@ -81,9 +81,10 @@ def manifold(run: Run, *, steps: int = 18) -> Figure:
         caption += f" These two {why}{nats}; the others are held at {rest}."
     else:
         title = "Manifold"
-    figure = new(7.2, 8.0 if rows > 1 else 2.0, title, caption)
+    height = 6.5 * rows / steps * x.shape[1] / x.shape[2] + 1.3
+    figure = new(7.2, height, title, caption)
     ax = figure.subplots()
-    page = grid(x, steps, pad=0, least=24)
+    page = grid(x, steps, pad=1, least=32)
     ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     bare(ax)
     cell = page.shape[1] / steps

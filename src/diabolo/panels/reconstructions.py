@@ -45,11 +45,11 @@ def reconstructions(run: Run, *, n: int = 40, split: str | None = None) -> Figur
     columns = min(10, len(x))
     rows = math.ceil(len(x) / columns)
     caption = (
-        f"{len(x)} data that were not trained on: the original above, its reconstruction below "
-        "(the mean of p(x|z) at the encoder's mean). Root mean squared error of these "
+        f"{len(x)} data that were not trained on: the original above, what its code decodes to "
+        "below (the mean of p(x|z) at the encoder's mean). Root mean squared error of these "
         f"{error:.3f} on a scale of 0 to 1."
     )
-    figure = new(7.4, 1.55 * rows + 0.9, "Reconstructions", caption)
+    figure = new(7.4, 1.45 * rows * x.shape[1] / x.shape[2] + 0.9, "Reconstructions", caption)
     axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
     for i, ax in enumerate(axes):
         some = slice(i * columns, (i + 1) * columns)
@@ -58,7 +58,9 @@ def reconstructions(run: Run, *, n: int = 40, split: str | None = None) -> Figur
         page = grid(pairs, columns)
         ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         bare(ax)
-        ax.set_yticks([page.shape[0] / 4, page.shape[0] * 3 / 4], ["original", "again"], fontsize=8)
+        ax.set_yticks(
+            [page.shape[0] / 4, page.shape[0] * 3 / 4], ["original", "decoded"], fontsize=8
+        )
         ax.tick_params(length=0)
     return figure
 

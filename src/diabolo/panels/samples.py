@@ -58,7 +58,9 @@ def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figu
     )
     if names:
         caption += " One class a row."
-    figure = new(9.6, 5.5 * n / columns / rows + 0.2, f"Samples of the prior{given}", caption)
+    lines = math.ceil(n / columns)
+    height = 4.7 * lines / columns * drawn.shape[1] / drawn.shape[2] + 1.0
+    figure = new(9.6, height, f"Samples of the prior{given}", caption)
     for ax, x, title in zip(figure.subplots(1, 2), (drawn, means), ("draws", "means"), strict=True):
         page = grid(x, columns)
         ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
