@@ -254,7 +254,7 @@ def test_two_latents_agree_with_a_grid(seed: int) -> None:
     with torch.no_grad():
         for p in model.likelihood.parameters():
             p.mul_(2.0)  # a decoder that is far from linear, and a posterior far from normal
-    x = (torch.rand(25, 8) < 0.5).double()
+    x = (torch.rand(40, 8) < 0.5).double()
     side = torch.linspace(-6, 6, 201, dtype=F64)
     z = torch.cartesian_prod(side, side)
     with torch.no_grad():

@@ -152,9 +152,12 @@ class _Weights:
         assert self.first is not None
         assert self.second is not None
         value = self.first - math.log(self.k)
+        none = self.first.isneginf()  # every weight is 0: no sample explains x at all
         squares = torch.exp(self.second - 2 * self.first)  # sum w^2 / (sum w)^2, 1/k .. 1
+        squares = torch.where(none, math.inf, squares)
         variance = (squares - 1 / self.k).clamp(min=0) * (self.k / max(self.k - 1, 1))
-        return torch.stack([value, variance, 1 / squares, self.tail.shape()])
+        shape = torch.where(none, math.nan, self.tail.shape())
+        return torch.stack([value, variance, 1 / squares, shape])
 
 
 def _marginal(
