@@ -10,11 +10,13 @@ import math
 import numpy as np
 from PIL import Image
 
-__all__ = ["grid", "to_bytes"]
+__all__ = ["grid", "size_note", "to_bytes"]
+
+LEAST = 48  # pixels below which a picture is enlarged
 
 
 def grid(
-    pictures: np.ndarray, columns: int | None = None, *, pad: int = 2, least: int = 48
+    pictures: np.ndarray, columns: int | None = None, *, pad: int = 2, least: int = LEAST
 ) -> np.ndarray:
     """Returns one picture of many, row by row.
 
@@ -39,6 +41,12 @@ def grid(
         top, left = (i // columns) * (h + pad), (i % columns) * (w + pad)
         page[top : top + h, left : left + w] = picture
     return page
+
+
+def size_note(pictures: np.ndarray) -> str:
+    """Returns a sentence on the size of pictures (N, H, W, ...), for a caption."""
+    h, w = pictures.shape[1:3]
+    return f" Pictures of {h}x{w} pixels{', enlarged smoothly' if min(h, w) < LEAST else ''}."
 
 
 def _enlarge(pictures: np.ndarray, factor: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from ..distributions import Normal
 from ..noise import MEAN
 from ._figure import bare, new
-from ._images import grid
+from ._images import grid, size_note
 from ._run import codes, held_out, only_pictures, pictures, shown
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def manifold(run: Run, *, steps: int = 16) -> Figure:
         caption += f" These two {why}{nats}; the others are held at {rest}."
     else:
         title = "Manifold"
+    caption += size_note(x)
     height = 6.5 * rows / steps * x.shape[1] / x.shape[2] + 1.3
     figure = new(7.2, height, title, caption)
     ax = figure.subplots()

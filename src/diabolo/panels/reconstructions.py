@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ._figure import BLUE, bare, new, tidy
-from ._images import grid
+from ._images import grid, size_note
 from ._run import held_out, is_pictures, pictures, shown
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def reconstructions(run: Run, *, n: int = 40, split: str | None = None) -> Figur
     caption = (
         f"{len(x)} data that were not trained on: the original above, what its code decodes to "
         "below (the mean of p(x|z) at the encoder's mean). Root mean squared error of these "
-        f"{error:.3f} on a scale of 0 to 1."
+        f"{error:.3f} on a scale of 0 to 1.{size_note(x)}"
     )
     figure = new(7.4, 1.45 * rows * x.shape[1] / x.shape[2] + 0.9, "Reconstructions", caption)
     axes = figure.subplots(rows, 1, squeeze=False)[:, 0]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ._figure import BLUE, ORANGE, NotApplicable, bare, new, tidy
-from ._images import grid
+from ._images import grid, size_note
 from ._run import held_out, is_pictures, pictures, shown
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figu
     )
     if names:
         caption += " One class a row."
+    caption += size_note(means)
     lines = math.ceil(n / columns)
     height = 4.7 * lines / columns * drawn.shape[1] / drawn.shape[2] + 1.0
     figure = new(9.6, height, f"Samples of the prior{given}", caption)

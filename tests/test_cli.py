@@ -1,0 +1,328 @@
+"""The command line: one real run and everything that can be done with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from pyarrow import csv
+
+from diabolo.__main__ import main
+from diabolo.cli import verbs
+
+SMALL = ["--set", "latent=3", "net=mlp(hidden=(16,))", "train.epochs=2", "data.limit=300"]
+FILES = {"run.json", "weights.safetensors", "history.jsonl"}
+
+
+def call(*argv: object) -> int:
+    return main([str(a) for a in argv])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run on digits, and beside it `x.npy` with its first data."""
+    folder = tmp_path_factory.mktemp("cli")
+    assert call("fit", "digits", *SMALL, "--out", folder / "run", "--k", 5) == 0
+    from sklearn.datasets import load_digits
+
+    np.save(folder / "x.npy", load_digits().images[:20].astype(np.uint8))
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def by_class(tmp_path_factory) -> Path:
+    """A run that is conditional on the class of a digit."""
+    place = tmp_path_factory.mktemp("cli") / "run"
+    argv = ["fit", "digits", "--condition", "labels", *SMALL, "--out", place, "--k", 5]
+    assert call(*argv) == 0
+    return place
+
+
+def process(*argv: object, **options) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **options.pop("env", {})}
+    words = [sys.executable, "-m", "diabolo", *map(str, argv)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words, env=environment, stdout=pipe, stderr=pipe, text=True, **options)
+
+
+def test_help_imports_nothing_heavy():
+    heavy = "{'torch', 'sklearn', 'numpy', 'matplotlib', 'pyarrow', 'scipy', 'pydantic', 'zuko'}"
+    code = (
+        "import sys; from diabolo.__main__ import main; code = main(['--help']); "
+        f"print(sorted({heavy} & set(sys.modules))); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+    for verb in verbs():
+        assert f" {verb} " in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the processor time of children is POSIX")
+def test_help_takes_less_than_half_a_second(tmp_path):
+    import resource
+
+    # Processor time, so that a busy machine does not count; the first call fills the cache.
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    spent = []
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        words = [sys.executable, "-m", "diabolo", "--help"]
+        subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert spent[1] < 0.5
+
+
+@pytest.mark.parametrize("verb", sorted(verbs()))
+def test_each_verb_has_help(verb, capsys):
+    assert call(verb, "--help") == 0
+    told = capsys.readouterr()
+    assert verbs()[verb].split()[0] in told.out
+    assert told.err == ""
+
+
+def test_version(capsys):
+    from importlib.metadata import version
+
+    assert call("--version") == 0
+    assert capsys.readouterr().out.strip() == f"diabolo {version('diabolo')}"
+
+
+def test_fit_leaves_a_whole_run(run):
+    assert {p.name for p in run.iterdir()} >= FILES
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["metrics"]["evaluation"]["k"] == 5
+    from diabolo.panels import PANELS
+
+    assert {p.stem for p in (run / "figures").iterdir()} == set(PANELS.names())
+
+
+def test_fit_json_is_one_object_on_stdout(tmp_path, capsys):
+    argv = ["fit", "digits", *SMALL, "--out", tmp_path / "run", "--k", 5, "--json"]
+    assert call(*argv) == 0
+    told = capsys.readouterr()
+    value = json.loads(told.out)
+    assert value["epochs"] == 2
+    assert value["log_likelihood"]["k"] == 5
+    assert {"mc_stderr", "data_stderr"} <= set(value["log_likelihood"])
+    assert set(value["figures"]) >= {"samples", "learning_curve"}
+    assert "training on digits" in told.err
+
+
+def test_fit_table_has_what_was_promised(run, capsys):
+    assert call("evaluate", run, "--k", 7) == 0
+    told = capsys.readouterr().out
+    for word in ("ELBO", "rate", "distortion", "log-likelihood", "k=7", "mc_stderr", "data_stderr"):
+        assert word in told
+    assert "active units" in told
+    assert "bits per dimension" in told
+
+
+def test_evaluate_on_a_file_and_as_json(run, capsys):
+    assert call("evaluate", run, run.parent / "x.npy", "--k", 5, "--json") == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["n"] == 20
+    assert value["elbo"]["value"] < value["log_likelihood"]["value"] < 0
+
+
+def read(path: Path) -> np.ndarray:
+    """Returns whatever was written as rows of numbers."""
+    if path.suffix == ".npy":
+        array = np.load(path)
+    elif path.suffix == ".npz":
+        with np.load(path) as arrays:
+            array = arrays[arrays.files[0]]
+    else:
+        table = csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+        array = np.stack([c.to_numpy() for c in table.columns], 1)
+    return array.reshape(len(array), -1)
+
+
+VERBS = {
+    "sample": ["-n", 4],
+    "reconstruct": ["DATA"],
+    "encode": ["DATA"],
+    "decode": ["CODES"],
+    "interpolate": ["DATA", "--a", 1, "--b", 2, "--steps", 4],
+    "traverse": ["--steps", 4],
+    "score": ["DATA", "--k", 5],
+}
+ROWS = {"sample": 4, "reconstruct": 20, "encode": 20, "decode": 20, "interpolate": 4, "score": 20}
+
+
+def words(run: Path, verb: str) -> list[object]:
+    files = {"DATA": run.parent / "x.npy", "CODES": run.parent / "z.npy"}
+    return [verb, run, *(files.get(w, w) if isinstance(w, str) else w for w in VERBS[verb])]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_formats_hold_the_same_numbers(verb, run, tmp_path, capsys):
+    assert call("encode", run, run.parent / "x.npy", "--out", run.parent / "z.npy") == 0
+    found = {}
+    for kind in ("npz", "npy", "csv", "parquet"):
+        capsys.readouterr()
+        assert call(*words(run, verb), "--out", tmp_path / f"x.{kind}", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["out"].endswith(kind)
+        found[kind] = read(tmp_path / f"x.{kind}").reshape(-1)
+    for kind, values in found.items():
+        # CSV has no types: the shortest decimals of a float32 are read as another float64.
+        same = values.astype(found["npz"].dtype)
+        np.testing.assert_array_equal(same, found["npz"], err_msg=kind)
+    size = {"encode": 3, "score": 1}.get(verb, 64)
+    assert len(found["npy"]) == size * ROWS.get(verb, 3 * 4)
+
+
+@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"encode", "score"}))
+def test_png_is_a_grid_of_pictures(verb, run, tmp_path):
+    assert call("encode", run, run.parent / "x.npy", "--out", run.parent / "z.npy") == 0
+    assert call(*words(run, verb), "--out", tmp_path / "x.png") == 0
+    with Image.open(tmp_path / "x.png") as picture:
+        grey = np.asarray(picture)
+    assert grey.dtype == np.uint8
+    assert grey.ndim == 2
+    assert min(grey.shape) >= 48
+    assert grey.std() > 5  # something is to be seen
+
+
+@pytest.mark.parametrize("verb", ["encode", "score"])
+def test_png_is_refused_where_there_is_no_picture(verb, run, tmp_path, capsys):
+    assert call(*words(run, verb), "--out", tmp_path / "x.png") == 2
+    assert "PNG is for pictures" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_encode_with_variance(run, tmp_path):
+    out = tmp_path / "z.npz"
+    assert call("encode", run, run.parent / "x.npy", "--variance", "--out", out) == 0
+    with np.load(out) as arrays:
+        assert arrays["z"].shape == arrays["variance"].shape == (20, 3)
+        assert (arrays["variance"] > 0).all()
+
+
+def test_sample_repeats_with_its_seed(run, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        out = tmp_path / f"{name}.npy"
+        assert call("sample", run, "-n", 3, "--seed", seed, "--out", out) == 0
+    a, b, c = (np.load(tmp_path / f"{name}.npy") for name in "abc")
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any()
+
+
+def test_sample_of_a_class(by_class, tmp_path):
+    assert call("sample", by_class, "-n", 3, "--label", 3, "--out", tmp_path / "x.npy") == 0
+    assert np.load(tmp_path / "x.npy").shape == (3, 8, 8)
+
+
+def test_fit_starts_from_a_run(run, tmp_path, capsys):
+    argv = ["fit", "digits", "--from", run, "--set", "train.epochs=1", "data.limit=300"]
+    assert call(*argv, "--out", tmp_path / "more", "--k", 5) == 0
+    assert "1 epoch" in capsys.readouterr().out
+
+
+def test_list_names_everything(capsys):
+    from diabolo.recipes import RECIPES
+
+    assert call("list") == 0
+    told = capsys.readouterr().out
+    for name in (*RECIPES.names(), "Bernoulli", "digits", "mlp"):
+        assert name in told
+
+
+@pytest.mark.parametrize(
+    "kind", ["recipes", "likelihoods", "priors", "posteriors", "networks", "data", "settings"]
+)
+def test_list_says_what_each_is(kind, capsys):
+    assert call("list", kind, "--json") == 0
+    members = json.loads(capsys.readouterr().out)[kind]
+    assert members
+    for name, member in members.items():
+        assert len(member["summary"]) > 10, name
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_verbs(shell, capsys):
+    assert call("completion", shell) == 0
+    told = capsys.readouterr().out
+    for verb in verbs():
+        assert verb in told
+
+
+def test_demo_is_shown_again_and_not_trained_again(run, tmp_path, monkeypatch, capsys):
+    before = (run / "weights.safetensors").stat().st_mtime_ns
+    assert call("demo", "--out", run) == 0
+    told = capsys.readouterr()
+    assert "--force" in told.err
+    assert "log-likelihood" in told.out
+    assert "samples.png" in told.out
+    assert (run / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_demo_trains_and_draws(tmp_path, monkeypatch, capsys):
+    from dataclasses import replace
+
+    from diabolo.run.presets import PRESETS
+
+    short = replace(PRESETS["digits"], train={"epochs": 1, "batch_size": 500})
+    monkeypatch.setitem(PRESETS, "digits", short)
+    monkeypatch.chdir(tmp_path)
+    assert call("demo") == 0
+    told = capsys.readouterr().out
+    assert "runs/demo/figures/manifold.png" in told
+    place = tmp_path / "runs" / "demo"
+    assert {p.name for p in place.iterdir()} >= FILES
+    assert len(list((place / "figures").glob("*.png"))) == 5
+
+
+def test_interrupt_leaves_a_usable_run(run, tmp_path):
+    place = tmp_path / "stopped"
+    argv = ["fit", "digits", *SMALL[:3], "train.epochs=1000000", "data.limit=200"]
+    child = process(*argv, "--out", place, env={"NO_COLOR": "1"})
+    try:
+        assert child.stderr is not None
+        for line in child.stderr:
+            if "epoch 1/" in line:
+                break
+        time.sleep(0.2)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=120)
+    finally:
+        child.kill()
+    assert child.returncode == 130
+    assert out == ""
+    assert "usable run" in err
+    assert "stopped" in err
+    assert "Traceback" not in err
+    assert "\x1b" not in err  # no terminal, no colours
+    assert call("sample", place, "-n", 2, "--out", tmp_path / "x.png") == 0
+
+
+def test_bar_shows_on_a_terminal():
+    """A bar with the time left, where stderr is a terminal; no line of it in what is piped."""
+    import io
+
+    from rich.console import Console
+
+    from diabolo.cli._talk import Training
+    from diabolo.config import RunConfig, TrainConfig
+    from diabolo.train import Row
+
+    page = io.StringIO()
+    with Training("training") as training:
+        training.console = Console(file=page, force_terminal=True, width=120, _environ={})
+        training(RunConfig(train=TrainConfig(epochs=4)))
+        nats = {"objective": -9.0, "distortion": 8.0, "rate": (1.0,), "penalty": 0.0}
+        held = {"valid_elbo": -9.5, "valid_distortion": 8.5, "valid_rate": (1.0,), "best": True}
+        training(Row(epoch=1, step=9, seconds=20.0, learning_rate=1e-3, **nats, **held))
+    told = page.getvalue()
+    assert "1 min 0 s left" in told  # 20 s for one epoch of four
+    assert "-9.50 nats" in told
