@@ -15,6 +15,8 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +27,7 @@ _GAMMA = 0x9E3779B97F4A7C15
 _MULTIPLY_1 = 0xBF58476D1CE4E5B9
 _MULTIPLY_2 = 0x94D049BB133111EB
 _MASK = (1 << 64) - 1
+BLOCK = 1 << 17  # numbers of 8 bytes that are worked on at once on a CPU
 
 
 def _signed(value: int) -> int:
@@ -78,6 +81,14 @@ class MeanNoise(Noise):
         return like.new_full(shape, 0.5)
 
 
+class Bits(NamedTuple):
+    """64 random bits for each number of the draws from `first` up to `last`."""
+
+    first: int
+    last: int
+    bits: Tensor
+
+
 class KeyedNoise(Noise):
     """Noise that belongs to rows: the same for a row in whatever batch or chunk it is asked.
 
@@ -94,34 +105,50 @@ class KeyedNoise(Noise):
         self.seed, self.index, self.start, self.lead = seed, index, start, lead
         self.site = 0
 
-    def _bits(self, shape: tuple[int, ...], halves: bool, device: torch.device) -> Tensor:
-        """Returns 64 random bits an element, (K, B, n); with `halves` one a pair of elements."""
+    def _bits(self, shape: tuple[int, ...], n: int, device: torch.device) -> Iterator[Bits]:
+        """Yields 64 random bits for each of n numbers a row and draw, in blocks of draws.
+
+        Blocks that stay in the processor's cache make large requests twice as fast.
+        """
         k = shape[0] if self.lead == 2 else 1
-        size = math.prod(shape[self.lead :])
-        n = (size + 1) // 2 if halves else size
         self.site += 1
         index = self.index.to(device)
         if shape[self.lead - 1] != len(index):
             raise ValueError(f"Keyed noise for {len(index)} rows was asked for shape {shape}.")
         key = _scramble(index * _signed(_GAMMA) + mix_seed(self.seed, self.site))  # (B,)
-        counter = torch.arange(self.start * n, (self.start + k) * n, device=device)
-        counter = counter.mul_(_signed(_GAMMA)).view(k, 1, n)
-        return _scramble(key[None, :, None] + counter)
+        step = max(1, BLOCK // max(1, len(index) * n)) if device.type == "cpu" else max(1, k)
+        for first in range(0, k, step):
+            last = min(first + step, k)
+            counter = torch.arange((self.start + first) * n, (self.start + last) * n, device=device)
+            counter = counter.mul_(_signed(_GAMMA)).view(last - first, 1, n)
+            yield Bits(first, last, _scramble(key[None, :, None] + counter))
+
+    def _empty(self, shape: tuple[int, ...], n: int, device: torch.device) -> Tensor:
+        k = shape[0] if self.lead == 2 else 1
+        return torch.empty((k, len(self.index), n), dtype=torch.float32, device=device)
 
     def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Returns standard normal numbers, the same for every type up to its precision."""
-        bits = self._bits(shape, True, like.device)
-        radius = (_shift(bits, 32).to(torch.float32).add_(0.5)).mul_(2.0**-32).log_()
-        radius = radius.mul_(-2.0).clamp_(min=0.0).sqrt_()
-        angle = bits.bitwise_and_(0xFFFFFFFF).to(torch.float32).mul_(2.0**-32 * 2 * math.pi)
-        pair = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1).flatten(-2)
         size = math.prod(shape[self.lead :])
-        return pair[..., :size].reshape(shape).to(like.dtype)
+        pairs = (size + 1) // 2
+        out = self._empty(shape, 2 * pairs, like.device)
+        for first, last, bits in self._bits(shape, pairs, like.device):
+            radius = _shift(bits, 32).to(torch.float32).add_(0.5).mul_(2.0**-32).log_()
+            # Rounding may bring the uniform number to 1, whose logarithm must not be positive.
+            radius = radius.mul_(-2.0).clamp_(min=0.0).sqrt_()
+            angle = bits.bitwise_and_(0xFFFFFFFF).to(torch.float32).mul_(2.0**-32 * 2 * math.pi)
+            block = out[first:last]
+            torch.mul(radius, angle.cos(), out=block[..., 0::2])
+            torch.mul(radius, angle.sin_(), out=block[..., 1::2])
+        return out[..., :size].reshape(shape).to(like.dtype)
 
     def uniform(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Returns uniform numbers in (0, 1), 23 bits each."""
-        bits = _shift(self._bits(shape, False, like.device), 41).to(torch.float32)
-        return bits.add_(0.5).mul_(2.0**-23).reshape(shape).to(like.dtype)
+        size = math.prod(shape[self.lead :])
+        out = self._empty(shape, size, like.device)
+        for first, last, bits in self._bits(shape, size, like.device):
+            out[first:last] = _shift(bits, 41)
+        return out.add_(0.5).mul_(2.0**-23).reshape(shape).to(like.dtype)
 
 
 FRESH = Noise()

@@ -10,6 +10,7 @@ import importlib
 import inspect
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..errors import DiaboloError, unknown
 from ..registry import check_options, parse_call
@@ -100,7 +101,8 @@ def family(call: str | Family, *, levels: int | None = None, support: str | None
         raise unknown("likelihood", name, families())
     cls = families()[name]
     check_options(f"likelihood '{name}'", cls.__init__, options)
-    return cls(**{"levels": levels, "support": support, **options})
+    given: dict[str, Any] = {"levels": levels, "support": support, **options}
+    return cls(**given)
 
 
 def _check_made_for(made: Family, levels: int | None, support: str | None) -> None:

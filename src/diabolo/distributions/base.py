@@ -148,7 +148,7 @@ class Distribution:
         densities: Callable[[Distribution], Distribution],
     ) -> Self:
         """Returns the same density with its tensors and inner densities changed."""
-        changed = {}
+        changed: dict[str, object] = {}
         for f in fields(self):  # type: ignore[arg-type]
             value = getattr(self, f.name)
             if isinstance(value, Tensor):

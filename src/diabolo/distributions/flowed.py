@@ -35,11 +35,16 @@ DAMP = 0.1  # the share of their usual size with which last layers start: near t
 
 @contextlib.contextmanager
 def _torch_as_it_was() -> Iterator[None]:
-    """Undoes what importing zuko does to torch: it turns off validation in every density."""
+    """Keeps what importing zuko turns off in torch's densities, their checks, to zuko's own."""
     base = torch.distributions.Distribution
     validate, constraints = base._validate_args, base.__dict__["arg_constraints"]
     try:
         yield
+        import zuko.distributions
+
+        for kind in vars(zuko.distributions).values():
+            if isinstance(kind, type) and kind.__module__.startswith("zuko."):
+                kind._validate_args, kind.arg_constraints = False, {}  # type: ignore[attr-defined]
     finally:
         base._validate_args = validate
         base.arg_constraints = constraints  # type: ignore[method-assign]
@@ -54,24 +59,23 @@ class _Coupling(nn.Module):
     def __init__(self, keep: Tensor, context: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
         with _torch_as_it_was():
-            from zuko.flows.coupling import GeneralCouplingTransform
+            from zuko.nn import MLP
 
-        self.lazy = GeneralCouplingTransform(
-            len(keep), context, mask=keep, hidden_features=hidden, activation=nn.SiLU
-        )
+        self.kept = int(keep.sum())
+        # Two numbers for each moved element: its shift and its raw log-scale, side by side.
+        self.net = MLP(self.kept + context, 2 * (len(keep) - self.kept), hidden, nn.SiLU)
         with torch.no_grad():
-            for p in self.lazy.hyper[-1].parameters():
+            for p in self.net[-1].parameters():
                 p.mul_(DAMP)
         order = torch.cat([keep.nonzero().flatten(), (~keep).nonzero().flatten()])
         self.register_buffer("order", order, persistent=False)
         self.register_buffer("back", order.argsort(), persistent=False)
-        self.kept = int(keep.sum())
 
     def forward(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
         x = x[..., self.order]
         kept, moved = x[..., : self.kept], x[..., self.kept :]
         read = kept if context is None else torch.cat([kept, context], dim=-1)
-        shift, scale = self.lazy.hyper(read).unflatten(-1, (-1, 2)).unbind(-1)
+        shift, scale = self.net(read).unflatten(-1, (-1, 2)).unbind(-1)
         scale = scale / (1 + (scale / SLOPE).abs())
         if inverse:
             moved, volume = (moved - shift) * torch.exp(-scale), -scale.sum(-1)
