@@ -42,7 +42,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True, "show-inheritance": False}
-autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
@@ -68,9 +67,19 @@ def _skip(app: object, what: str, name: str, member: object, skip: bool, options
     return skip or str(getattr(member, "__doc__", "")).startswith("Alias for field number")
 
 
+def _marks(
+    app: object, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Reads docstrings as they are written: `code` in single marks, shapes with asterisks."""
+    import generate
+
+    lines[:] = generate.marked("\n".join(lines)).split("\n")
+
+
 def setup(app: object) -> None:
     """Writes the generated pages before Sphinx reads its sources."""
     import generate
 
     generate.write(HERE / "generated", HERE / "results" / "recipes.json")
     app.connect("autodoc-skip-member", _skip)  # type: ignore[attr-defined]
+    app.connect("autodoc-process-docstring", _marks, priority=0)  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -45,6 +46,24 @@ def heading(text: str, mark: str) -> str:
     return f"{text}\n{mark * len(text)}\n"
 
 
+def marked(text: str) -> str:
+    """A docstring's marks in reStructuredText: `x` is code, and an asterisk is an asterisk."""
+    lines, within = [], None
+    for line in text.split("\n"):
+        indent = len(line) - len(line.lstrip())
+        if within is not None and line.strip() and indent <= within:
+            within = None
+        if line.strip().startswith(".. math::"):
+            within = indent
+        elif within is None:
+            line = re.sub(r"(?<![`:])`([^`]+)`(?!`)", r"``\1``", line)
+            line = re.sub(r"(`[^` ]+``)(?=\w)", r"\1\\ ", line)  # `unit`s
+            pieces = re.split(r"(``.*?``|:\w+:`.*?`)", line)
+            line = "".join(p if i % 2 else p.replace("*", r"\*") for i, p in enumerate(pieces))
+        lines.append(line)
+    return "\n".join(lines)
+
+
 def literal(value: object) -> str:
     """A default value as it is typed."""
     return value.__name__ if inspect.isfunction(value) else repr(value)
@@ -72,8 +91,8 @@ def options_table(function: Callable[..., Any], elsewhere: dict[str, str], hide:
     rows = []
     for p in options:
         default = "required" if p.default is p.empty else f"``{literal(p.default)}``"
-        said = own.get(p.name, elsewhere.get(p.name, "")).replace("`", "``")
-        rows.append(f"   * - ``{p.name}``\n     - {default}\n     - {said}\n")
+        said = own.get(p.name, elsewhere.get(p.name, ""))
+        rows.append(f"   * - ``{p.name}``\n     - {default}\n     - {marked(said)}\n")
     head = ".. list-table::\n   :header-rows: 1\n   :widths: 18 22 60\n\n"
     return f"{head}   * - option\n     - default\n     - meaning\n{''.join(rows)}"
 
@@ -98,9 +117,7 @@ def recipes_page() -> str:
         parts += [
             f".. _recipe-{name}:\n",
             heading(name, "-"),
-            module.replace("References:\n", ".. rubric:: References\n\n", 1)
-            if "References:\n    |" not in module
-            else _with_references(module),
+            _with_references(marked(module)),
             "",
             options_table(function, elsewhere, {"spec"}),
         ]
@@ -137,7 +154,7 @@ def parts_page() -> str:
     for title, example, members in kinds:
         pages += [heading(title, "-"), f"For example {example}.\n"]
         for name, member in members:
-            first = (inspect.getdoc(member) or "").split("\n")[0].replace("`", "``")
+            first = marked((inspect.getdoc(member) or "").split("\n")[0])
             pages += [heading(name, "^"), f"{first}\n"]
             if inspect.isclass(member):
                 pages.append(f"For {', '.join(sorted(member.supports))} data.\n")
@@ -168,7 +185,8 @@ def api_page() -> str:
                 names = names[:-1]
             if any(n.startswith("_") for n in names):
                 continue
-            parts.append(f".. automodule:: diabolo.{'.'.join(names)}\n")
+            own = "   :ignore-module-all:\n" if file.stem == "__init__" else ""
+            parts.append(f".. automodule:: diabolo.{'.'.join(names)}\n{own}")
     return "\n".join(parts)
 
 
@@ -261,4 +279,4 @@ def reset(conf: Any, name: str) -> None:
     import torch
 
     torch.manual_seed(0)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # tiny models: more threads only wait for each other

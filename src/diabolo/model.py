@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -217,6 +217,8 @@ class LatentModel(nn.Module):
         unknown: Where the model was trained with the condition dropped at times, the module that
             does so; then the condition may be left out.
     """
+
+    latent: Any  # a module and a `Latent`: Python has no type for both at once
 
     def __init__(
         self,

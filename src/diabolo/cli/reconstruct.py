@@ -70,7 +70,7 @@ def _pairs(x: np.ndarray, again: np.ndarray) -> np.ndarray:
     """Returns rows of originals, each followed by the row of their reconstructions."""
     import numpy as np
 
-    rows = []
+    rows: list[np.ndarray] = []
     for start in range(0, len(x), WIDE):
         some = slice(start, start + WIDE)
         rows += [x[some], again[some]]
