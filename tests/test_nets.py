@@ -314,6 +314,13 @@ def test_set_start_leaves_what_does_not_fit(call):
     assert torch.equal(net.head.bias, before)
 
 
+def test_gated_layer_keeps_the_size_of_its_input():
+    h, _ = laws.arguments((256,), 0, n=1000)  # not from the generator of the weights
+    net = make("mlp(hidden=(256, 256, 256, 256), activation=gated)", (256,), (4,))
+    # 1000 x 256 entries, but 4 random matrices: a few percent each.
+    assert float(net.body(h).detach().std()) == pytest.approx(1.0, abs=0.15)
+
+
 def test_net_shapes_may_have_any_axes_for_mlp():
     assert make("mlp", (2, 3), (4, 5)).forward(torch.zeros(1, 2, 3)).shape == (1, 4, 5)
     assert prod((4, 5)) == make("mlp", (2, 3), (4, 5)).head.out_features

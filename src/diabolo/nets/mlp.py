@@ -18,11 +18,21 @@ __all__ = ["mlp"]
 
 
 class Gated(nn.Module):
-    """One layer whose output is scaled by a learned gate (Dauphin et al., 2017)."""
+    """One layer whose output is scaled by a learned gate (Dauphin et al., 2017).
+
+    It begins by keeping the size of its input. A standard normal gate g multiplies the variance
+    by E[sigmoid(g)^2] = 0.293, which the values' weights make up for; torch's own start would
+    leave a tenth of the variance after each layer, and learns far more slowly.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.both = nn.Linear(inputs, 2 * outputs)
+        with torch.no_grad():
+            value, gate = self.both.weight.chunk(2)  # as `glu` divides them
+            value.normal_(std=(0.293 * inputs) ** -0.5)
+            gate.normal_(std=inputs**-0.5)
+            self.both.bias.zero_()
 
     def forward(self, h: Tensor) -> Tensor:
         """Returns value * sigmoid(gate)."""
