@@ -60,7 +60,7 @@ def _numbers(values: Array, name: str) -> Array:
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DiaboloError(f"The condition '{name}' is a number, but got {values[0]!r}.") from None
+        raise DiaboloError(f"The condition '{name}' is a number, but got '{values[0]}'.") from None
     bad = ~np.isfinite(numbers)
     if bad.any():
         row = int(bad.nonzero()[0][0])

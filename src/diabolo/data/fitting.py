@@ -15,7 +15,7 @@ from .conditions import Condition, class_names, fit_condition
 from .found import Array, Found
 from .infer import Layout, Meaning, infer_layout, infer_support, parse_support, to_inside
 from .schema import Schema
-from .values import refuse_infinite
+from .values import element_name, refuse_infinite
 
 __all__ = ["condition_names", "fit_schema"]
 
@@ -45,6 +45,11 @@ def fit_schema(
                 f"Expected all parts alike, but the training rows have the shape {shape} and "
                 f"others {part.x.shape[1:]}."
             )
+    for part in found.parts:
+        if part.x.dtype.kind == "f":
+            refuse_infinite(part.x, lambda i: element_name(i, shape, found.columns))
+    if not _varies(x):
+        raise DiaboloError("All values are the same, or missing: there is nothing to learn.")
     layout, guess = infer_layout(x.shape, tensor)
     if found.layout is not None:
         layout, guess = _layout(found.layout), None
@@ -66,9 +71,6 @@ def fit_schema(
         columns=found.columns,
         label=found.label,
     )
-    if x.dtype.kind == "f":
-        for part in found.parts:
-            refuse_infinite(part.x, schema.column)
     schema = _decoded(schema, config)
     schema, more = _constants(schema, found)
     notes += more
@@ -83,6 +85,11 @@ def fit_schema(
     classes = _classes(found)
     schema = replace(schema, classes=classes)
     return replace(schema, conditions=_conditions(found, config, classes)), notes
+
+
+def _varies(x: Array) -> bool:
+    seen = x[~np.isnan(x)] if x.dtype.kind == "f" and np.isnan(x).any() else x
+    return bool(seen.size) and bool(seen.min() < seen.max())
 
 
 def _layout(text: str) -> Layout:

@@ -189,6 +189,7 @@ def find(
         columns = _condition_columns(condition, len(found.train.x))
         found = replace(found, train=replace(found.train, conditions=columns))
     for part in found.parts:
+        as_array(part.x)
         if part.labels is not None:
             label_column(part.labels, found.label, len(part.x))
     return found

@@ -44,6 +44,7 @@ def as_array(value: Any, what: str = "the data") -> Array:
             f"Expected {what} as an array, but the rows have different shapes."
         ) from None
     if array.dtype.kind == "O":
+        # Lists of Python numbers with None among them.
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError):

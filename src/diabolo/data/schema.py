@@ -21,7 +21,7 @@ from .decode import AsFloat, Binarize, Decoder, Dequantize, Scale, Threshold
 from .found import Array, Rows
 from .infer import Layout, Units, to_inside
 from .memory import from_memory
-from .values import stored_values
+from .values import element_name, stored_values
 
 __all__ = ["Schema"]
 
@@ -184,11 +184,7 @@ class Schema:
 
     def column(self, i: int) -> str:
         """Returns what to call the i-th element of a datum in a sentence."""
-        if self.columns:
-            return f"column '{self.columns[i]}'"
-        if len(self.shape) <= 1:
-            return f"column {i}"
-        return f"position {tuple(int(p) for p in np.unravel_index(i, self.shape))}"
+        return element_name(i, self.shape, self.columns)
 
     def read(self, rows: Rows, *, condition: Any = None, index: Tensor | None = None) -> Data:
         """Returns rows in the user's layout as `Data`; the constant columns are not looked at."""
@@ -202,7 +198,7 @@ class Schema:
         if not len(x):
             raise DiaboloError("Expected at least one row, but the data are empty.")
         stored, mask = stored_values(
-            x, self.source, self.grey, self.units, self.missing, self.column
+            x, self.source, self.grey or self.levels, self.units, self.missing, self.column
         )
         stored = to_inside(stored, self.layout)
         mask = None if mask is None else to_inside(mask, self.layout)

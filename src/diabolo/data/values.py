@@ -15,9 +15,18 @@ from ..spec import Support
 from .found import Array
 from .infer import Units, grid_error
 
-__all__ = ["refuse_infinite", "stored_values"]
+__all__ = ["element_name", "refuse_infinite", "stored_values"]
 
 Name = Callable[[int], str]
+
+
+def element_name(i: int, shape: tuple[int, ...], columns: tuple[str, ...]) -> str:
+    """Returns what to call the i-th element of a datum in a sentence."""
+    if columns:
+        return f"column '{columns[i]}'"
+    if len(shape) <= 1:
+        return f"column {i}"
+    return f"position {tuple(int(p) for p in np.unravel_index(i, shape))}"
 
 
 def _where(bad: Array, name: Name) -> str:
@@ -44,7 +53,7 @@ def refuse_infinite(x: Array, name: Name) -> None:
 def stored_values(
     x: Array,
     support: Support,
-    grey: int | None,
+    levels: int | None,
     units: Units,
     missing: Literal["refuse", "nan"],
     name: Name,
@@ -54,8 +63,8 @@ def stored_values(
     Arguments:
         x: The user's values.
         support: What they must be.
-        grey: The number of grey levels, where they are levels.
-        units: How the user writes levels.
+        levels: The number of grey levels or codes, where there are such.
+        units: How the user writes grey levels; `plain` where they are none.
         missing: What NaN means.
         name: What to call an element of a datum in a sentence.
 
@@ -80,9 +89,9 @@ def stored_values(
             )
     elif missing == "nan":
         mask = np.ones(x.shape, bool)
-    if grey is not None:
-        return _levels(x, grey, units, name), mask
-    return _plain(x, support, name), mask
+    if levels is not None and units != "plain":
+        return _levels(x, levels, units, name), mask
+    return _plain(x, support, levels, name), mask
 
 
 def _levels(x: Array, levels: int, units: Units, name: Name) -> Array:
@@ -118,7 +127,7 @@ EXPECTED: dict[str, str] = {
 }
 
 
-def _plain(x: Array, support: Support, name: Name) -> Array:
+def _plain(x: Array, support: Support, levels: int | None, name: Name) -> Array:
     if support == "real" and x.dtype.kind == "f":
         return x if x.dtype == np.float32 else _float32(x, name)
     if support == "real":
@@ -130,12 +139,10 @@ def _plain(x: Array, support: Support, name: Name) -> Array:
     elif support == "positive":
         bad = ~(x > 0)
     else:
-        bad = (x < 0) | (x != np.rint(x))
+        bad = (x < 0) | (x != np.rint(x)) | (x >= (levels or np.inf))
     if bad.any():
-        raise DiaboloError(
-            f"Expected {EXPECTED.get(support, 'codes 0, 1, ... (' + support + ')')}, but got "
-            f"{_first(x, bad)} in {_where(bad, name)}."
-        )
+        expected = EXPECTED.get(support, f"codes 0 to {(levels or 0) - 1} ({support})")
+        raise DiaboloError(f"Expected {expected}, but got {_first(x, bad)} in {_where(bad, name)}.")
     if support == "binary":
         return x.astype(np.uint8)
     if support in ("unit", "positive"):

@@ -54,7 +54,7 @@ def _burda(raw: bytes) -> Found:
         test=test,
         layout="hw",
         support="unit",
-        classes=tuple(str(i + 1) for i in range(len(parts[0][1]))),
+        classes=tuple(map(str, range(len(parts[0][1])))),
     )
 
 
