@@ -86,9 +86,10 @@ def report(
     best = run.history.best
     print_evaluation(run, found, f"{split} data")
     if best is not None:
+        epochs = f"{len(rows)} {'epoch' if len(rows) == 1 else 'epochs'}"
         say(
-            f"{len(rows)} epochs in {duration(rows[-1].seconds)}; the weights are those of "
-            f"epoch {best.epoch}, the best on validation data."
+            f"{epochs} in {duration(rows[-1].seconds)}; the weights are those of epoch "
+            f"{best.epoch}, the best on validation data."
         )
     say(f"The run is in {shown(run.folder)}/")
     for name, path in figures.items():

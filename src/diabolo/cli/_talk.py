@@ -153,7 +153,8 @@ class Training:
             self.task = self.bar.add_task(self.title, total=1.0, text="first epoch ...")
         else:
             limit = f", {config.minutes:g} minutes at most" if config.minutes else ""
-            print(f"{self.title}: {config.epochs} epochs{limit}", file=sys.stderr, flush=True)
+            epochs = f"{config.epochs} epoch{'s' if config.epochs > 1 else ''}"
+            print(f"{self.title}: {epochs}{limit}", file=sys.stderr, flush=True)
 
     def _epoch(self, row: Row) -> None:
         assert self.config is not None

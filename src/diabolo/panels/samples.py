@@ -136,9 +136,9 @@ def _histograms(ax: Axes, real: np.ndarray, drawn: np.ndarray, name: str) -> Non
             ax.bar(np.arange(len(values)) + shift, share, 0.4, color=colour, label=label)
         ax.set_xticks(range(len(values)), values, fontsize=7)
         return
-    real = real[np.isfinite(real.astype(float))].astype(float)
-    low, high = np.quantile(real, [0.002, 0.998]) if len(real) else (0.0, 1.0)
-    edges = np.linspace(low, high if high > low else low + 1.0, 41)
+    real, drawn = (a[np.isfinite(a)] for a in (real.astype(float), drawn.astype(float)))
+    ends = [np.quantile(a, [0.002, 0.998]) for a in (real, drawn) if len(a)]
+    low, high = np.min(ends), np.max(ends)
+    edges = np.linspace(low, high if high > low else low + 1.0, 41).tolist()
     ax.hist(real, edges, density=True, color=BLUE, alpha=0.45, label="data")
-    drawn = drawn.astype(float)
     ax.hist(drawn, edges, density=True, histtype="step", color=ORANGE, lw=1.4, label="samples")

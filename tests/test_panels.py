@@ -1,0 +1,190 @@
+"""Figures: each panel of each kind of run is drawn, or says in a sentence why it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import diabolo
+from diabolo import panels
+from diabolo.panels import PANELS, NotApplicable, draw_all, save
+from diabolo.panels._images import grid, to_bytes
+
+TINY = {"latent": 3, "net": "mlp(hidden=(8,))", "epochs": 2, "device": "cpu"}
+
+
+def pictures(*shape: int, n: int = 60) -> np.ndarray:
+    """Grey levels with a bright bar that moves, so that there is something to learn."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 60, (n, *shape))
+    x[np.arange(n), np.arange(n) % shape[0]] += 190
+    return x.astype(np.uint8)
+
+
+def make(kind: str):
+    labels = [("left", "right")[i % 2] for i in range(60)]
+    if kind == "grey":
+        return diabolo.fit(pictures(10, 6), labels=labels, **TINY)
+    if kind == "colour":
+        return diabolo.fit(pictures(8, 8, 3), **TINY)
+    if kind == "class":
+        return diabolo.fit(pictures(8, 8), "cvae", labels=labels, condition="labels", **TINY)
+    if kind == "point":
+        return diabolo.fit(pictures(8, 8), "ae", **TINY)
+    if kind == "line":
+        return diabolo.fit(pictures(8, 8), **{**TINY, "latent": 1})
+    if kind == "plane":
+        return diabolo.fit(pictures(8, 8), **{**TINY, "latent": 2})
+    if kind == "mixture":
+        return diabolo.fit(pictures(8, 8), prior="mixture", **TINY)
+    rng = np.random.default_rng(0)
+    return diabolo.fit(rng.normal(size=(60, 5)) * [1, 2, 3, 4, 5], **TINY)
+
+
+KINDS = ("grey", "colour", "class", "point", "line", "plane", "mixture", "table")
+NOT = {("samples", "point"), ("manifold", "table")}
+
+
+@pytest.fixture(scope="module")
+def runs():
+    made = {}
+
+    def get(kind: str):
+        if kind not in made:
+            made[kind] = make(kind)
+        return made[kind]
+
+    return get
+
+
+def words(figure: Figure) -> str:
+    texts = [figure.get_suptitle(), figure.get_supxlabel()]
+    for ax in figure.axes:
+        texts += [ax.get_xlabel(), ax.get_ylabel(), ax.get_title()]
+        legend = ax.get_legend()
+        texts += [] if legend is None else [t.get_text() for t in legend.get_texts()]
+        texts += [t.get_text() for t in ax.get_yticklabels()]
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", PANELS.names())
+def test_panel_of_run(name, kind, runs):
+    panel = PANELS.load(name)
+    if (name, kind) in NOT:
+        with pytest.raises(NotApplicable, match=r"\w+ .*\.$"):
+            panel(runs(kind))
+        return
+    before = dict(mpl.rcParams)
+    figure = panel(runs(kind))
+    assert isinstance(figure, Figure)
+    assert figure.get_suptitle()
+    assert len(figure.get_supxlabel()) > 20  # a caption
+    assert dict(mpl.rcParams) == before
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    shades = np.asarray(canvas.buffer_rgba())[..., :3]
+    assert shades.std() > 5  # not blank
+
+
+def test_no_panel_uses_pyplot():
+    folder = Path(panels.__file__).parent
+    sources = {p.name: p.read_text(encoding="utf-8") for p in folder.glob("*.py")}
+    assert len(sources) > len(PANELS.names())
+    assert [n for n, text in sources.items() if "pyplot" in text or "rcParams" in text] == []
+
+
+def test_latent_map_names_classes_and_components(runs):
+    told = words(PANELS.load("latent_map")(runs("grey")))
+    assert "left" in told
+    assert "right" in told
+    assert "principal component 1" in told
+    told = words(PANELS.load("latent_map")(runs("plane")))
+    assert "principal" not in told
+    assert "$z_1$" in told
+
+
+def test_manifold_says_what_it_leaves_out(runs):
+    manifold = PANELS.load("manifold")
+    assert "2 of 3 latent elements, the others at 0" in words(manifold(runs("grey")))
+    assert "others" not in words(manifold(runs("plane")))
+    assert "standard normal" in words(manifold(runs("plane")))
+    assert "standard normal" not in words(manifold(runs("mixture")))
+    assert "'left'" in words(manifold(runs("class"))) or "'right'" in words(manifold(runs("class")))
+
+
+def test_manifold_takes_the_elements_of_greatest_rate(runs):
+    run = runs("grey")
+    a, b = run.latents.order[:2]
+    told = words(PANELS.load("manifold")(run))
+    assert f"$z_{{{a + 1}}}$ and $z_{{{b + 1}}}$" in told
+
+
+def test_samples_of_a_class_are_rows(runs):
+    told = words(PANELS.load("samples")(runs("class")))
+    assert "left" in told
+    assert "right" in told
+
+
+def test_learning_curve_marks_the_best_epoch(runs):
+    run = runs("grey")
+    figure = PANELS.load("learning_curve")(run)
+    best = run.history.best
+    marks = [
+        line.get_xdata()[0] for ax in figure.axes for line in ax.lines if line.get_ls() == "--"
+    ]
+    assert marks == [best.epoch] * 3
+    assert f"{best.valid_elbo:.2f} nats" in words(figure)
+    assert len(PANELS.load("learning_curve")(runs("point")).axes) == 2  # no rate to show
+
+
+def test_reconstructions_show_the_original_itself(runs):
+    run = runs("grey")
+    figure = PANELS.load("reconstructions")(run, n=3)
+    page = figure.axes[0].images[0].get_array()
+    x = run.data("valid").x[:3, 0].numpy() / 255
+    expected = grid(x, 3)
+    # The page is held in float64, pictures in float32.
+    np.testing.assert_allclose(page[: expected.shape[0]], expected, atol=1e-6)
+
+
+def test_draw_all_leaves_out_what_does_not_apply(runs, tmp_path):
+    files, left_out = draw_all(runs("table"), tmp_path / "figures")
+    assert set(left_out) == {"manifold"}
+    assert {p.stem for p in (tmp_path / "figures").iterdir()} == set(files)
+    assert set(files) | set(left_out) == set(PANELS.names())
+
+
+def test_save_leaves_nothing_half_done(runs, tmp_path):
+    class Broken(Figure):
+        def savefig(self, *args, **options):
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        save(Broken(), tmp_path / "x.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_grid_places_pictures_row_by_row():
+    x = np.linspace(0, 1, 5)[:, None, None] * np.ones((5, 60, 50))
+    page = grid(x, 2, pad=2)
+    assert page.shape == (3 * 60 + 2 * 2, 2 * 50 + 2)
+    assert page[0, 0] == 0.0
+    assert page[0, 52] == 0.25
+    assert page[62, 0] == 0.5
+    assert page[61, 0] == 1.0  # between pictures
+    assert page[-1, -1] == 1.0  # no sixth picture
+
+
+def test_grid_enlarges_small_colour_pictures():
+    x = np.zeros((1, 8, 8, 3))
+    x[..., 0] = 1.0
+    page = grid(x)
+    assert page.shape == (48, 48, 3)
+    np.testing.assert_array_equal(page[24, 24], [1.0, 0.0, 0.0])
+    assert to_bytes(page).max() == 255
