@@ -19,6 +19,7 @@ from diabolo.evaluate import (
     Estimate,
     active_units,
     bound,
+    difference,
     distortion,
     evaluate,
     log_likelihood,
@@ -362,6 +363,22 @@ def test_marginal_sums_over_the_classes() -> None:
         log_likelihood(textbook().model(), Data(textbook().draw(3)), k=5, marginal=(1.0,))
 
 
+def test_mc_stderr_of_the_marginal_is_calibrated() -> None:
+    """Classes that overlap share each datum: their errors count by their part in it."""
+    near = 0.3 * torch.randn(3, 3, generator=torch.Generator().manual_seed(0), dtype=F64)
+    true = Linear(textbook().weight, textbook().mu, 0.25, near)
+    model = true.model(scale=tensor([0.4, 0.6]))
+    x = true.draw(10, c=torch.eye(3, dtype=F64)[torch.arange(10) % 3])
+    each = torch.stack([true.log_prob(x, torch.eye(3, dtype=F64)[j]) for j in range(3)])
+    exact = float((each - math.log(3)).logsumexp(0).mean())
+    z = []
+    for seed in range(150):
+        found = log_likelihood(model, Data(x), k=60, seed=seed, marginal=(1, 1, 1))
+        z.append((found.value - exact) / found.mc_stderr)
+    # 150 repetitions know a standard deviation to 6 %; three of those.
+    assert abs(np.std(z, ddof=1) - 1) < 0.18
+
+
 def test_conditional_model_without_conditions_is_refused_with_the_way_out() -> None:
     true = classes()
     for use in (log_likelihood, bound, evaluate):
@@ -432,6 +449,32 @@ def test_evaluation_tells_all_in_json_and_rows() -> None:
     assert math.isclose(values["ELBO"], -values["distortion"] - values["rate"], abs_tol=1e-4)
     assert ticks[-1] == 1.0
     assert ticks == sorted(ticks)
+
+
+def test_models_are_compared_datum_by_datum() -> None:
+    data = DATA["binary"]
+    a, b = (log_likelihood(small(data, seed=s), data, k=50) for s in (0, 1))
+    found = difference(a, b)
+    assert math.isclose(found.value, a.value - b.value, rel_tol=1e-9)
+    assert math.isclose(found.mc_stderr, math.hypot(a.mc_stderr, b.mc_stderr), rel_tol=1e-9)
+    paired = scipy.stats.sem((a.per_datum - b.per_datum).numpy())
+    assert math.isclose(found.data_stderr, paired, rel_tol=1e-9)
+    assert difference(a, a).value == difference(a, a).data_stderr == 0
+    with pytest.raises(DiaboloError, match="got 24 and 3 data"):
+        difference(a, log_likelihood(small(data), data.take(torch.arange(3)), k=2))
+
+
+def test_weights_that_are_all_zero_give_minus_infinity() -> None:
+    """A datum that no sample explains has likelihood 0, and its error is unbounded."""
+    true = textbook()
+    x = torch.cat([true.draw(3), tensor([[1e200, 0.0, 0.0]])])
+    found = log_likelihood(true.model(), Data(x), k=200)
+    assert found.per_datum[3] == -math.inf
+    assert found.ess[3] == 0
+    assert found.per_datum_stderr[3] == math.inf
+    assert bool(torch.isfinite(found.per_datum[:3]).all())
+    told = evaluate(true.model(), Data(x), k=200)
+    json.dumps(told.to_json(), allow_nan=False)
 
 
 def test_estimate_prints_both_errors() -> None:

@@ -1,7 +1,7 @@
 """Numbers that can be trusted: bounds and likelihoods with their errors, rates, active units."""
 
 from .bounds import Bound, bound, distortion
-from .estimate import Estimate
+from .estimate import Estimate, difference
 from .likelihood import log_likelihood
 from .pareto import pareto_shape
 from .report import Evaluation, Quantity, evaluate
@@ -15,6 +15,7 @@ __all__ = [
     "Quantity",
     "active_units",
     "bound",
+    "difference",
     "distortion",
     "evaluate",
     "log_likelihood",

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..errors import DiaboloError
 
-__all__ = ["Estimate", "Moments"]
+__all__ = ["Estimate", "Moments", "difference"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +126,26 @@ class Estimate:
         if self.pareto is not None and not bool(self.pareto.isnan().all()):
             out["pareto_above_0.7"] = float((self.pareto > 0.7).double().mean())
         return out
+
+
+def difference(a: Estimate, b: Estimate) -> Estimate:
+    """Returns a - b on the same data, datum by datum: how two models are to be compared.
+
+    What makes a datum hard is common to both, so `data_stderr` is mostly far below that of either.
+    The Monte Carlo errors are taken as independent.
+
+    Raises:
+        DiaboloError: If the numbers of data differ.
+    """
+    if a.n != b.n:
+        raise DiaboloError(
+            f"Estimates are compared datum by datum on the same data, but got {a.n} and {b.n} data."
+        )
+    variance = None
+    if a.per_datum_stderr is not None and b.per_datum_stderr is not None:
+        variance = a.per_datum_stderr**2 + b.per_datum_stderr**2
+    kind = f"{a.kind} minus {b.kind}"
+    return Estimate.of(a.per_datum - b.per_datum, variance, k=min(a.k, b.k), seed=a.seed, kind=kind)
 
 
 def finite(value: float | None) -> float | None:

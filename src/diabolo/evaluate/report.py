@@ -221,5 +221,5 @@ def _bits(ll: Estimate, numbers: float) -> Quantity:
     return Quantity("bits per dimension", -ll.value * per, "bits", mc, data, how)
 
 
-def _list(elements: Tensor | None) -> list[float] | None:
-    return None if elements is None else elements.tolist()
+def _list(elements: Tensor | None) -> list[float | None] | None:
+    return None if elements is None else [finite(e) for e in elements.tolist()]

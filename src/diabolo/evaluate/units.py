@@ -20,6 +20,7 @@ from torch import Tensor
 from ..data import Data
 from ..errors import DiaboloError
 from ..model import LatentModel
+from .estimate import finite
 from .passes import Precision, autocast, batches, decoder_rows, quiet
 
 __all__ = ["ActiveUnits", "active_units"]
@@ -49,7 +50,7 @@ class ActiveUnits:
             "count": self.count,
             "of": sum(len(v) for v in self.variance),
             "groups": list(self.groups),
-            "variance": [v.tolist() for v in self.variance],
+            "variance": [[finite(e) for e in v.tolist()] for v in self.variance],
             "threshold": self.threshold,
             "n": self.n,
         }
