@@ -322,6 +322,7 @@ def test_constant_columns_are_left_out_and_put_back():
     back = found.schema.restore(found.splits.train.x)
     assert (back[:, 4] == 2024).all()
     assert np.isnan(back[:, 5]).all()
+    laws.a_schema_survives_json(found.schema)
     with pytest.raises(DiaboloError, match=r"Column 'year' was always 2024 .* row 3"):
         found.schema.data(frame.assign(year=[*[2024] * 3, 2025, *[2024] * (N - 4)]))
 

@@ -475,3 +475,37 @@ def test_unknown_ending_is_refused(tmp_path):
 def test_too_few_rows_are_refused(count):
     with pytest.raises(DiaboloError, match=r"at least (one row|two rows)"):
         load(X[:count])
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("memory", {"key": "X"}),
+        ("memory", {"size": 8}),
+        ("memory", {"labels": "y"}),
+        ("digits", {"color": "rgb"}),
+        ("digits", {"labels": "y"}),
+        ("a.csv", {"key": "X"}),
+        ("a.npz", {"strict": True}),
+        ("pictures", {"labels": "kind"}),
+    ],
+)
+def test_option_without_effect_on_a_source_is_refused(tmp_path, folder, name, option):
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n")
+    np.savez(tmp_path / "a.npz", X=X)
+    source = {"memory": X, "digits": "digits"}.get(name, tmp_path / name)
+    with pytest.raises(DiaboloError, match=f"data.{next(iter(option))}=.* has no effect"):
+        load(source, DataConfig(**option))
+
+
+def test_part_for_validation_twice_is_refused():
+    with pytest.raises(DiaboloError, match="own validation part"):
+        load(X, DataConfig(valid=0.5), valid=X)
+
+
+def test_separator_is_found_though_the_head_ends_within_a_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("diabolo.data.readers.table.HEAD", 3000)
+    wide = RNG.normal(size=(4, 60))
+    rows = "\n".join(";".join(f"{v:.17g}" for v in row) for row in wide)
+    (tmp_path / "a.csv").write_text(rows)
+    same(load(tmp_path / "a.csv"), wide)

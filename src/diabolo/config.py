@@ -26,14 +26,14 @@ class DataConfig:
         binarize: How grey levels become bits: drawn anew each step (`dynamic`), drawn once by
             row (`static`), cut at one half (`threshold`), or not at all (`no`).
         dequantize: Add uniform noise to grey levels, so that a continuous density fits them.
-        standardize: Let the model standardise real data; None does so for real tables.
+        standardize: Let the model standardise real data; None does so.
         missing: What NaN means: `refuse`, or `nan` for entries that were not seen.
         size: Height and width to which images of a folder are brought.
         color: The channels of a folder's images: `auto`, `grey`, `rgb`.
         key: The name of the array in a `.npz` or `.mat` file.
         labels: The labels: an array's key, a column's name, or `none` to ignore those found.
         condition: What a conditional model reads: `labels`, or column names, or an array's key.
-        valid: The part of the training data held out for validation, or their number if over 1.
+        valid: The part of the training data held out for validation, or their number from 1 on.
         limit: Use only so many training data, drawn at random; None uses all.
         seed: The seed of splits and of fixed binarisation and dequantisation.
         strict: Refuse a folder with an unreadable image instead of skipping the image.

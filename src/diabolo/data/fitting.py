@@ -154,7 +154,7 @@ def _constants(schema: Schema, found: Found) -> tuple[Schema, list[str]]:
         return schema, []
     if len(still) == x.shape[1]:
         raise DiaboloError("All columns are constant: there is nothing to learn.")
-    constants = tuple((int(i), float(_only(x[:, i]))) for i in still)
+    constants = tuple((int(i), _only(x[:, i])) for i in still)
     schema = replace(schema, constants=constants, event=(x.shape[1] - len(still),))
     names = ", ".join(schema.column(i).removeprefix("column ") for i, _ in constants[:5])
     more = f" and {len(still) - 5} more" if len(still) > 5 else ""
@@ -164,9 +164,9 @@ def _constants(schema: Schema, found: Found) -> tuple[Schema, list[str]]:
     return schema, [f"{are} {names}{more} {tail}"]
 
 
-def _only(column: Array) -> float:
+def _only(column: Array) -> float | None:
     seen = column[~np.isnan(column)] if column.dtype.kind == "f" else column
-    return float(seen[0]) if len(seen) else float("nan")
+    return float(seen[0]) if len(seen) else None
 
 
 def _classes(found: Found) -> tuple[str, ...]:

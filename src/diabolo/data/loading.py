@@ -24,7 +24,7 @@ from .fitting import condition_names, fit_schema
 from .found import Array, Found, Rows
 from .infer import to_inside
 from .memory import as_array, from_frame, is_frame
-from .readers import open_path
+from .readers import open_path, options
 from .schema import Schema
 from .sets import SETS
 
@@ -71,6 +71,7 @@ def load(
     """
     config = config or DataConfig()
     tensor = isinstance(source, Tensor)
+    _refuse_idle(source, config)
     found = find(source, config, labels=labels, condition=condition)
     for name, extra in (("valid", valid), ("test", test)):
         if extra is not None:
@@ -81,6 +82,8 @@ def load(
             found = replace(found, valid=part) if name == "valid" else replace(found, test=part)
     if config.labels == "none":
         found = _without_labels(found)
+    if found.valid is not None and config.valid != DataConfig().valid:
+        raise DiaboloError("These data have their own validation part: leave data.valid out.")
     schema, notes = fit_schema(found, config, tensor=tensor)
     splits = _splits(found, schema, config)
     for part, data in (("validation", found.valid), ("test", found.test)):
@@ -88,6 +91,26 @@ def load(
         if moved:
             notes.append(f"Of the {part} data: {moved[0].lower()}{moved[1:]}")
     return Loaded(splits, schema, (*found.notes, *notes))
+
+
+def _refuse_idle(source: Any, config: DataConfig) -> None:
+    """Refuses options that have no effect on such a source.
+
+    Raises:
+        DiaboloError: Naming the option.
+    """
+    known: tuple[str, ...] = ("labels", "condition") if is_frame(source) else ()
+    if isinstance(source, (str, Path)) and str(source) not in SETS.names():
+        path = Path(source).expanduser()
+        known = options(path) if path.exists() else ("key", "size", "color", "strict", "labels")
+    plain = DataConfig()
+    for name in ("key", "size", "color", "strict", "labels"):
+        value = getattr(config, name)
+        if name not in known and value != getattr(plain, name) and value != "none":
+            raise DiaboloError(
+                f"data.{name}={value} has no effect on this source, which takes "
+                f"{', '.join(known) or 'no such option'}: leave it out."
+            )
 
 
 def read(

@@ -46,7 +46,7 @@ class Schema:
         missing: What NaN means.
         seed: Keys the noise of decoding.
         columns: The names of a table's features; () where they have none.
-        constants: The columns that are left out, and their only value.
+        constants: The columns that are left out, and their only value; None if never seen.
         label: What the labels are called.
         classes: The names of the labels' codes.
         conditions: What a conditional model reads.
@@ -67,7 +67,7 @@ class Schema:
     missing: Literal["refuse", "nan"] = "refuse"
     seed: int = 0
     columns: tuple[str, ...] = ()
-    constants: tuple[tuple[int, float], ...] = ()
+    constants: tuple[tuple[int, float | None], ...] = ()
     label: str = "labels"
     classes: tuple[str, ...] = ()
     conditions: tuple[Condition, ...] = ()
@@ -121,7 +121,7 @@ class Schema:
         found: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in value.items()
         }
-        found["constants"] = tuple((int(i), float(v)) for i, v in value.get("constants", ()))
+        found["constants"] = tuple((int(i), v) for i, v in value.get("constants", ()))
         found["conditions"] = tuple(
             replace(Condition(**c), classes=tuple(c["classes"]))
             for c in value.get("conditions", ())
@@ -172,9 +172,11 @@ class Schema:
         """Returns a sentence if a column that was constant in training has another value."""
         flat = x.reshape(len(x), -1)
         for i, value in self.constants:
+            if value is None:
+                continue
             column = flat[:, i].astype(np.float64)
-            other = ~np.isclose(column, value, rtol=1e-6, atol=0, equal_nan=True)
-            if other.any() and not np.isnan(value):
+            other = ~(np.isclose(column, value, rtol=1e-6, atol=0) | np.isnan(column))
+            if other.any():
                 row = int(other.nonzero()[0][0])
                 return (
                     f"{self.column(i).capitalize()} was always {value:g} in training and is left "
@@ -249,7 +251,7 @@ class Schema:
             whole = np.empty((len(values), int(np.prod(self.shape))), np.float32)
             whole[:, self.kept] = values
             for i, value in self.constants:
-                whole[:, i] = value
+                whole[:, i] = np.nan if value is None else value
             values = whole
         if self.layout == "hw":
             values = values[:, 0]

@@ -1,4 +1,8 @@
-"""Readers of files: `readers/<name>.py` defines `<name>(path, ask) -> Found` and its ENDINGS."""
+"""Readers of files: `readers/<name>.py` defines `<name>(path, ask) -> Found`.
+
+Beside it are ENDINGS, the file endings that it reads, and OPTIONS, the options of `DataConfig`
+that change what it does.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from ...registry import Registry
 from ..found import Found
 from .ask import Ask
 
-__all__ = ["READERS", "endings", "open_path"]
+__all__ = ["READERS", "endings", "open_path", "options", "reader_of"]
 
 READERS = Registry("reader", __name__, skip=("ask",))
 
@@ -39,6 +43,20 @@ def open_path(
     Raises:
         DiaboloError: If no reader knows its ending.
     """
+    return READERS.load(reader_of(path))(path, Ask(config, features, conditions))
+
+
+def options(path: Path) -> tuple[str, ...]:
+    """Returns the options of `DataConfig` that have an effect on this file or folder."""
+    return importlib.import_module(f"{__name__}.{reader_of(path)}").OPTIONS
+
+
+def reader_of(path: Path) -> str:
+    """Returns the reader of a file or folder.
+
+    Raises:
+        DiaboloError: If no reader knows its ending.
+    """
     known = endings()
     name = "/" if path.is_dir() else path.name.lower().removesuffix(".gz")
     reader = next((r for e, r in known.items() if name.endswith(e)), None)
@@ -47,4 +65,4 @@ def open_path(
             f"Cannot tell what '{path}' is by its ending. Known: "
             f"{', '.join(sorted(e for e in known if e != '/'))}, and folders of images."
         )
-    return READERS.load(reader)(path, Ask(config, features, conditions))
+    return reader

@@ -14,6 +14,7 @@ from .images import image_files, read_images
 __all__ = ["ENDINGS", "folder"]
 
 ENDINGS = ("/",)
+OPTIONS: tuple[str, ...] = ("size", "color", "strict")
 
 
 def folder(path: Path, ask: Ask) -> Found:

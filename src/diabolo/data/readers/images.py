@@ -39,6 +39,7 @@ ENDINGS = (
     ".pgm",
     ".pbm",
 )
+OPTIONS: tuple[str, ...] = ("size", "color", "strict")
 SPLITS = {
     "train": "train",
     "training": "train",

@@ -19,6 +19,7 @@ from .ask import Ask
 __all__ = ["ENDINGS", "mat"]
 
 ENDINGS = (".mat",)
+OPTIONS: tuple[str, ...] = ("key", "labels", "condition")
 
 
 def mat(path: Path, ask: Ask) -> Found:

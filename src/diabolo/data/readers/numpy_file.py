@@ -22,6 +22,7 @@ from .ask import Ask
 __all__ = ["ENDINGS", "numpy_file"]
 
 ENDINGS = (".npy", ".npz")
+OPTIONS: tuple[str, ...] = ("key", "labels", "condition")
 
 
 def numpy_file(path: Path, ask: Ask) -> Found:

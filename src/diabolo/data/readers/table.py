@@ -21,6 +21,8 @@ from .ask import Ask
 __all__ = ["ENDINGS", "table"]
 
 ENDINGS = (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq")
+OPTIONS: tuple[str, ...] = ("labels", "condition")
+HEAD = 1 << 20
 COMMA = r"\s*-?\d*,\d+(e-?\d+)?\s*"
 
 
@@ -53,10 +55,11 @@ def table(path: Path, ask: Ask) -> Found:
 
 
 def _csv(raw: bytes, path: Path) -> tuple[pa.Table, tuple[str, ...]]:
-    head = raw[: 1 << 16].decode("utf-8-sig", errors="replace").splitlines()
-    lines = [line for line in head[:21] if line.strip()]
-    if len(head) > 21 or len(lines) < 2 or len(raw) <= 1 << 16:
-        lines = lines[:20]
+    head = raw[:HEAD].decode("utf-8-sig", errors="replace").splitlines()
+    whole = head if len(raw) <= HEAD else head[:-1]
+    lines = [line for line in whole if line.strip()][:20]
+    if not lines:
+        raise DiaboloError(f"The first line of '{path}' is longer than a table's.")
     separator = _separator(lines)
     fields = next(csv.reader([lines[0]], delimiter=separator))
     header, notes = _header(fields)
