@@ -294,6 +294,13 @@ def test_a_preset_is_for_a_set_and_of_known_options(name: str) -> None:
     assert set(preset.recipe) <= known
 
 
+@pytest.mark.parametrize("recipe", RECIPES.names())
+def test_every_recipe_takes_the_preset_of_digits(recipe: str) -> None:
+    condition = "labels" if recipe == "cvae" else None
+    found = diabolo.fit("digits", recipe, condition=condition, epochs=1, limit=64)
+    assert len(found.history.rows) == 1
+
+
 def test_the_users_word_wins_over_the_preset() -> None:
     notes: list[Any] = []
     found = diabolo.fit("digits", "ae", latent=3, epochs=1, limit=50, progress=notes.append)
