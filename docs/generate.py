@@ -138,12 +138,12 @@ def parts_page() -> str:
     from diabolo.posteriors import POSTERIORS
     from diabolo.priors import PRIORS
 
-    given = {"levels", "net", "spec", "posterior"}  # by the recipe, not by the user
+    given = {"levels", "support", "net", "spec", "posterior"}  # by the recipe, not by the user
     likelihoods = {n: f for n, f in families().items() if f.supports}
     kinds: tuple[tuple[str, str, Iterable[tuple[str, Any]]], ...] = (
         ("Likelihoods", "``likelihood='Normal(scale=shared)'``", likelihoods.items()),
         ("Networks", "``net='mlp(hidden=(512, 512))'``", _loaded(NETS)),
-        ("Priors", "``prior='flow(couplings=8)'``", _loaded(PRIORS)),
+        ("Priors", "``prior='flow(transforms=8)'``", _loaded(PRIORS)),
         ("Posteriors", "``posterior='normal'``", _loaded(POSTERIORS)),
     )
     pages = [

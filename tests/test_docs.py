@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -99,15 +100,35 @@ def test_links_within_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_commands_of_the_pages_exist() -> None:
-    """Each `diabolo VERB` and `--option` in a shell block is one that the command line has."""
-    from diabolo.cli import verbs
+def test_the_table_of_likelihoods_is_that_of_the_code() -> None:
+    from diabolo.distributions import DEFAULTS, families
 
-    known = verbs()
-    for page in PAGES:
-        for block in blocks(page, "sh"):
-            for verb in re.findall(r"^diabolo (\w+)", block, re.MULTILINE):
-                assert verb in known, f"{page.name}: diabolo {verb}"
+    page = (ROOT / "docs" / "theory" / "latent-variables.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| `([^`]+)` \|(.*)\|$", page, re.MULTILINE)
+    assert {support: default for support, default, _ in rows} == DEFAULTS
+    for support, default, others in rows:
+        named = {default.partition("(")[0], *re.findall(r"`(\w+)`", others)}
+        assert named == {n for n, f in families().items() if support in f.supports}
+
+
+def commands(page: Path) -> list[str]:
+    """The `diabolo ...` lines of a page's shell blocks."""
+    lines = "\n".join(blocks(page, "sh")).splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.startswith("diabolo ")]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=lambda p: p.name)
+def test_commands_of_a_page_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diabolo.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    for line in commands(page):
+        words = shlex.split(shorter(line))[1:]
+        if words[0] in {"fit", "evaluate"}:
+            words += ["--k", "5"]
+        assert main(words) == 0, line
 
 
 def test_goals_of_the_pages_exist() -> None:

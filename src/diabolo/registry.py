@@ -1,6 +1,6 @@
 """The folder is the registry: `<package>/<name>.py` defines `<name>(...)`.
 
-A *call* is a name with options in one string, as in Python: `"flow(couplings=8)"`. Nothing is
+A *call* is a name with options in one string, as in Python: `"flow(transforms=8)"`. Nothing is
 evaluated: options are literals, and a bare word is a string.
 """
 
@@ -19,13 +19,13 @@ __all__ = ["Registry", "check_options", "extends", "keywords", "parse_call"]
 
 
 def parse_call(text: str) -> tuple[str, dict[str, Any]]:
-    """Splits `"flow(couplings=8, net=mlp)"` into its name and its options.
+    """Splits `"flow(transforms=8, net=mlp)"` into its name and its options.
 
     Raises:
         DiaboloError: If the text is not a name with keyword options.
     """
     problem = DiaboloError(
-        f"Expected a name, or a name with options such as 'flow(couplings=8)', but got '{text}'."
+        f"Expected a name, or a name with options such as 'flow(transforms=8)', but got '{text}'."
     )
     try:
         node = ast.parse(text.strip(), mode="eval").body
@@ -96,7 +96,7 @@ class Registry:
         return getattr(importlib.import_module(f"{self.package}.{name}"), name)
 
     def build(self, call: str, *args: Any, **options: Any) -> Any:
-        """Calls a member: `build("flow(couplings=8)", 40)`; options must be known to it.
+        """Calls a member: `build("flow(transforms=8)", 40)`; options must be known to it.
 
         Raises:
             DiaboloError: If the member or an option is unknown.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["samples"]
 
 COLUMNS = 12  # columns of a table at most
+DRAWS = 2000  # draws for histograms
 
 
 def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figure:
@@ -100,17 +101,19 @@ def _conditions(run: Run, rows: int, columns: int) -> tuple[Tensor | None, list[
 
 def _table(run: Run, seed: int) -> Figure:
     data = held_out(run)
-    x, c, _ = shown(run, data, 2000)
+    x, c, _ = shown(run, data, DRAWS)
     real = run.schema.restore(x).reshape(len(x), -1)
-    drawn = _draw(run, len(x), c, seed)[0].reshape(len(x), -1)
+    if c is not None:  # as many draws, with the conditions of the data over and over
+        c = c.repeat(math.ceil(DRAWS / len(c)), 1)[:DRAWS]
+    drawn = _draw(run, DRAWS, c, seed)[0].reshape(DRAWS, -1)
     d = real.shape[1]
     names = run.schema.columns or [f"x{i + 1}" for i in range(d)]
     few = min(d, COLUMNS)
-    wide = min(few, 4)
+    wide = min(few, 4 if few > 6 else 3)
     high = math.ceil(few / wide)
     caption = (
-        f"{len(x)} draws of the model (seed {seed}) beside as many data that were not trained on"
-        + (f"; the first {few} of {d} columns." if few < d else ".")
+        f"{DRAWS} draws of the model (seed {seed}) beside {len(x)} data that were not trained on, "
+        "as densities" + (f"; the first {few} of {d} columns." if few < d else ".")
     )
     figure = new(2.6 * wide + 0.4, 2.1 * high + 1.1, "Samples of the prior, by column", caption)
     axes = figure.subplots(high, wide, squeeze=False).flatten()
