@@ -11,7 +11,7 @@ from diabolo import panels
 # %%
 # The digits are 8 x 8 images with 17 grey levels, so the likelihood is a discrete one.
 
-run = diabolo.fit("digits", latent=8, epochs=40)
+run = diabolo.fit("digits", latent=8, epochs=25)
 run
 
 # %%

@@ -8,7 +8,7 @@ With two latents everything that the model knows of a digit is a point in the pl
 import diabolo
 from diabolo import panels
 
-run = diabolo.fit("digits", latent=2, epochs=40)
+run = diabolo.fit("digits", latent=2, epochs=25)
 
 # %%
 # Where test images lie, coloured by their labels, which training never saw.

@@ -9,10 +9,11 @@ import matplotlib.pyplot as plt
 
 import diabolo
 
+NET = "mlp(hidden=(128, 128))"
 prices = [0.25, 1.0, 4.0, 16.0]
 points = []
 for beta in prices:
-    run = diabolo.fit("digits", "beta_vae", beta=beta, latent=8, epochs=12)
+    run = diabolo.fit("digits", "beta_vae", beta=beta, latent=8, net=NET, epochs=15)
     found = run.evaluate(k=1)
     points.append((found.bound.rate[0].value, found.distortion.value))
     print(f"beta {beta:5}: rate {points[-1][0]:6.2f}, distortion {points[-1][1]:7.2f} nats")

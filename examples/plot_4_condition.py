@@ -11,8 +11,8 @@ from sklearn.datasets import load_digits
 import diabolo
 
 digits = load_digits()
-images = digits.images.astype("uint8")
-run = diabolo.fit(images, "cvae", labels=digits.target, condition="labels", latent=8, epochs=40)
+images = digits.images / 16  # 17 equally spaced values in [0, 1]: recognised as grey levels
+run = diabolo.fit(images, "cvae", labels=digits.target, condition="labels", latent=8, epochs=25)
 
 # %%
 # Each row is the code of one image, decoded under every label: the style stays, the digit changes.

@@ -11,7 +11,9 @@ import numpy as np
 
 import diabolo
 
-run = diabolo.fit("digits", "denoising_ae", noise="masking", level=0.4, latent=16, epochs=30)
+run = diabolo.fit(
+    "digits", "denoising_ae", noise="masking", level=0.4, latent=16, net="mlp", epochs=30
+)
 test = run.data("test") or run.data("valid")
 clean = run.schema.restore(test.batch(test.rows.new_tensor(range(8))).x)
 

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import diabolo
 from diabolo.evaluate import log_likelihood
 
-run = diabolo.fit("digits", latent=8, epochs=30)
+run = diabolo.fit("digits", latent=8, net="mlp", epochs=20)
 test = run.data("test") or run.data("valid")
 
 # %%
