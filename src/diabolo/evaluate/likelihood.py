@@ -37,7 +37,7 @@ __all__ = ["log_likelihood"]
 
 # Codes are drawn for so many decoder chunks at once: x is encoded once for all of them, which
 # makes the cost of encoding vanish, and latent values are small beside decoded x.
-CHUNKS_DRAWN = 16
+CHUNKS_DRAWN = 32
 
 
 def log_likelihood(
