@@ -45,7 +45,8 @@ def latent_map(run: Run, *, split: str | None = None, most: int = 5000) -> Figur
         from sklearn.decomposition import PCA
 
         pca = PCA(2).fit(mean)
-        points, share = pca.transform(mean), pca.explained_variance_ratio_
+        points = np.asarray(pca.transform(mean))
+        share = pca.explained_variance_ratio_
         names = [f"principal component {i + 1} ({share[i]:.0%} of variance)" for i in range(2)]
         how = f"The first two principal components of {d} latent means hold {share.sum():.0%}."
     elif d == 2:

@@ -67,7 +67,8 @@ def reconstructions(run: Run, *, n: int = 40, split: str | None = None) -> Figur
 
 def _both(run: Run, data: Data, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns n data and their reconstructions, as the user knows them."""
-    few = data.take(torch.arange(min(n, len(data))))
+    # Spread over the data, which may be sorted by class.
+    few = data.take(torch.linspace(0, len(data) - 1, min(n, len(data))).long())
     x, _, _ = shown(run, few, n)
     return run.schema.restore(x.cpu()), run.reconstruct(few)
 
@@ -82,7 +83,7 @@ def _table(run: Run, data: Data) -> Figure:
     d = x.shape[1]
     names = run.schema.columns or [f"x{i + 1}" for i in range(d)]
     few = min(d, COLUMNS)
-    wide = min(few, 4)
+    wide = min(few, 4 if few > 6 else 3)
     high = math.ceil(few / wide)
     caption = (
         f"{len(x)} data that were not trained on: the value across, its reconstruction up (the "
@@ -96,5 +97,10 @@ def _table(run: Run, data: Data) -> Figure:
             continue
         tidy(ax, str(names[j]), "reconstruction" if j % wide == 0 else "")
         ax.axline((float(np.nanmean(x[:, j])),) * 2, slope=1, color="#bbbbbb", lw=1)
-        ax.scatter(x[:, j], again[:, j], s=5, color=BLUE, alpha=0.5, linewidths=0)
+        size = float(np.clip(3000 / len(x), 5, 20))
+        ax.scatter(x[:, j], again[:, j], s=size, color=BLUE, alpha=0.6, linewidths=0)
+        seen = np.concatenate([x[:, j], again[:, j]])
+        low, high = float(np.nanmin(seen)), float(np.nanmax(seen))
+        edge = 0.05 * (high - low) or 1.0
+        ax.set(xlim=(low - edge, high + edge), ylim=(low - edge, high + edge))
     return figure

@@ -142,6 +142,7 @@ def _histograms(ax: Axes, real: np.ndarray, drawn: np.ndarray, name: str) -> Non
     real, drawn = (a[np.isfinite(a)] for a in (real.astype(float), drawn.astype(float)))
     ends = [np.quantile(a, [0.002, 0.998]) for a in (real, drawn) if len(a)]
     low, high = np.min(ends), np.max(ends)
-    edges = np.linspace(low, high if high > low else low + 1.0, 41).tolist()
+    bins = int(np.clip(2 * math.sqrt(len(real)), 6, 40))
+    edges = np.linspace(low, high if high > low else low + 1.0, bins + 1).tolist()
     ax.hist(real, edges, density=True, color=BLUE, alpha=0.45, label="data")
     ax.hist(drawn, edges, density=True, histtype="step", color=ORANGE, lw=1.4, label="samples")
