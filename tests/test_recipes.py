@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from laws import recipes as laws
+from laws.latents import weights_average_to_one
 
 every = pytest.mark.parametrize("name", laws.ALL)
 
@@ -108,3 +109,18 @@ def test_works_in_float64(name):
 @every
 def test_takes_a_users_module(name):
     laws.takes_a_users_module(laws.case(name))
+
+
+@pytest.mark.parametrize("name", ["dreg", "cvae", "hierarchical"])
+@pytest.mark.parametrize(("prior", "posterior"), laws.DENSITIES)
+def test_every_prior_meets_every_posterior(name, prior, posterior):
+    """In the recipe that stops gradients, that with a condition, and that with two groups."""
+    case = laws.case(name, dtype=torch.float64, prior=prior, posterior=posterior)
+    if not laws.builds_or_refuses(case):
+        return
+    laws.trains_every_parameter(case)
+    laws.rows_do_not_meet(case)
+    laws.more_samples_change_none(case)
+    laws.saved_is_loaded(case)
+    laws.copies_stand_alone(case)
+    weights_average_to_one(case)

@@ -102,13 +102,15 @@ def declaration(objective: Callable[..., Tensor]) -> Declaration:
     A price of the rate that is, or begins, below 1 makes any bound a surrogate.
     """
     price = 1.0
-    while isinstance(objective, partial | Warmup):
+    while True:
         if isinstance(objective, Warmup):
             price = min(price, objective.beta, objective.start if objective.over > 0 else price)
             objective = objective.objective
-        else:
+        elif isinstance(objective, partial):
             price = min(price, float(objective.keywords.get("beta", price)))
             objective = objective.func
+        else:
+            break
     facts = getattr(objective, "declaration", Declaration())
     return facts._replace(surrogate=facts.surrogate or price < 1)
 
@@ -279,7 +281,11 @@ def dreg(t: Trace) -> Tensor:
     surrogate = (weight * (t.log_px + d.log_p - log_q)).sum(0) - t.penalty
     if d.z.requires_grad:  # evaluation has no gradient to weigh
         again = weight.reshape(*weight.shape, *[1] * (d.z.ndim - 2))
-        d.z.register_hook(lambda gradient: gradient * again)
+
+        def weigh(gradient: Tensor) -> Tensor:
+            return gradient * again
+
+        d.z.register_hook(weigh)
     return iwae(t).detach() + (surrogate - surrogate.detach())
 
 

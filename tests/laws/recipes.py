@@ -202,6 +202,19 @@ def reads_a_condition(case: Case) -> None:
     traces_have_their_shapes(case, 3)
 
 
+def builds_or_refuses(case: Case) -> bool:
+    """A prior or posterior that a recipe cannot serve is refused with a sentence that names it."""
+    try:
+        case.build()
+    except DiaboloError as error:
+        if not any(
+            f"'{case.options[o].split('(')[0]}'" in str(error) for o in ("prior", "posterior")
+        ):
+            raise
+        return False
+    return True
+
+
 def runs_without_gradients(case: Case) -> None:
     """Evaluation has no graph: an objective that hooks into one must know, and value the same."""
     recipe = case.build()
@@ -491,4 +504,6 @@ def _output_shapes(case: Case, recipe: Recipe) -> list[tuple[int, ...]]:
 
 
 ALL = RECIPES.names()
+FEW = {"vamp": "vamp(count=4)"}  # 500 pseudo-inputs through a flow are a minute's work
+DENSITIES = [(FEW.get(p, p), q) for p in PRIORS.names() for q in POSTERIORS.names()]
 IMAGES = [n for n in NETS.names() if n != "mlp"]
