@@ -5,6 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from diabolo.config import TrainConfig
+from diabolo.data import Data
+from diabolo.errors import DiaboloError
+from diabolo.recipes import build
+from diabolo.train import fit
 from laws import recipes as laws
 from laws.latents import weights_average_to_one
 
@@ -124,3 +129,46 @@ def test_every_prior_meets_every_posterior(name, prior, posterior):
     laws.saved_is_loaded(case)
     laws.copies_stand_alone(case)
     weights_average_to_one(case)
+
+
+@every
+def test_units_only_shift_the_bound(name):
+    laws.units_only_shift_the_bound(laws.case(name, support="real", dtype=torch.float64))
+
+
+def test_cvae_predicts_a_picture_from_a_picture():
+    """Structured output (Doersch, 2016, section 3): x is the lower part, c the upper one."""
+    torch.manual_seed(0)
+    c = torch.bernoulli(torch.full((256, 6), 0.5))
+    x = c.flip(1).reshape(256, 1, 2, 3)
+    data = Data(x, "binary", c=c)
+    recipe = build("cvae", data.spec(), latent=2, net="mlp(hidden=(32,))")
+    config = TrainConfig(epochs=15, batch_size=32, learning_rate=2e-2, device="cpu", compile="off")
+    fit(recipe, data, data, config)
+    drawn = recipe.model.sample(256, c).mean
+    # The likelihood is free to be exact: all but a few pixels must follow the condition.
+    assert ((drawn > 0.5) == (x > 0.5)).float().mean().item() > 0.98
+
+
+def test_options_out_of_range_are_refused():
+    """Each with a sentence that names the option."""
+    bad = [
+        ("vae", {"latent": 0}, "latent"),
+        ("iwae", {"k": 0}, "k must"),
+        ("dreg", {"k": 0}, "k must"),
+        ("beta_vae", {"beta": -1.0}, "beta"),
+        ("beta_vae", {"warmup": 1.5}, "warmup"),
+        ("beta_vae", {"per": "group"}, "free_bits"),
+        ("beta_vae", {"per": "grup", "free_bits": 0.1}, "'group'"),
+        ("denoising_ae", {"level": 0.0}, "level"),
+        ("denoising_ae", {"level": 1.5}, "level"),
+        ("denoising_ae", {"noise": "maskin"}, "masking"),
+        ("cvae", {"dropout": 1.0}, "dropout"),
+        ("ladder", {"layers": 0}, "layers"),
+        ("hierarchical", {"top": 0}, "top"),
+        ("vamp", {"pseudo_inputs": 0}, "pseudo_inputs"),
+        ("vae", {"likelihood": "Normal"}, "binary"),
+    ]
+    for name, options, words in bad:
+        with pytest.raises(DiaboloError, match=words):
+            laws.case(name, **options).build()

@@ -462,6 +462,34 @@ def a_short_fit_helps(case: Case) -> None:
     assert len(history.rows[0].rate) == len(recipe.model.groups)
 
 
+def units_only_shift_the_bound(case: Case) -> None:
+    """x in other units, standardised by the model, has the same bound but for the log-volume."""
+    torch.manual_seed(2)
+    scale = torch.rand(case.spec.event) + 0.5
+    spec = replace(case.spec, scale=scale)
+    factor, shift = 10.0, 3.0
+    values = []
+    for unit, origin in ((1.0, 0.0), (factor, shift)):
+        assert spec.mean is not None
+        assert spec.examples is not None
+        other = replace(
+            case,
+            spec=replace(
+                spec,
+                mean=spec.mean * unit + origin,
+                scale=scale * unit,
+                examples=spec.examples * unit + origin,
+            ),
+            x=case.x * unit + origin,
+        )
+        recipe = other.build()
+        recipe.model.eval()
+        values.append(recipe.objective(other.trace(recipe, noise=keyed())))
+    volume = torch.tensor(factor).log() * scale.numel()
+    # The buffers of mean and scale were rounded to float32 in each of the units.
+    assert torch.allclose(values[0] - volume, values[1], rtol=1e-4, atol=1e-3)
+
+
 def works_in_float64(case: Case) -> None:
     """A model moved to float64 computes in float64 from end to end."""
     recipe = case.build()
