@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 NAMES = ("samples", "latent_map")
-HEIGHT, GAP = 400, 24
+HEIGHT, GAP = 520, 24
 
 
 def main(run: Path) -> None:
@@ -25,7 +25,7 @@ def main(run: Path) -> None:
         picture.paste(figure, (x, 0))
         x += figure.width + GAP
     out = Path(__file__).parent / "_static" / "demo.png"
-    picture.save(out, optimize=True)
+    picture.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(out, optimize=True)
 
 
 if __name__ == "__main__":
