@@ -51,7 +51,7 @@ class Case:
         made = self.make().double().eval()
         with torch.no_grad():
             for i, p in enumerate(made.parameters()):
-                p.add_(0.3 + 0.1 * i)
+                p.add_(0.1 + 0.1 * i)
         return made
 
     def raw(

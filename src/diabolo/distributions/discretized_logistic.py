@@ -114,9 +114,7 @@ class DiscretizedLogisticFamily(Family):
     ) -> None:
         levels = needed_levels("DiscretizedLogistic", levels)
         super().__init__(levels=levels, support=support)
-        self.scale = Scale("DiscretizedLogistic", scale, floor)
-        if scale == "shared":
-            torch.nn.init.constant_(self.scale.raw, RAW_SCALE)
+        self.scale = Scale("DiscretizedLogistic", scale, floor, start=RAW_SCALE)
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns 2 where the scale is learned for each element, else 1."""

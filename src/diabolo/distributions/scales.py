@@ -15,6 +15,8 @@ from ..errors import DiaboloError, unknown
 
 __all__ = ["Scale", "above"]
 
+SPEED = 3.0  # a lone number moves one learning rate a step: this lets it keep up with networks
+
 
 def above(raw: Tensor, floor: float) -> Tensor:
     """Returns log(exp(raw) + floor): a log-scale above the floor whose gradient never dies."""
@@ -31,13 +33,19 @@ class Scale(nn.Module):
             word that the owner handles itself, or a fixed positive number.
         floor: What is added to a learned scale.
         further: The words that the owner handles.
+        start: The raw log-scale with which a shared one starts.
 
     Raises:
         DiaboloError: If the kind is unknown, or a number is not positive.
     """
 
     def __init__(
-        self, owner: str, kind: str | float, floor: float, further: tuple[str, ...] = ()
+        self,
+        owner: str,
+        kind: str | float,
+        floor: float,
+        further: tuple[str, ...] = (),
+        start: float = 0.0,
     ) -> None:
         super().__init__()
         if isinstance(kind, str) and kind not in ("element", "shared", *further):
@@ -48,7 +56,7 @@ class Scale(nn.Module):
             raise DiaboloError(f"The floor of {owner} must be a positive number, but got {floor}.")
         self.kind, self.floor = kind, floor
         if kind == "shared":
-            self.raw = nn.Parameter(torch.zeros(()))
+            self.raw = nn.Parameter(torch.tensor(start / SPEED))
 
     @property
     def width(self) -> int:
@@ -65,5 +73,5 @@ class Scale(nn.Module):
         if self.kind == "element":
             return above(raw.select(-event_ndim - 1, -1), self.floor)
         if self.kind == "shared":
-            return above(self.raw, self.floor).to(raw.dtype)
+            return above(SPEED * self.raw, self.floor).to(raw.dtype)
         return raw.new_full((), math.log(float(self.kind)))
