@@ -3,7 +3,8 @@
 python benchmarks/recipes.py --data digits --out FILE
 python benchmarks/recipes.py --data mnist --data-dir DATA --epochs 10 --out FILE
 
-What the file holds of other data sets stays. Recipes are those of the folder: no list to extend.
+What the file holds of other data sets and recipes stays. Recipes are those of the folder: no list
+to extend.
 """
 
 from __future__ import annotations
@@ -46,8 +47,10 @@ def machine() -> str:
     return f"{platform.machine()}, {threads}, {versions}, {date.today():%Y-%m-%d}."
 
 
-def conditional(name: str, spec: diabolo.Spec) -> bool:
+def conditional(name: str) -> bool:
     """Returns whether a recipe refuses data without a condition."""
+    x = torch.zeros(1000, 1, 8, 8)
+    spec = diabolo.Spec(event=(1, 8, 8), support="binary", count=1000, mean=x[0], examples=x)
     try:
         RECIPES.load(name)(spec)
     except diabolo.DiaboloError:
@@ -63,8 +66,7 @@ def measure(name: str, data: str, args: argparse.Namespace) -> dict[str, Any]:
     options |= {"net": about["net"], **about["data"], **TRAIN, "epochs": args.epochs, "seed": 0}
     if args.data_dir:
         options["data_dir"] = args.data_dir
-    plain = diabolo.Spec(event=(1, 8, 8), support="binary", count=1)
-    with_labels = conditional(name, plain)
+    with_labels = conditional(name)
     if with_labels:
         options["condition"] = "labels"
     began = time.perf_counter()
@@ -111,20 +113,28 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     print(machine(), flush=True)
-    rows = []
     for name in args.recipes:
-        rows.append(measure(name, args.data, args))
-        print(json.dumps(rows[-1]), flush=True)
+        row = measure(name, args.data, args)
+        print(json.dumps(row), flush=True)
+        store(row, args)
+
+
+def store(row: dict[str, Any], args: argparse.Namespace) -> None:
+    """Puts one row into the file."""
     record = json.loads(args.out.read_text()) if args.out.exists() else {"sets": []}
-    former = {part["data"]: part for part in record["sets"]}
-    former[args.data] = {
+    parts = {part["data"]: part for part in record["sets"]}
+    rows = {r["recipe"]: r for r in parts.get(args.data, {"rows": []})["rows"]} | {
+        row["recipe"]: row
+    }
+    settings = ", ".join(f"{k}={v}" for k, v in TRAIN.items() if v)
+    parts[args.data] = {
         "data": args.data,
         "about": f"{SETS[args.data]['about']} Network: `{SETS[args.data]['net']}`; "
-        f"{args.epochs} epochs each, {', '.join(f'{k}={v}' for k, v in TRAIN.items() if v)}.",
+        f"{args.epochs} epochs each, {settings}.",
         "machine": machine(),
-        "rows": rows,
+        "rows": [rows[r] for r in sorted(rows)],
     }
-    record["sets"] = [former[d] for d in sorted(former)]
+    record["sets"] = [parts[d] for d in sorted(parts)]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(record, indent=1) + "\n")
 
