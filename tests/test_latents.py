@@ -200,3 +200,13 @@ def test_conditional_model_without_dropout_asks_for_its_condition():
 def test_cvae_needs_data_with_a_condition():
     with pytest.raises(DiaboloError, match="needs a condition for each datum"):
         recipes.case("cvae", condition=0).build()
+
+
+def test_hierarchical_trains_on_either_bound():
+    case = recipes.case("hierarchical", k=3, warmup=0)
+    recipe = case.build()
+    assert recipe.k == 3
+    assert recipe.objective is iwae
+    recipes.trains_every_parameter(case)
+    with pytest.raises(DiaboloError, match="set warmup=0"):
+        recipes.case("hierarchical", k=3).build()

@@ -148,7 +148,7 @@ def keyed(n: int = B, **options: Any) -> KeyedNoise:
 
 def trains_every_parameter(case: Case) -> None:
     """Each parameter has part in the objective: its gradient is there and is not all zero."""
-    recipe = case.build()
+    recipe = finish(case.build())
     with torch.no_grad():  # a generic point: some layers begin at zero on purpose
         for p in recipe.model.parameters():
             p.add_(0.02 * torch.randn_like(p))
@@ -164,7 +164,7 @@ def trains_every_parameter(case: Case) -> None:
 
 def traces_have_their_shapes(case: Case, k: int) -> None:
     """Whatever the latent, leading axes are (K, B), and groups have the sizes they declare."""
-    recipe = case.build()
+    recipe = finish(case.build())
     t = case.trace(recipe, k)
     lead = (k, len(case.x))
     assert t.log_px.shape == lead
@@ -186,7 +186,7 @@ def traces_have_their_shapes(case: Case, k: int) -> None:
 def reads_a_condition(case: Case) -> None:
     """A model of data with a condition either refuses it or needs it and depends on it."""
     try:
-        recipe = case.build()
+        recipe = finish(case.build())
     except DiaboloError as error:
         if "condition" not in str(error):
             raise
@@ -217,7 +217,7 @@ def builds_or_refuses(case: Case) -> bool:
 
 def runs_without_gradients(case: Case) -> None:
     """Evaluation has no graph: an objective that hooks into one must know, and value the same."""
-    recipe = case.build()
+    recipe = finish(case.build())
     recipe.model.eval()
     with torch.no_grad():
         without = recipe.objective(case.trace(recipe, noise=keyed()))
@@ -227,7 +227,7 @@ def runs_without_gradients(case: Case) -> None:
 
 def samples_and_codes_have_their_shapes(case: Case) -> None:
     """Samples lie in the support; codes are (B, sum(groups)); a deterministic model refuses."""
-    recipe = case.build()
+    recipe = finish(case.build())
     model = recipe.model.eval()
     c = None if case.c is None else case.c[:1].expand(5, -1)
     mean, variance = model.encode(case.x, case.c)
@@ -259,7 +259,7 @@ def compiles_to_the_same(case: Case) -> None:
     found = []
     for compiled in (False, True):
         torch.compiler.reset()
-        recipe = case.build()
+        recipe = finish(case.build())
 
         def value(x: Tensor, c: Tensor | None, recipe: Recipe = recipe) -> Tensor:
             return recipe.objective(recipe.model(x, c, k=recipe.k))
@@ -279,7 +279,7 @@ def compiles_to_the_same(case: Case) -> None:
 
 def rows_do_not_meet(case: Case) -> None:
     """With keyed noise neither the order nor the size of a batch moves a datum's numbers."""
-    recipe = case.build()
+    recipe = finish(case.build())
     model = recipe.model.eval()
     whole = model(case.x, case.c, k=3, noise=keyed(len(case.x)))
     for rows in (torch.tensor([2, 0, 3, 1]), torch.tensor([1])):
@@ -365,7 +365,7 @@ def alternatives(name: str, option: str, parameter: Parameter, spec: Spec) -> li
 def fingerprint(case: Case, recipe: Recipe) -> list[Any]:
     """What an option can change: the model's parts and values, the objective and k."""
     if isinstance(recipe.objective, Warmup):
-        recipe.objective.advance(0.1)
+        recipe.objective.advance(0.1)  # a price on its way shows where it goes, and how fast
     torch.manual_seed(5)
     t = case.trace(recipe)
     with torch.no_grad():
@@ -397,13 +397,20 @@ def refuses_what_it_does_not_know(case: Case) -> None:
         case.build(latnt=3)
 
 
+def finish(recipe: Recipe) -> Recipe:
+    """The recipe as at the end of its training, where a rising price has risen."""
+    if isinstance(recipe.objective, Warmup):
+        recipe.objective.advance(1.0)
+    return recipe
+
+
 def terms_add_up(case: Case) -> None:
     """value = -distortion - sum(rate) - penalty, with each part what its name says.
 
     The ELBO of a model that charges nothing has no penalty; an importance-weighted bound has the
     divergence of its weights from uniform ones, which is not negative and at most log K.
     """
-    recipe = case.build()
+    recipe = finish(case.build())
     recipe.model.eval()
     t = case.trace(recipe, 3, keyed())
     parts = terms(recipe.objective, t)
@@ -425,7 +432,7 @@ def ignores_the_unseen(case: Case) -> None:
     mask = torch.rand(case.x.shape) < 0.7
     found = []
     for filler in (torch.nan, 0.0):
-        recipe = case.build()
+        recipe = finish(case.build())
         recipe.model.eval()
         x = torch.where(mask, case.x, filler)
         t = replace(case, x=x).trace(recipe, noise=keyed(), mask=mask)
@@ -444,13 +451,12 @@ def ignores_the_unseen(case: Case) -> None:
 
 def a_short_fit_helps(case: Case) -> None:
     """A few steps of the one loop raise the objective on what it is trained on."""
-    recipe = case.build()
+    recipe = finish(case.build())
     data = Data(case.x, case.spec.support, case.spec.levels, c=case.c)
 
     def score() -> float:
         recipe.model.eval()
-        if isinstance(recipe.objective, Warmup):
-            recipe.objective.advance(1.0)
+        finish(recipe)
         with torch.no_grad():
             return float(recipe.objective(case.trace(recipe, noise=keyed(len(case.x)))).mean())
 
@@ -482,7 +488,7 @@ def units_only_shift_the_bound(case: Case) -> None:
             ),
             x=case.x * unit + origin,
         )
-        recipe = other.build()
+        recipe = finish(other.build())
         recipe.model.eval()
         values.append(recipe.objective(other.trace(recipe, noise=keyed())))
     volume = torch.tensor(factor).log() * scale.numel()
@@ -492,7 +498,7 @@ def units_only_shift_the_bound(case: Case) -> None:
 
 def works_in_float64(case: Case) -> None:
     """A model moved to float64 computes in float64 from end to end."""
-    recipe = case.build()
+    recipe = finish(case.build())
     t = case.trace(recipe)
     value = recipe.objective(t)
     assert value.dtype == t.log_weight.dtype == torch.float64

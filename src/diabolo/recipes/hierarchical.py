@@ -12,10 +12,11 @@ References:
 from __future__ import annotations
 
 from ..distributions import Family
+from ..errors import DiaboloError
 from ..latents import Amortized, Nested
 from ..model import LatentModel, Recipe, View
 from ..nets import Net
-from ..objectives import elbo, iwae
+from ..objectives import iwae
 from ..posteriors import POSTERIORS
 from ..priors import PRIORS
 from ..spec import Spec
@@ -35,9 +36,10 @@ def hierarchical(
     likelihood: str | Family | None = None,
     prior: str = "normal",
     posterior: str = "normal",
+    warmup: float = 0.3,
     k: int = 1,
 ) -> Recipe:
-    """A nested VAE; with `k` above 1 it is trained on the importance-weighted bound.
+    """A nested VAE, on the ELBO or, with `k` above 1, on the importance-weighted bound.
 
     Arguments:
         spec: What is known of the data.
@@ -49,9 +51,17 @@ def hierarchical(
         likelihood: The family of p(x | z1) with options; None follows the data's support.
         prior: The prior p(z2) with options.
         posterior: The posteriors of z1 and z2 with options.
-        k: Posterior samples for each datum.
+        warmup: The part of training over which the price of the rate rises from 0 to 1.
+        k: Posterior samples for each datum; above 1, with `warmup=0`.
     """
     parts.at_least(1, latent=latent, top=top, k=k)
+    objective = parts.warmed(warmup)
+    if k > 1:
+        if warmup:
+            raise DiaboloError(
+                f"The importance-weighted bound has no warm-up: with k={k}, set warmup=0."
+            )
+        objective = iwae
     net, decoder = parts.nets(spec, net, decoder)
     within = Spec(event=(latent,), condition=spec.condition)
     q = POSTERIORS.build(posterior, within.event, top, within.condition, net=inner)
@@ -65,4 +75,4 @@ def hierarchical(
     px = parts.likelihood(spec, likelihood, decoder, latent)
     latents = Nested(first, nested, latent)
     model = LatentModel(view, latents, px, condition=spec.condition)
-    return Recipe(model, iwae if k > 1 else elbo, k)
+    return Recipe(model, objective, k)

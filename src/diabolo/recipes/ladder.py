@@ -20,7 +20,6 @@ from ..distributions.normal import NormalFamily
 from ..latents import Step, TopDown
 from ..model import Conditional, LatentModel, Recipe
 from ..nets import NETS, Net
-from ..objectives import elbo
 from ..spec import Spec
 from . import parts
 
@@ -36,6 +35,7 @@ def ladder(
     net: Net | None = None,
     decoder: Net | None = None,
     likelihood: str | Family | None = None,
+    warmup: float = 0.3,
 ) -> Recipe:
     """Groups of latents from the most general down, each with a learned prior given those above.
 
@@ -47,8 +47,11 @@ def ladder(
         net: The encoder of x and, unless `decoder` is given, the decoder.
         decoder: The decoder, where it differs from `net`.
         likelihood: The family of p(x | z) with options; None follows the data's support.
+        warmup: The part of training over which the price of the rate rises from 0 to 1; without
+            it the upper groups stay empty (Sønderby et al., 2016, section 2.2).
     """
     parts.at_least(1, latent=latent, layers=layers, width=width)
+    objective = parts.warmed(warmup)
     net, decoder = parts.nets(spec, net, decoder)
     view, seen = parts.view(spec)
 
@@ -66,4 +69,4 @@ def ladder(
     bottom = NETS.module(net, seen, (width,), spec.condition)
     latents = TopDown(bottom, ascend, steps, width)
     px = parts.likelihood(spec, likelihood, decoder, width)
-    return Recipe(LatentModel(view, latents, px, condition=spec.condition), elbo)
+    return Recipe(LatentModel(view, latents, px, condition=spec.condition), objective)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..distributions import Family, StandardizedFamily, default_family, family
 from ..errors import DiaboloError, unknown
-from ..model import Conditional
+from ..model import Conditional, Trace
 from ..nets import NETS, Net, set_start
+from ..objectives import Warmup, elbo
 from ..spec import Spec
 from ..views import default_view
 
-__all__ = ["at_least", "choice", "default_net", "likelihood", "nets", "view"]
+__all__ = ["at_least", "choice", "default_net", "likelihood", "nets", "view", "warmed"]
 
 
 def at_least(least: float, **options: float) -> None:
@@ -37,6 +39,17 @@ def choice(known: tuple[str, ...], **options: str) -> None:
     for name, value in options.items():
         if value not in known:
             raise unknown(name, str(value), known)
+
+
+def warmed(warmup: float) -> Callable[[Trace], Tensor]:
+    """Returns the ELBO with a price of the rate that rises to 1 over this part of training.
+
+    Raises:
+        DiaboloError: If it is no part.
+    """
+    if not 0 <= warmup <= 1:
+        raise DiaboloError(f"warmup is a part of training, between 0 and 1, not {warmup}.")
+    return Warmup(elbo, over=warmup) if warmup else elbo
 
 
 def default_net(spec: Spec) -> str:
