@@ -27,4 +27,5 @@ axes.plot(*zip(*points, strict=True), marker="o")
 for beta, (rate, distortion) in zip(prices, points, strict=True):
     axes.annotate(f"beta = {beta:g}", (rate, distortion), xytext=(6, 4), textcoords="offset points")
 axes.set(xlabel="rate (nats)", ylabel="distortion (nats)")
+axes.margins(0.2)
 figure.tight_layout()
