@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -362,6 +363,28 @@ def test_our_own_faults_show_a_traceback(monkeypatch):
     monkeypatch.setitem(verb.MENU, "recipes", fail)
     with pytest.raises(RuntimeError, match="ours"):  # Python prints it and exits with 1
         call("list", "recipes")
+
+
+def test_interrupt_after_training_keeps_the_run(monkeypatch, tmp_path, capsys):
+    import diabolo.cli.fit as verb
+
+    def stop(run: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verb, "draw", stop)
+    good = table(tmp_path / "good.csv")
+    assert call("fit", good, *QUICK, "--out", tmp_path / "run", "--k", 2) == 130
+    assert str(tmp_path / "run") in capsys.readouterr().err
+    assert call("sample", tmp_path / "run", "--out", tmp_path / "x.csv") == 0
+
+
+def test_idle_threads_sleep_unless_the_user_says_otherwise(monkeypatch, capsys):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert call("--version") == 0
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert call("--version") == 0
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
 def test_interrupt_elsewhere_is_130(monkeypatch, capsys):

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from .cli import make_app
 
+    _share_processors()
     _keep_memory()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -78,6 +79,15 @@ def _keep_memory() -> None:
     if mallopt is not None:
         mallopt(trim_threshold, most)
         mallopt(mmap_threshold, 2**30)
+
+
+def _share_processors() -> None:
+    """Lets idle threads sleep instead of spinning until the next operation.
+
+    Where the cores are shared with anything else, spinning costs several times the work itself.
+    It holds for this process only, since torch is not imported yet; the user's own setting wins.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _refuse(sentence: str) -> int:

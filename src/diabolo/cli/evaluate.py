@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ._options import Json
-from ._runs import open_run
+from ._runs import data_of, open_run
 from ._tables import print_evaluation
 from ._talk import note, print_json
 
@@ -17,6 +17,7 @@ def evaluate(
     data: str | None = None,
     /,
     *,
+    labels: str | None = None,
     k: int = 1000,
     seed: int = 0,
     json: Json = False,
@@ -26,12 +27,13 @@ def evaluate(
     Args:
         run: The folder of the run.
         data: A file of data like those fitted; the run's own test data if left out.
+        labels: For a conditional model: where the labels of DATA are (a column, an array's key).
         k: Posterior samples of each datum for the log-likelihood: more is slower and higher.
         seed: Keys the samples.
         json: Print one JSON object.
     """
     opened = open_run(run)
-    found = opened.evaluate(data, k=k, seed=seed)
+    found = opened.evaluate(data_of(opened, data, labels), k=k, seed=seed)
     for sentence in found.notes:
         note(sentence)
     if json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -145,8 +146,14 @@ def train(
     except Diverged as error:
         kept = f" They are in {shown(place.resolve())}/." if (place / "run.json").exists() else ""
         raise DiaboloError(f"{error}{kept}") from None
-    found = measure(run, k)
-    report(run, found, draw(run), progress.notes, json=json)
+    try:
+        found = measure(run, k)
+        figures = draw(run)
+    except KeyboardInterrupt:
+        told = f"diabolo: Interrupted after training; the run is in {shown(run.folder)}/"
+        print(told, file=sys.stderr)
+        return 130
+    report(run, found, figures, progress.notes, json=json)
     return 0
 
 
