@@ -334,7 +334,7 @@ def test_damaged_or_foreign_run(spoil, run, refused, tmp_path):
         (["reconstruct", "RUN", "--labels", "y"], ("--labels", "DATA")),
         (["score", "RUN", "DATA", "--k", "0"], ("k",)),
         (["decode", "RUN", "no.npy"], ("no.npy",)),
-        (["decode", "RUN", "DATA"], ("z1",)),
+        (["decode", "RUN", "DATA"], ("z0",)),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
 )

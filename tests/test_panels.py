@@ -122,7 +122,7 @@ def test_manifold_takes_the_elements_of_greatest_rate(runs):
     run = runs("grey")
     a, b = run.latents.order[:2]
     told = words(PANELS.load("manifold")(run))
-    assert f"$z_{{{a + 1}}}$ and $z_{{{b + 1}}}$" in told
+    assert f"$z_{{{a}}}$ and $z_{{{b}}}$" in told
 
 
 def test_samples_of_a_class_are_rows(runs):

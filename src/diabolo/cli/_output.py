@@ -122,7 +122,7 @@ def _plain(array: np.ndarray) -> np.ndarray:
 
 
 def _table(arrays: Mapping[str, np.ndarray], names: Sequence[str] | None) -> pa.Table:
-    """Returns one column for each element of a row, called by its name or `z1`, `z2`, ..."""
+    """Returns one column for each element of a row, called by its name or `z0`, `z1`, ..."""
     import pyarrow as pa
 
     columns: dict[str, np.ndarray] = {}
@@ -132,7 +132,7 @@ def _table(arrays: Mapping[str, np.ndarray], names: Sequence[str] | None) -> pa.
             continue
         flat = array.reshape(len(array), -1)
         if names is None or len(names) != flat.shape[1]:
-            titles: Sequence[str] = [f"{key}{i + 1}" for i in range(flat.shape[1])]
+            titles: Sequence[str] = [f"{key}{i}" for i in range(flat.shape[1])]
         else:
             titles = names
         columns.update({t: np.ascontiguousarray(flat[:, i]) for i, t in enumerate(titles)})

@@ -32,7 +32,7 @@ def decode(
 
     Args:
         run: The folder of the run.
-        codes: A file of codes: .npy, .npz (its array `z`), .csv or .parquet (columns z1, z2, ...).
+        codes: A file of codes: .npy, .npz (its array `z`), .csv or .parquet (columns z0, z1, ...).
         out: The file; its extension gives the format: .png, .npz, .npy, .csv, .parquet.
         label: For a conditional model: the class of all data, by name or number.
         draw: Draw x from p(x|z) instead of taking its mean.
@@ -97,6 +97,6 @@ def _columns(path: Path, kind: str) -> np.ndarray:
     table = csv.read_csv(path) if kind == ".csv" else parquet.read_table(path)
     names = [n for n in table.column_names if n.startswith("z") and n[1:].isdigit()]
     if not names:
-        raise DiaboloError(f"'{path}' has no columns z1, z2, ...: write codes with `encode`.")
+        raise DiaboloError(f"'{path}' has no columns z0, z1, ...: write codes with `encode`.")
     names.sort(key=lambda n: int(n[1:]))
     return np.stack([table[n].to_numpy() for n in names], axis=1)

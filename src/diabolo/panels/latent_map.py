@@ -50,11 +50,11 @@ def latent_map(run: Run, *, split: str | None = None, most: int = 5000) -> Figur
         names = [f"principal component {i + 1} ({share[i]:.0%} of variance)" for i in range(2)]
         how = f"The first two principal components of {d} latent means hold {share.sum():.0%}."
     elif d == 2:
-        points, names = mean, ["$z_1$", "$z_2$"]
+        points, names = mean, ["$z_0$", "$z_1$"]
         how = "Both latent elements, as the encoder's mean."
     else:
         jitter = np.random.default_rng(0).uniform(-0.5, 0.5, n)
-        points, names = np.stack([mean[:, 0], jitter], 1), ["$z_1$", "(no meaning: spread)"]
+        points, names = np.stack([mean[:, 0], jitter], 1), ["$z_0$", "(no meaning: spread)"]
         how = "The one latent element, as the encoder's mean; the height is random."
     caption = f"{n} data that were not trained on. {how}"
     figure = new(7.4, 6.0, "Latent map", caption)

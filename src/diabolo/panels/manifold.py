@@ -71,7 +71,7 @@ def manifold(run: Run, *, steps: int = 16) -> Figure:
     px = run.model.decode(codes_, None if c is None else c.to(device).expand(len(z), -1))
     x = pictures(run, run.schema.restore(px.mean.cpu()))
 
-    axes_ = f"$z_{{{a + 1}}}$" + (f" and $z_{{{b + 1}}}$" if size > 1 else "")
+    axes_ = f"$z_{{{a}}}$" + (f" and $z_{{{b}}}$" if size > 1 else "")
     caption = f"The mean of p(x|z) over {axes_}, at {where}{given}."
     if size > 2:
         why = "vary most" if rate is None else "have the greatest rate"
@@ -93,12 +93,12 @@ def manifold(run: Run, *, steps: int = 16) -> Figure:
     ax.set_xticks(
         [(i + 0.5) * cell for i in ticks], [f"{across[i]:.1f}" for i in ticks], fontsize=8
     )
-    ax.set_xlabel(f"$z_{{{a + 1}}}$", fontsize=9.5)
+    ax.set_xlabel(f"$z_{{{a}}}$", fontsize=9.5)
     if rows > 1:
         cell = page.shape[0] / steps
         ticks_up = [(steps - 1 - i + 0.5) * cell for i in ticks]
         ax.set_yticks(ticks_up, [f"{up[i]:.1f}" for i in ticks], fontsize=8)
-        ax.set_ylabel(f"$z_{{{b + 1}}}$", fontsize=9.5)
+        ax.set_ylabel(f"$z_{{{b}}}$", fontsize=9.5)
     ax.tick_params(length=0)
     return figure
 

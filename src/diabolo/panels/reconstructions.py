@@ -81,7 +81,7 @@ def _pair(run: Run, data: Data, n: int) -> tuple[np.ndarray, np.ndarray]:
 def _table(run: Run, data: Data) -> Figure:
     x, again = (a.reshape(len(a), -1) for a in _both(run, data, 1000))
     d = x.shape[1]
-    names = run.schema.columns or [f"x{i + 1}" for i in range(d)]
+    names = run.schema.columns or [f"x{i}" for i in range(d)]
     few = min(d, COLUMNS)
     wide = min(few, 4 if few > 6 else 3)
     high = math.ceil(few / wide)

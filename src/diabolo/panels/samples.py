@@ -107,7 +107,7 @@ def _table(run: Run, seed: int) -> Figure:
         c = c.repeat(math.ceil(DRAWS / len(c)), 1)[:DRAWS]
     drawn = _draw(run, DRAWS, c, seed)[0].reshape(DRAWS, -1)
     d = real.shape[1]
-    names = run.schema.columns or [f"x{i + 1}" for i in range(d)]
+    names = run.schema.columns or [f"x{i}" for i in range(d)]
     few = min(d, COLUMNS)
     wide = min(few, 4 if few > 6 else 3)
     high = math.ceil(few / wide)
