@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import missing_extra
 from ._tables import print_evaluation
-from ._talk import duration, note, print_json, say
+from ._talk import Measuring, duration, note, print_json, say
 
 if TYPE_CHECKING:
     from ..evaluate import Evaluation
@@ -29,9 +29,8 @@ def measure(run: Run, k: int | None) -> Evaluation:
     data = run.data("test") or run.data("valid")
     assert data is not None
     chosen = k or min(1000, max(50, PASSES // len(data)))
-    if not run.model.deterministic:
-        print(f"measuring {len(data)} held-out data with k={chosen} ...", file=sys.stderr)
-    found = run.evaluate(k=chosen)
+    with Measuring(f"measuring {len(data)} held-out data with k={chosen}") as progress:
+        found = run.evaluate(k=chosen, progress=progress)
     if run.folder is not None:
         run.save()
     return found

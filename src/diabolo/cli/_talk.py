@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..run import Event
     from ..train import Row
 
-__all__ = ["Training", "duration", "note", "print_json", "print_table", "say"]
+__all__ = ["Measuring", "Training", "duration", "note", "print_json", "print_table", "say"]
 
 INTERVAL = 10.0  # seconds between plain lines
 
@@ -97,6 +97,61 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def _bar(console: Console, title: str, text: str) -> tuple[Progress | None, TaskID]:
+    """Returns a bar that has started and its task, or None where there is no terminal."""
+    if not console.is_terminal or console.is_dumb_terminal:
+        return None, TaskID(0)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[text]}", markup=False),
+    )
+    bar = Progress(*columns, console=console, transient=True)
+    bar.start()
+    return bar, bar.add_task(title, total=1.0, text=text)
+
+
+class Measuring:
+    """The progress of an evaluation on stderr: a bar on a terminal, else a line now and then.
+
+    It is called with the part that is done, from 0 to 1.
+
+    Arguments:
+        title: What is measured.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title, self.began = title, time.monotonic()
+        self.said = self.began
+
+    def __enter__(self) -> Self:
+        console = Console(stderr=True, highlight=False)
+        self.bar, self.task = _bar(console, self.title, "")
+        if self.bar is None:
+            print(f"{self.title} ...", file=sys.stderr, flush=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def __call__(self, done: float) -> None:
+        """Shows the part that is done and the time that is left."""
+        now = time.monotonic()
+        left = duration((now - self.began) * (1 - done) / done) if done > 0 else "?"
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, text=f"{left} left")
+        elif now - self.said >= INTERVAL:
+            self.said = now
+            print(f"{self.title}: {done:.0%}, {left} left", file=sys.stderr, flush=True)
+
+
 class Training:
     """The progress of a training on stderr: a bar on a terminal, else a line now and then.
 
@@ -141,17 +196,8 @@ class Training:
 
     def _begin(self, config: TrainConfig) -> None:
         self.config = config
-        if self.console.is_terminal and not self.console.is_dumb_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.percentage:>3.0f} %"),
-                TextColumn("{task.fields[text]}", markup=False),
-            )
-            self.bar = Progress(*columns, console=self.console, transient=True)
-            self.bar.start()
-            self.task = self.bar.add_task(self.title, total=1.0, text="first epoch ...")
-        else:
+        self.bar, self.task = _bar(self.console, self.title, "first epoch ...")
+        if self.bar is None:
             limit = f", {config.minutes:g} minutes at most" if config.minutes else ""
             epochs = f"{config.epochs} epoch{'s' if config.epochs > 1 else ''}"
             print(f"{self.title}: {epochs}{limit}", file=sys.stderr, flush=True)

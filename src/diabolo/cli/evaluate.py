@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from ._options import Json
 from ._runs import data_of, open_run
 from ._tables import print_evaluation
-from ._talk import note, print_json
+from ._talk import Measuring, note, print_json
 
 __all__ = ["evaluate"]
 
@@ -20,6 +21,7 @@ def evaluate(
     labels: str | None = None,
     k: int = 1000,
     seed: int = 0,
+    precision: Literal["float32", "bf16"] = "float32",
     json: Json = False,
 ) -> None:
     """Measures a run: bound, rate, distortion and log-likelihood with their errors.
@@ -30,10 +32,13 @@ def evaluate(
         labels: For a conditional model: where the labels of DATA are (a column, an array's key).
         k: Posterior samples of each datum for the log-likelihood: more is slower and higher.
         seed: Keys the samples.
+        precision: The type in which networks compute: bf16 is faster, float32 is for publication.
         json: Print one JSON object.
     """
     opened = open_run(run)
-    found = opened.evaluate(data_of(opened, data, labels), k=k, seed=seed)
+    chosen = data_of(opened, data, labels)
+    with Measuring(f"measuring with k={k}") as progress:
+        found = opened.evaluate(chosen, k=k, seed=seed, precision=precision, progress=progress)
     for sentence in found.notes:
         note(sentence)
     if json:

@@ -4,6 +4,7 @@ from .bounds import Bound, bound, distortion
 from .estimate import Estimate, difference
 from .likelihood import log_likelihood
 from .pareto import pareto_shape
+from .passes import Precision
 from .report import Evaluation, Quantity, evaluate
 from .units import ActiveUnits, active_units
 
@@ -12,6 +13,7 @@ __all__ = [
     "Bound",
     "Estimate",
     "Evaluation",
+    "Precision",
     "Quantity",
     "active_units",
     "bound",

@@ -20,7 +20,7 @@ from ..errors import DiaboloError
 from ..model import Draw, LatentModel
 from ..noise import KeyedNoise
 from .estimate import Estimate, Moments
-from .passes import Precision, autocast, batches, decoder_rows, quiet, subject
+from .passes import Precision, autocast, batches, decoder_rows, networks, quiet, subject
 
 __all__ = ["Bound", "bound", "distortion"]
 
@@ -96,7 +96,7 @@ def bound(
                 rates[g].add(rate[g])
                 split[g] = _collect(split[g], elements[g])
     facts = {"k": samples, "seed": seed}
-    kind = f"lower bound on {subject(model, data)} (ELBO)"
+    kind = f"lower bound on {subject(model, data)} (ELBO){networks(precision)}"
     how = ["closed form" if yes else "by samples" for yes in closed]
     return Bound(
         elbo=value.estimate(kind=kind, **facts),

@@ -31,7 +31,7 @@ from ..model import LatentModel
 from ..noise import KeyedNoise, mix_seed
 from .estimate import Estimate
 from .pareto import TailWeights
-from .passes import Precision, Progress, autocast, batches, decoder_rows, quiet, subject
+from .passes import Precision, Progress, autocast, batches, decoder_rows, networks, quiet, subject
 
 __all__ = ["log_likelihood"]
 
@@ -107,7 +107,7 @@ def log_likelihood(
         variance if k > 1 else None,
         k=k,
         seed=seed,
-        kind=kind + _dequantized(data),
+        kind=kind + networks(precision) + _dequantized(data),
         ess=ess,
         pareto=shape,
     )
@@ -211,7 +211,9 @@ def _marginal(
         variance = (weight * errors).square().sum(0)
     kind = f"lower bound on {subject(model, data, marginal=True)} (importance-weighted, k={k} for "
     kind += f"each of {len(classes)} classes)"
-    return Estimate.of(value, variance, k=k, seed=seed, kind=kind + _dequantized(data))
+    return Estimate.of(
+        value, variance, k=k, seed=seed, kind=kind + networks(precision) + _dequantized(data)
+    )
 
 
 def _dequantized(data: Data) -> str:

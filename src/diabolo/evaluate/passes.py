@@ -16,7 +16,16 @@ from ..data import Batch, Data
 from ..errors import DiaboloError
 from ..model import LatentModel
 
-__all__ = ["Precision", "Progress", "autocast", "batches", "decoder_rows", "quiet", "subject"]
+__all__ = [
+    "Precision",
+    "Progress",
+    "autocast",
+    "batches",
+    "decoder_rows",
+    "networks",
+    "quiet",
+    "subject",
+]
 
 Precision = Literal["float32", "bf16"]
 Progress = Callable[[float], None]
@@ -90,3 +99,8 @@ def subject(model: LatentModel, data: Data, *, marginal: bool = False) -> str:
     x = "x" if data.mask is None else "seen entries of x"
     conditional = model.condition and data.c is not None and not marginal
     return f"log p({x}|c)" if conditional else f"log p({x})"
+
+
+def networks(precision: Precision) -> str:
+    """Returns what an estimate says of the type in which networks computed."""
+    return "" if precision == "float32" else f", networks in {precision}"

@@ -82,7 +82,7 @@ def _draw(run: Run, n: int, c: Tensor | None, seed: int) -> tuple[np.ndarray, np
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         px = run.model.sample(n, None if c is None else c.to(device))
-        return run.schema.restore(px.sample().cpu()), run.schema.restore(px.mean.cpu())
+        return run.schema.restore(px.sample().cpu()), run.schema.restore(px.point.cpu())
 
 
 def _conditions(run: Run, rows: int, columns: int) -> tuple[Tensor | None, list[str]]:

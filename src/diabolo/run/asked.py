@@ -130,4 +130,4 @@ def seeded(*key: int) -> Iterator[None]:
 
 def value(px: Distribution, mean: bool, noise: Noise) -> Tensor:
     """Returns the mean of a density or a draw from it, on the CPU."""
-    return (px.mean if mean else px.sample((), noise)).cpu()
+    return (px.point if mean else px.sample((), noise)).cpu()

@@ -67,8 +67,7 @@ class Run:
     splits: Splits | None = None
 
     def __repr__(self) -> str:
-        place = "" if self.folder is None else f", folder='{self.folder}'"
-        return f"Run({self.config.recipe} of {self.spec}{place})"
+        return f"Run({self.config.recipe} of {self.spec}, folder={self.folder})"
 
     @property
     def model(self) -> LatentModel:
@@ -103,9 +102,7 @@ class Run:
         return self
 
     def data(self, split: str = "test") -> Data | None:
-        """Returns a split of the data that the run was fitted on.
-
-        Data of a loaded run are read again from where they came from.
+        """Returns a split of the data fitted; a loaded run reads them again from their source.
 
         Arguments:
             split: `train`, `valid` or `test`.
@@ -321,8 +318,7 @@ class Run:
     ) -> NDArray[np.float64]:
         """Returns the importance-weighted log-likelihood of each datum in nats, (n,).
 
-        It is a lower bound in expectation that rises with k; of a conditional model it is
-        log p(x | c).
+        A lower bound in expectation that rises with k; of a conditional model, log p(x | c).
 
         Arguments:
             x: Data (n, *S) as those that were fitted.
@@ -344,15 +340,16 @@ class Run:
         *,
         k: int = 1000,
         seed: int = 0,
+        precision: evaluation.Precision = "float32",
         progress: Callable[[float], None] | None = None,
     ) -> evaluation.Evaluation:
         """Returns bound, rate, distortion, likelihood and active units, and keeps their numbers.
 
         Arguments:
-            data: Data (n, *S), a path, or `Data`; None takes the test split, or else the
-                validation split.
+            data: Data (n, *S), a path, or `Data`; None takes the test or else the validation split.
             k: Posterior samples a datum for the likelihood.
             seed: Keys the noise.
+            precision: The type in which networks compute.
             progress: Called with the part of the likelihood that is done.
 
         Raises:
@@ -360,7 +357,9 @@ class Run:
         """
         split, chosen = held_out(self) if data is None else ("given", data)
         chosen = as_data(self, chosen, None, None)
-        found = evaluation.evaluate(self.model, chosen, k=k, seed=seed, progress=progress)
+        found = evaluation.evaluate(
+            self.model, chosen, k=k, seed=seed, precision=precision, progress=progress
+        )
         self.metrics["evaluation"] = {"split": split, **found.to_json()}
         return found
 
