@@ -326,3 +326,19 @@ def test_bar_shows_on_a_terminal():
     told = page.getvalue()
     assert "1 min 0 s left" in told  # 20 s for one epoch of four
     assert "-9.50 nats" in told
+
+
+def test_files_are_read_as_in_training(tmp_path):
+    """The key of the data and that of the labels hold for new files too; a flag names others."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)), np.arange(40) % 2
+    np.savez(tmp_path / "a.npz", values=x, kind=y, other=x[:, :2])
+    np.savez(tmp_path / "b.npz", values=x, sort=y, other=x[:, :2])
+    flags = ["--key", "values", "--labels", "kind", "--condition", "labels"]
+    small = ["--set", "latent=2", "net=mlp(hidden=(8,))", "train.epochs=1"]
+    place = tmp_path / "run"
+    assert call("fit", tmp_path / "a.npz", *flags, *small, "--out", place, "--k", 2) == 0
+    assert call("score", place, tmp_path / "a.npz", "--out", tmp_path / "a.npy", "--k", 2) == 0
+    argv = ["score", place, tmp_path / "b.npz", "--labels", "sort", "--k", 2]
+    assert call(*argv, "--out", tmp_path / "b.npy") == 0
+    assert np.array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,44 @@ def test_npz_key_and_labels_can_be_said(tmp_path):
     assert found.schema.width == 4
     again = read(tmp_path / "a.npz", found.schema, config=config)
     assert torch.equal(again.c[found.splits.train.rows], found.splits.train.c)
+
+
+def test_labels_of_new_files_are_named(tmp_path):
+    """By the caller; else as in training, where the condition needs them, and only there."""
+    np.savez(tmp_path / "a.npz", X=X, kind=Y)
+    np.savez(tmp_path / "b.npz", X=X, sort=Y)
+    pd.DataFrame(X, columns=list("abc")).assign(sort=Y).to_csv(tmp_path / "b.csv", index=False)
+    plain = DataConfig(labels="kind")
+    by_class = DataConfig(labels="kind", condition="labels")
+    schema = load(tmp_path / "a.npz", by_class).schema
+    own = read(tmp_path / "a.npz", schema, config=by_class)
+    assert own.labels.tolist() == Y.tolist()
+    for name in ("b.npz", "b.csv"):
+        named = read(tmp_path / name, _like(tmp_path, name, schema), config=by_class, labels="sort")
+        assert named.labels.tolist() == Y.tolist()
+        assert torch.equal(named.c, own.c)
+        with pytest.raises(DiaboloError, match="srot"):
+            read(tmp_path / name, _like(tmp_path, name, schema), labels="srot")
+    with pytest.raises(DiaboloError, match=r"Unknown key of .*'kind'"):
+        read(tmp_path / "b.npz", schema, config=by_class)
+    unconditional = load(tmp_path / "a.npz", plain).schema
+    assert read(tmp_path / "b.npz", unconditional, config=plain).labels is None
+
+
+def _like(folder, name, schema):
+    """The schema, with the names of a table's columns where the file is one."""
+    return replace(schema, columns=("a", "b", "c")) if name.endswith(".csv") else schema
+
+
+def test_new_pictures_of_other_classes_need_no_label(folder, tmp_path):
+    schema = load(folder).schema
+    picture(tmp_path / "new" / "other" / "a.png", GREY[0])
+    assert read(tmp_path / "new", schema).labels is None
+    with pytest.raises(DiaboloError, match="no effect"):
+        read(tmp_path / "new", schema, labels="kind")
+    by_class = load(folder, DataConfig(condition="labels")).schema
+    with pytest.raises(DiaboloError, match="'other'"):
+        read(tmp_path / "new", by_class)
 
 
 @pytest.mark.parametrize("form", ["x_train", "train_x", "train_images"])

@@ -38,7 +38,7 @@ def data_of(run: Run, source: str | None, labels: str | None = None) -> Data:
     from ..data import read
 
     if source is not None:
-        return read(source, run.schema, labels=labels)
+        return read(source, run.schema, config=run.config.data, labels=labels)
     if labels is not None:
         raise DiaboloError("--labels says where the labels of DATA are: name DATA too.")
     for split in ("test", "valid"):

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..config import DataConfig
 from ..errors import DiaboloError, unknown
 from ..noise import mix_seed
-from .conditions import label_column
+from .conditions import codes, label_column
 from .data import Data, Splits
 from .fetch import Store
 from .fitting import condition_names, fit_schema
@@ -126,8 +126,9 @@ def read(
     Arguments:
         source: As for `load`; of a source with a test part, that part is read.
         schema: From the training data.
-        config: How to read files (`key`, `labels`, `data_dir`).
-        labels: A label for each row.
+        config: How to read files (`key`, `labels`, `data_dir`), such as that of training; of its
+            labels only those that the condition needs are looked for.
+        labels: A label for each row; of a file, also the column or the key that holds them.
         condition: What a conditional model reads.
 
     Raises:
@@ -142,6 +143,13 @@ def read(
             size=(schema.event[1], schema.event[2]),
             color="rgb" if schema.event[0] == 3 else "grey",
         )
+    conditional = schema.label in [c.name for c in schema.conditions]
+    asked = labels if isinstance(labels, str) else None
+    if asked:
+        _refuse_idle(source, DataConfig(labels=asked))
+        config, labels = replace(config, labels=asked), None
+    elif not conditional and config.labels != "none":
+        config = replace(config, labels=None)
     names = tuple(c.name for c in schema.conditions if c.name != schema.label)
     if schema.columns and config.labels is None and schema.label != "labels":
         config = replace(config, labels=schema.label)
@@ -155,14 +163,29 @@ def read(
     )
     rows = found.test or found.train
     rows = replace(rows, x=_in_layout(rows.x, found, schema))
+    if asked not in (None, "none") and rows.labels is None:
+        raise DiaboloError(f"There is no column '{asked}' of labels in '{source}'.")
+    if not (asked or conditional) and labels is None and _foreign(rows.labels, schema):
+        rows = replace(rows, labels=None)  # other classes are no mistake where none is needed
     if condition is None and rows.conditions:
         condition = dict[str, Any](rows.conditions)
-        if schema.label in [c.name for c in schema.conditions]:
+        if conditional:
             condition[schema.label] = rows.labels
     moved = schema.moved(rows.x) if rows.x.shape[1:] == schema.shape else None
     if moved:
         raise DiaboloError(moved)
     return schema.read(rows, condition=condition)
+
+
+def _foreign(labels: Array | None, schema: Schema) -> bool:
+    """Whether some of these labels are no classes of training."""
+    if labels is None or not schema.classes:
+        return False
+    try:
+        codes(labels, schema.classes, schema.label)
+    except DiaboloError:
+        return True
+    return False
 
 
 def _in_layout(x: Array, found: Found, schema: Schema) -> Array:
