@@ -361,3 +361,5 @@ def test_vamp_refuses() -> None:
 def test_vamp_repeats_few_examples() -> None:
     p = vamp_model(examples=torch.rand(2, 6)).latent.prior
     assert p.pseudo_inputs.shape == (5, 6)
+    # Equal ones would have equal gradients, and stay one for ever.
+    assert len(p.pseudo_inputs.detach().unique(dim=0)) == 5

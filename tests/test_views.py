@@ -203,6 +203,7 @@ def test_gaussian_corruption_is_in_units_of_the_scale():
         (Spec(event=(3,), support="byte", levels=17), (0.0, 1.0)),
         (Spec(event=(3,), support="ordinal", levels=5), (0.0, 4.0)),
         (Spec(event=(2,), examples=torch.tensor([[-3.0, 1.0], [2.0, 8.0]])), (-3.0, 8.0)),
+        (Spec(event=(2,), examples=torch.tensor([[3.0, torch.nan], [2.0, 8.0]])), (2.0, 8.0)),
     ],
 )
 def test_salt_and_pepper_are_the_ends_of_the_data(spec, ends):

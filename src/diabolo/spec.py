@@ -45,7 +45,7 @@ class Spec:
         mean: The mean datum, in data units, with shape E.
         scale: The standard deviation of each element with shape E, where the model is to
             standardise (real data only); None leaves data as they are.
-        examples: A few training data (n, *E), for pseudo-inputs.
+        examples: A few training data (n, *E), for pseudo-inputs; NaN where an entry is unseen.
         missing: Whether some entries are unseen, so that encoders also read the mask.
     """
 

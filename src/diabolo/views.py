@@ -217,7 +217,8 @@ def _ends(spec: Spec) -> tuple[float, float]:
             f"Salt and pepper need the range of '{spec.support}' data, but the spec has no "
             "examples: use 'gaussian' or 'masking'."
         )
-    return float(spec.examples.min()), float(spec.examples.max())
+    seen = spec.examples[torch.isfinite(spec.examples)]
+    return (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
 
 
 def _with_mask(seen: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:

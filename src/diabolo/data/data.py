@@ -198,7 +198,7 @@ class Data:
         """
         mean, variance = self.moments()
         few = self.batch(torch.arange(min(len(self), examples)))
-        clean = few.x if few.mask is None else torch.where(few.mask, few.x, 0.0)
+        shown = few.x if few.mask is None else torch.where(few.mask, few.x, torch.nan)
         scale = None
         if standardize:
             scale = torch.where(variance > 0, variance.sqrt(), 1.0)
@@ -210,7 +210,7 @@ class Data:
             count=len(self),
             mean=mean,
             scale=scale,
-            examples=clean,
+            examples=shown,
             missing=self.mask is not None,
         )
 

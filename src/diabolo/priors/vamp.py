@@ -19,6 +19,7 @@ from ..views import default_view
 __all__ = ["Vamp", "vamp"]
 
 EDGE = 0.02  # pseudo-inputs start this far inside their range, where they can still be moved
+APART = 0.2  # of the way to the middle: repeats of an example differ, as equal ones stay equal
 
 
 class Vamp(nn.Module):
@@ -96,4 +97,6 @@ def vamp(
     shape = (-1, *[1] * (read.ndim - 2))
     low, high = flat.amin(1).view(shape), flat.amax(1).view(shape)
     start = read[torch.arange(count) % len(read)]
+    again = start[len(read) :]
+    start[len(read) :] = again.lerp((low + high) / 2, APART * torch.rand_like(again))
     return Vamp(posterior, start, low, high)
