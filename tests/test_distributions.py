@@ -599,6 +599,10 @@ def test_mixed_support_has_no_default() -> None:
         ("Normal(scale=shred)", "Unknown scale of Normal: 'shred'. Did you mean 'shared'"),
         ("Normal(scale=-1.0)", "must be a positive number, but got -1.0"),
         ("Normal(floor=0)", "floor of Normal must be a positive number"),
+        ("Normal(floor=low)", "floor of Normal must be a positive number, but got low"),
+        ("Normal(scale=True)", "must be a positive number, but got True"),
+        ("Normal(scale=(1, 2))", "must be a positive number, but got (1, 2)"),
+        ("Categorical(levels=many)", "at least 2, but got many"),
         ("Normal(scal=shared)", "Did you mean 'scale'"),
         ("Laplace(scale=optimal)", "Unknown scale of Laplace: 'optimal'"),
         ("Dirac", "Unknown likelihood: 'Dirac'"),
@@ -617,6 +621,8 @@ def test_family_given_is_checked_against_the_data() -> None:
     assert family(made, levels=5, support="category") is made
     with pytest.raises(DiaboloError, match="made for levels=5, but these data have levels=6"):
         family(made, levels=6, support="category")
+    with pytest.raises(DiaboloError, match="made for levels=5, but these data have levels=17"):
+        family("DiscretizedLogistic(levels=5)", levels=17, support="byte")
     with pytest.raises(DiaboloError, match="made for support='category'"):
         family(made, levels=5, support="byte")
 

@@ -358,6 +358,14 @@ def test_vamp_refuses() -> None:
         vamp_model(examples=None)
 
 
+@pytest.mark.parametrize(
+    "call", ["flow(transforms=a)", "flow(hidden=a)", "mixture(components=2.5)", "vamp(count=a)"]
+)
+def test_option_of_another_type_is_refused(call: str) -> None:
+    with pytest.raises(DiaboloError, match=r"^Option '.*' of prior '.*but got "):
+        prior(call)
+
+
 def test_vamp_repeats_few_examples() -> None:
     p = vamp_model(examples=torch.rand(2, 6)).latent.prior
     assert p.pseudo_inputs.shape == (5, 6)

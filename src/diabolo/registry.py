@@ -15,7 +15,7 @@ from typing import Any
 
 from .errors import DiaboloError, unknown
 
-__all__ = ["Registry", "check_options", "extends", "keywords", "parse_call"]
+__all__ = ["Registry", "check_options", "extends", "keywords", "parse_call", "typed"]
 
 
 def parse_call(text: str) -> tuple[str, dict[str, Any]]:
@@ -61,6 +61,33 @@ def check_options(what: str, function: Callable[..., Any], options: Mapping[str,
             raise unknown(f"option of {what}", name, known)
 
 
+def typed(what: str, function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options with their values brought to the types of the function's signature.
+
+    Raises:
+        DiaboloError: At an unknown option, or a value of another type, naming the option.
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    check_options(what, function, options)
+    if not options:
+        return {}
+    parameters = inspect.signature(function, eval_str=True).parameters
+    out = {}
+    for key, value in options.items():
+        adapter = TypeAdapter(
+            parameters[key].annotation, config=ConfigDict(arbitrary_types_allowed=True)
+        )
+        try:
+            out[key] = adapter.validate_python(value)
+        except ValidationError as error:
+            told = error.errors()[0]["msg"]
+            raise DiaboloError(
+                f"Option '{key}' of {what}: {told[0].lower()}{told[1:]}, but got {value!r}."
+            ) from None
+    return out
+
+
 def keywords(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """Returns the keyword-only parameters of a function: its options."""
     parameters = inspect.signature(function).parameters
@@ -74,10 +101,14 @@ class Registry:
         what: What a member is called in error messages.
         package: The dotted name of the package.
         skip: Modules of the folder that are no members.
+        checks: Whether members check the types of their options themselves.
     """
 
-    def __init__(self, what: str, package: str, skip: Iterable[str] = ()) -> None:
+    def __init__(
+        self, what: str, package: str, skip: Iterable[str] = (), *, checks: bool = False
+    ) -> None:
         self.what, self.package, self.skip = what, package, frozenset(skip)
+        self.checks = checks
 
     def names(self) -> list[str]:
         """Returns the members' names, sorted."""
@@ -99,11 +130,15 @@ class Registry:
         """Calls a member: `build("flow(transforms=8)", 40)`; options must be known to it.
 
         Raises:
-            DiaboloError: If the member or an option is unknown.
+            DiaboloError: If the member or an option is unknown, or a value is of another type.
         """
         name, given = parse_call(call)
         function = self.load(name)
-        check_options(f"{self.what} '{name}'", function, given)
+        what = f"{self.what} '{name}'"
+        if self.checks:
+            check_options(what, function, given)
+        else:
+            given = typed(what, function, given)
         return function(*args, **{**options, **given})
 
 

@@ -90,8 +90,8 @@ def family(call: str | Family, *, levels: int | None = None, support: str | None
         support: The data's support.
 
     Raises:
-        DiaboloError: If the name or an option is unknown, or a given family was made for data
-            of another support or number of levels.
+        DiaboloError: If the name or an option is unknown, or the family is made for data of
+            another support or number of levels.
     """
     if isinstance(call, Family):
         _check_made_for(call, levels, support)
@@ -102,7 +102,9 @@ def family(call: str | Family, *, levels: int | None = None, support: str | None
     cls = families()[name]
     check_options(f"likelihood '{name}'", cls.__init__, options)
     given: dict[str, Any] = {"levels": levels, "support": support, **options}
-    return cls(**given)
+    made = cls(**given)
+    _check_made_for(made, levels, support)
+    return made
 
 
 def _check_made_for(made: Family, levels: int | None, support: str | None) -> None:

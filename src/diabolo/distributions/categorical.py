@@ -25,7 +25,7 @@ def needed_levels(owner: str, levels: int | None) -> int:
     Raises:
         DiaboloError: If it is lacking or below 2.
     """
-    if levels is None or levels < 2:
+    if not isinstance(levels, int) or levels < 2:
         raise DiaboloError(
             f"{owner} needs data with a number of levels, at least 2, but got {levels}: "
             f"say levels=..., or use data of a support with levels (byte, category, ordinal)."

@@ -50,9 +50,10 @@ class Scale(nn.Module):
         super().__init__()
         if isinstance(kind, str) and kind not in ("element", "shared", *further):
             raise unknown(f"scale of {owner}", kind, ["element", "shared", *further])
-        if not isinstance(kind, str) and not (0 < kind < math.inf):
+        number = isinstance(kind, int | float) and not isinstance(kind, bool)
+        if not isinstance(kind, str) and not (number and 0 < kind < math.inf):
             raise DiaboloError(f"The scale of {owner} must be a positive number, but got {kind}.")
-        if not 0 < floor < math.inf:
+        if not isinstance(floor, int | float) or not 0 < floor < math.inf:
             raise DiaboloError(f"The floor of {owner} must be a positive number, but got {floor}.")
         self.kind, self.floor = kind, floor
         if kind == "shared":

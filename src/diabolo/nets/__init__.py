@@ -38,7 +38,7 @@ class NetRegistry(Registry):
         return self.build(net, inputs, outputs, condition)
 
 
-NETS = NetRegistry("network", __name__)
+NETS = NetRegistry("network", __name__, checks=True)
 
 
 def set_start(net: nn.Module, start: Callable[[Tensor], Tensor | None], mean: Tensor) -> bool:

@@ -11,12 +11,10 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-
 from ..errors import DiaboloError, unknown
 from ..model import Recipe
 from ..recipes import RECIPES
-from ..registry import check_options
+from ..registry import check_options, typed
 from ..spec import Spec
 
 __all__ = ["build", "checked", "find"]
@@ -49,23 +47,7 @@ def checked(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         DiaboloError: At an unknown option, or a value of another type, naming the option.
     """
-    function = find(name)
-    check_options(f"recipe '{name}'", function, options)
-    parameters = inspect.signature(function, eval_str=True).parameters
-    out = {}
-    for key, value in options.items():
-        adapter = TypeAdapter(
-            parameters[key].annotation, config=ConfigDict(arbitrary_types_allowed=True)
-        )
-        try:
-            out[key] = adapter.validate_python(value)
-        except ValidationError as error:
-            told = error.errors()[0]["msg"]
-            raise DiaboloError(
-                f"Option '{key}' of recipe '{name}': {told[0].lower()}{told[1:]}, "
-                f"but got {value!r}."
-            ) from None
-    return out
+    return typed(f"recipe '{name}'", find(name), options)
 
 
 def build(function: Callable[..., Recipe], spec: Spec, options: Mapping[str, Any]) -> Recipe:
