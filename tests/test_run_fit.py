@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from diabolo.recipes import RECIPES
 from diabolo.recipes.vae import vae
 from diabolo.registry import keywords
 from diabolo.run import Interrupted
-from diabolo.run.presets import PRESETS
+from diabolo.run.presets import PRESETS, Preset
 from diabolo.train import Diverged, Row
 
 SMALL: dict[str, Any] = {"net": "mlp(hidden=(8,))", "latent": 2, "epochs": 2, "batch_size": 32}
@@ -310,6 +311,31 @@ def test_the_users_word_wins_over_the_preset() -> None:
     assert found.config.train.ema == PRESETS["digits"].train["ema"]
     assert any("Defaults for 'digits'" in str(n) for n in notes)
     assert len(found.data("train") or ()) == 50
+
+
+def test_defaults_give_way_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was never said is not refused for not going with what was."""
+    preset = Preset(
+        data={"binarize": "dynamic", "limit": 50},
+        train={"optimizer": "adamw", "weight_decay": 0.1, "epochs": 1},
+        gives_way=PRESETS["mnist"].gives_way,
+    )
+    monkeypatch.setitem(PRESETS, "digits", preset)
+    small = {"net": "mlp(hidden=(8,))", "latent": 2}
+    plain = diabolo.fit("digits", **small)
+    assert (plain.config.train.weight_decay, plain.config.data.binarize) == (0.1, "dynamic")
+    found = diabolo.fit("digits", optimizer="adam", **{"data.dequantize": True}, **small)
+    assert (found.config.train.weight_decay, found.config.data.binarize) == (0.0, "no")
+    with pytest.raises(DiaboloError, match="weight_decay has an effect"):
+        diabolo.fit("digits", optimizer="adam", weight_decay=0.1, **small)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_gives_way_is_a_default(name: str) -> None:
+    preset = PRESETS[name]
+    assert set(preset.gives_way) <= {*preset.data, *preset.train}
+    known = {f.name for c in (DataConfig, TrainConfig) for f in fields(c)}
+    assert {o for others in preset.gives_way.values() for o in others} <= known
 
 
 def test_documented_parameters_are_those_of_the_function() -> None:

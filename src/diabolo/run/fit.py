@@ -204,7 +204,7 @@ def _plan(
     conditional = condition is not None or "data.condition" in given
     config, function, by_name = _recipe(recipe, origin, conditional)
     config = replace(config, data=replace(config.data, source=str(data) if named else "memory"))
-    config, notes = _preset(config, function)
+    config, notes = _preset(config, function, given)
     config = resolve(config, given, list(keywords(function)))
     if config.data.source != (str(data) if named else "memory"):
         raise DiaboloError("The source of the data is the first argument: leave data.source out.")
@@ -252,20 +252,25 @@ def _recipe(
 
 
 def _preset(
-    config: RunConfig, function: Callable[..., Recipe]
+    config: RunConfig, function: Callable[..., Recipe], given: Mapping[str, Any]
 ) -> tuple[RunConfig, tuple[str, ...]]:
     """Returns the configuration with the defaults of a named set, and what to say of it."""
     preset = PRESETS.get(config.data.source)
     if preset is None or config.data.source not in SETS.names():
         return config, ()
+    said = {name.rpartition(".")[2] for name in given}
+    out = {name for name, others in preset.gives_way.items() if said.intersection(others)}
     own = {k: v for k, v in preset.recipe.items() if k in keywords(function)}
+    reading, training = (
+        {k: v for k, v in part.items() if k not in out} for part in (preset.data, preset.train)
+    )
     config = replace(
         config,
         options={**own, **config.options},
-        data=replace(config.data, **preset.data),
-        train=replace(config.train, **preset.train),
+        data=replace(config.data, **reading),
+        train=replace(config.train, **training),
     )
-    every = {**own, **preset.data, **preset.train}
+    every = {**own, **reading, **training}
     told = ", ".join(f"{k}={v}" for k, v in every.items())
     return config, (f"Defaults for '{config.data.source}', where nothing else is said: {told}.",)
 

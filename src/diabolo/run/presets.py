@@ -21,11 +21,14 @@ class Preset:
         recipe: Options of a recipe, used as far as the chosen recipe takes them.
         data: Fields of `DataConfig`.
         train: Fields of `TrainConfig`.
+        gives_way: Defaults that make sense with others of the preset only, and the options, each
+            of which, if given, takes their place.
     """
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
+    gives_way: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 PRESETS: dict[str, Preset] = {
@@ -61,5 +64,6 @@ PRESETS: dict[str, Preset] = {
             "ema": 0.999,
             "precision": "bf16",
         },
+        gives_way={"weight_decay": ("optimizer",), "binarize": ("dequantize", "support")},
     ),
 }
