@@ -225,6 +225,14 @@ def config(place: Path, **parts: Any) -> None:
     change(place, config={**json.loads((place / "run.json").read_text())["config"], **parts})
 
 
+def schema(place: Path, **parts: Any) -> None:
+    change(place, schema={**json.loads((place / "run.json").read_text())["schema"], **parts})
+
+
+def spec(place: Path, **parts: Any) -> None:
+    change(place, spec={**json.loads((place / "run.json").read_text())["spec"], **parts})
+
+
 def cut(place: Path, name: str, keep: int) -> None:
     path = place / name
     path.write_bytes(path.read_bytes()[:keep])
@@ -250,6 +258,14 @@ DAMAGE = {
     "an unknown field": (lambda p: config(p, train={"epoch": 3}), "Did you mean 'epochs'"),
     "a wrong value": (lambda p: config(p, train={"epochs": "many"}), "train.epochs"),
     "an odd schema": (lambda p: change(p, schema={"layuot": "hw"}), "layuot"),
+    "no word on options": (lambda p: change(p, opaque=None), "'opaque' is missing"),
+    "an odd layout": (lambda p: schema(p, layout="wh"), "layout"),
+    "an odd type": (lambda p: schema(p, dtype="float33"), "dtype"),
+    "an odd constant": (lambda p: schema(p, constants="x"), "constants"),
+    "shapes that differ": (lambda p: schema(p, shape=[7]), "do not become"),
+    "an empty event": (lambda p: spec(p, event=[]), "'event' cannot be"),
+    "an odd support": (lambda p: spec(p, support=[]), "'support' cannot be"),
+    "an odd condition": (lambda p: spec(p, condition="x"), "'condition' cannot be"),
     "a spec without event": (lambda p: change(p, spec={"support": "real"}), "damaged"),
     "a larger model": (lambda p: config(p, options={"latent": 3}), "do not fit this recipe"),
     "an unknown option": (lambda p: config(p, options={"latnet": 3}), "Did you mean 'latent'"),

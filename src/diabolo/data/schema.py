@@ -6,11 +6,13 @@ Shapes: N or n data, E event (one datum inside), C width of a condition.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from ..errors import DiaboloError, unknown
@@ -109,7 +111,7 @@ class Schema:
         """Returns the schema that `to_json` wrote.
 
         Raises:
-            DiaboloError: If a part is unknown or lacking.
+            DiaboloError: If a part is unknown, lacking or of another type.
         """
         known = {f.name for f in fields(Schema)}
         for key in value:
@@ -118,15 +120,20 @@ class Schema:
         lacking = {"shape", "layout", "dtype", "event", "support"} - set(value)
         if lacking:
             raise DiaboloError(f"The schema lacks '{sorted(lacking)[0]}'.")
-        found: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in value.items()
-        }
-        found["constants"] = tuple((int(i), v) for i, v in value.get("constants", ()))
-        found["conditions"] = tuple(
-            replace(Condition(**c), classes=tuple(c["classes"]))
-            for c in value.get("conditions", ())
-        )
-        return Schema(**found)
+        try:
+            found = TypeAdapter(Schema).validate_python(dict(value))
+            np.dtype(found.dtype)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise DiaboloError(f"The schema is damaged: {where}: {first['msg']}.") from None
+        except TypeError as error:
+            raise DiaboloError(f"The schema is damaged: dtype: {error}.") from None
+        if prod(found.event) + len(found.constants) != prod(found.shape):
+            raise DiaboloError(
+                f"The schema is damaged: data of shape {found.shape} do not become {found.event}."
+            )
+        return found
 
     def condition(self, values: Any) -> Tensor:
         """Returns conditions (n, C), floats, from what a user writes.

@@ -254,7 +254,7 @@ def _facts(folder: Path) -> dict[str, Any]:
             f"it was written by diabolo {facts.get('versions', {}).get('diabolo', '?')}."
         )
     wanted = {"config": dict, "spec": dict, "schema": dict, "metrics": dict, "data": dict}
-    for name, kind in {**wanted, "versions": dict, "notes": list}.items():
+    for name, kind in {**wanted, "versions": dict, "opaque": dict, "notes": list}.items():
         if not isinstance(facts.get(name), kind):
             raise DiaboloError(f"{path} is damaged: its '{name}' is missing or no {kind.__name__}.")
     for name, kind in (("recipe", str), ("options", dict), ("data", dict), ("train", dict)):

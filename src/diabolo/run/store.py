@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..errors import DiaboloError
 from ..model import Recipe
-from ..spec import Spec
+from ..spec import SUPPORTS, Spec
 from ..train import History, Row, Stop
 from .folder import FORMAT, KIND, Stored
 
@@ -119,9 +119,21 @@ def _facts(spec: Spec) -> dict[str, Any]:
 
 
 def spec(stored: Stored) -> Spec:
-    """Returns the spec of a stored run; its examples, which only set initial values, are zeros."""
+    """Returns the spec of a stored run; its examples, which only set initial values, are zeros.
+
+    Raises:
+        DiaboloError: If a part has another type or an impossible value.
+    """
     facts = dict(stored.facts["spec"])
     count, event = facts.pop("examples"), tuple(facts.pop("event"))
+    for name, good in (
+        ("event", bool(event) and all(isinstance(e, int) and e > 0 for e in event)),
+        ("support", facts["support"] in SUPPORTS),
+        ("condition", isinstance(facts["condition"], int) and facts["condition"] >= 0),
+        ("examples", count is None or (isinstance(count, int) and count >= 0)),
+    ):
+        if not good:
+            raise DiaboloError(f"The spec of the run is damaged: its '{name}' cannot be.")
     return Spec(
         **facts,
         event=event,
