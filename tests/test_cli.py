@@ -328,6 +328,17 @@ def test_bar_shows_on_a_terminal():
     assert "-9.50 nats" in told
 
 
+def test_evaluation_says_which_data_it_measured(run, tmp_path, capsys):
+    assert call("evaluate", run, "--k", 2) == 0
+    assert "vae on test data" in capsys.readouterr().out
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 2)))
+    small = ["--set", "latent=2", "net=mlp(hidden=(8,))", "train.epochs=1"]
+    assert call("fit", tmp_path / "x.npy", *small, "--out", tmp_path / "run", "--k", 2) == 0
+    capsys.readouterr()
+    assert call("evaluate", tmp_path / "run", "--k", 2, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["data"] == "validation data"
+
+
 def test_files_are_read_as_in_training(tmp_path):
     """The key of the data and that of the labels hold for new files too; a flag names others."""
     rng = np.random.default_rng(0)

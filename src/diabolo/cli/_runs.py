@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..data import Data
     from ..run import Run
 
-__all__ = ["data_of", "label_value", "open_run", "picture_of", "row", "shows_pictures"]
+__all__ = ["data_of", "held_out", "label_value", "open_run", "picture_of", "row", "shows_pictures"]
 
 
 def open_run(folder: Path) -> Run:
@@ -41,10 +41,19 @@ def data_of(run: Run, source: str | None, labels: str | None = None) -> Data:
         return read(source, run.schema, config=run.config.data, labels=labels)
     if labels is not None:
         raise DiaboloError("--labels says where the labels of DATA are: name DATA too.")
-    for split in ("test", "valid"):
+    return held_out(run)[1]
+
+
+def held_out(run: Run) -> tuple[str, Data]:
+    """Returns the run's test data, or else those that selected its weights, and what they are.
+
+    Raises:
+        DiaboloError: If neither can be read again.
+    """
+    for split, name in (("test", "test data"), ("valid", "validation data")):
         data = run.data(split)
         if data is not None:
-            return data
+            return name, data
     raise DiaboloError("This run's data were passed in memory: name a file of data as DATA.")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ._options import Json
-from ._runs import data_of, open_run
+from ._runs import data_of, held_out, open_run
 from ._tables import print_evaluation
 from ._talk import Measuring, note, print_json
 
@@ -28,7 +28,8 @@ def evaluate(
 
     Args:
         run: The folder of the run.
-        data: A file of data like those fitted; the run's own test data if left out.
+        data: A file of data like those fitted; the run's own test data if left out, or the
+            validation data where there are none.
         labels: For a conditional model: where the labels of DATA are (a column, an array's key).
         k: Posterior samples of each datum for the log-likelihood: more is slower and higher.
         seed: Keys the samples.
@@ -36,12 +37,15 @@ def evaluate(
         json: Print one JSON object.
     """
     opened = open_run(run)
-    chosen = data_of(opened, data, labels)
+    if data is None and labels is None:
+        where, chosen = held_out(opened)
+    else:
+        where, chosen = str(data), data_of(opened, data, labels)
     with Measuring(f"measuring with k={k}") as progress:
         found = opened.evaluate(chosen, k=k, seed=seed, precision=precision, progress=progress)
     for sentence in found.notes:
         note(sentence)
     if json:
-        print_json({"run": str(run), "data": data, **found.to_json()})
+        print_json({"run": str(run), "data": where, **found.to_json()})
     else:
-        print_evaluation(opened, found, f"{data or 'held-out data of the run'}")
+        print_evaluation(opened, found, where)

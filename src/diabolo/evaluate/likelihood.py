@@ -180,6 +180,14 @@ def _marginal(
             f"marginal needs the frequencies of the {model.condition} classes of the condition, "
             f"none negative, but got {tuple(prior.tolist()) if prior.ndim == 1 else marginal}."
         )
+    one = data.c is None or bool(
+        ((data.c == 0) | (data.c == 1)).all() and (data.c.sum(1) == 1).all()
+    )
+    if model.condition < 2 or not one:
+        raise DiaboloError(
+            "marginal sums over the classes of a condition that is one label, but this one holds "
+            "numbers or several labels."
+        )
     prior = prior / prior.sum()
     parts = []
     classes = prior.nonzero().flatten().tolist()
