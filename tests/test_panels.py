@@ -131,6 +131,20 @@ def test_samples_of_a_class_are_rows(runs):
     assert "right" in told
 
 
+def test_learning_curve_shows_bounds_for_bounds():
+    """Importance weights favour good samples: their parts do not sum to the bound they make."""
+    run = diabolo.fit(pictures(8, 8), "iwae", k=5, **TINY)
+    rows = run.history.rows
+    assert all(-r.distortion - sum(r.rate) > r.objective for r in rows)
+    lines = {line.get_label(): line for line in PANELS.load("learning_curve")(run).axes[0].lines}
+    assert "ELBO, training" not in lines
+    found = lines["bound of 5 samples, training"].get_ydata()
+    assert np.array_equal(found, [r.objective for r in rows])
+    run = diabolo.fit(pictures(8, 8), "beta_vae", free_bits=5.0, **TINY)
+    lines = {line.get_label() for line in PANELS.load("learning_curve")(run).axes[0].lines}
+    assert {"ELBO, training", "training objective, no bound"} <= lines
+
+
 def test_learning_curve_marks_the_best_epoch(runs):
     run = runs("grey")
     figure = PANELS.load("learning_curve")(run)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..objectives import declaration
 from ._figure import BLUE, GREY, ORANGE, NotApplicable, new, tidy
 
 if TYPE_CHECKING:
@@ -53,14 +54,20 @@ def learning_curve(run: Run) -> Figure:
     figure = new(4.2 * (1 + len(parts)), 3.7, "Learning curve", caption)
     axes = figure.subplots(1, 1 + len(parts), squeeze=False)[0]
 
-    train = -distortion - rate
-    if np.abs(objective - train).max() > 1e-3 * max(1.0, np.abs(train).max()):
-        axes[0].plot(epoch, objective, color=GREY, lw=1.2, ls=":", label="training objective")
-    axes[0].plot(epoch, train, color=BLUE, lw=1.6, label=f"{bound}, training")
+    said = declaration(run.recipe.objective)
+    if said.importance:  # parts that are weighed by importance sum to more than any bound
+        train, name = objective, f"bound of {run.recipe.k} samples, training"
+    else:
+        train, name = -distortion - rate, f"{bound}, training"
+        if np.abs(objective - train).max() > 1e-3 * max(1.0, np.abs(train).max()):
+            told = f"training objective{', no bound' if said.surrogate else ''}"
+            axes[0].plot(epoch, objective, color=GREY, lw=1.2, ls=":", label=told)
+    axes[0].plot(epoch, train, color=BLUE, lw=1.6, label=name)
     axes[0].plot(epoch, valid, color=ORANGE, lw=1.6, label=f"{bound}, validation")
     _finish(axes[0], epoch, f"{bound} (nats per datum)", best.epoch, [train, valid])
     for ax, (name, seen, held) in zip(axes[1:], parts, strict=True):
-        ax.plot(epoch, seen, color=BLUE, lw=1.6, label="training")
+        weighed = ", weighed by importance" if said.importance else ""
+        ax.plot(epoch, seen, color=BLUE, lw=1.6, label=f"training{weighed}")
         ax.plot(epoch, held, color=ORANGE, lw=1.6, label="validation")
         _finish(ax, epoch, f"{name} (nats)", best.epoch, [seen, np.array(held)])
     return figure
