@@ -353,3 +353,16 @@ def test_files_are_read_as_in_training(tmp_path):
     argv = ["score", place, tmp_path / "b.npz", "--labels", "sort", "--k", 2]
     assert call(*argv, "--out", tmp_path / "b.npy") == 0
     assert np.array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+
+
+def test_marginal_needs_no_labels(by_class, run, tmp_path, capsys):
+    x = run.parent / "x.npy"
+    assert call("evaluate", by_class, x, "--k", 2, "--marginal", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "log p(x) " in found["log_likelihood"]["kind"]
+    assert "elbo" not in found
+    argv = ["score", by_class, x, "--k", 2, "--marginal", "--out", tmp_path / "x.npz", "--json"]
+    assert call(*argv) == 0
+    assert json.loads(capsys.readouterr().out)["quantity"] == "log_px"
+    assert list(np.load(tmp_path / "x.npz")) == ["log_px"]
+    assert call("evaluate", by_class, x, "--k", 2) == 2  # log p(x|c) needs them

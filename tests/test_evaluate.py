@@ -491,7 +491,7 @@ def test_estimate_prints_both_errors() -> None:
 
 @pytest.mark.parametrize("option", ["k", "chunk", "batch"])
 def test_counts_below_one_are_refused(option: str) -> None:
-    with pytest.raises(DiaboloError, match=f"{option} is a number of 1 or more, but got 0"):
+    with pytest.raises(DiaboloError, match=f"{option} is a whole number of 1 or more, but got 0"):
         log_likelihood(small(DATA["real"]), DATA["real"], **{"k": 2, option: 0})
     with pytest.raises(DiaboloError, match="samples is"):
         bound(small(DATA["real"]), DATA["real"], samples=0)

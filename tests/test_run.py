@@ -212,7 +212,7 @@ MISTAKES = {
     "one code": (lambda r, c: r.decode(np.zeros(2)), r"\(n, 2\)"),
     "no codes": (lambda r, c: r.decode(np.zeros((0, 2))), "no code"),
     "NaN codes": (lambda r, c: r.decode(np.full((1, 2), np.nan)), "finite"),
-    "no samples": (lambda r, c: r.sample(0), "positive"),
+    "no samples": (lambda r, c: r.sample(0), "whole number of 1 or more"),
     "one step": (lambda r, c: r.interpolate(np.zeros(2), np.ones(2), steps=1), "2 steps"),
     "short walk": (lambda r, c: r.traverse(steps=1), "2 steps"),
     "no such element": (lambda r, c: r.traverse(dims=[2]), "0 to 1, but got 2"),
@@ -241,3 +241,53 @@ def test_a_deterministic_model_has_codes_but_no_samples_and_no_likelihood() -> N
     with pytest.raises(DiaboloError, match="deterministic"):
         found.score(x)
     assert found.evaluate().likelihood is None
+
+
+def test_conditional_data_are_measured_with_their_labels_and_without(labelled: Run) -> None:
+    x, names = table(), np.array(["cat", "dog", "owl"])[np.arange(60) % 3]
+    given = labelled.evaluate(x, labels=names, k=5)
+    assert given.likelihood is not None
+    assert np.array_equal(given.likelihood.per_datum.numpy(), labelled.score(x, labels=names, k=5))
+    assert "log p(x|c)" in given.likelihood.kind
+    alone = labelled.evaluate(x, k=5, marginal=True)
+    assert alone.likelihood is not None
+    assert alone.bound is None
+    assert "log p(x) " in alone.likelihood.kind
+    assert np.array_equal(alone.likelihood.per_datum.numpy(), labelled.score(x, k=5, marginal=True))
+
+
+def test_marginal_takes_the_class_frequencies_of_the_training_data() -> None:
+    names = np.array(["cat", "dog"])[(np.arange(60) % 4 == 0).astype(int)]
+    run = diabolo.fit(table(), labels=names, condition="labels", **SMALL)
+    assert run.splits is not None
+    assert run.splits.train.c is not None
+    counts = run.splits.train.c.sum(0).tolist()
+    assert run.prints["train"]["classes"] == counts
+    assert counts[0] != counts[1]
+    known = run.score(table(), k=3, marginal=True)
+    assert np.array_equal(known, run.score(table(), k=3, marginal=counts))
+    assert not np.array_equal(known, run.score(table(), k=3, marginal=(1, 1)))
+    only = run.score(table(), k=3, marginal=(1, 0), labels=names)  # the labels have no part in it
+    assert np.array_equal(only, run.score(table(), k=3, marginal=(1, 0)))
+
+
+def test_marginal_without_frequencies_is_refused(run: Run, labelled: Run) -> None:
+    with pytest.raises(DiaboloError, match="takes no condition: leave marginal out"):
+        run.score(table(), marginal=True)
+    values = diabolo.fit(table(), condition=np.linspace(0, 1, 60), **SMALL)
+    with pytest.raises(DiaboloError, match=r"not known for this run.*marginal=\(p1"):
+        values.evaluate(marginal=True, k=2)
+    with pytest.raises(DiaboloError, match="True, False or the frequencies of the classes"):
+        labelled.score(table(), marginal="all")
+    with pytest.raises(DiaboloError, match="belong to data"):
+        labelled.evaluate(labels=["cat"], k=2)
+
+
+@pytest.mark.parametrize("verb", ["score", "evaluate"])
+@pytest.mark.parametrize("wrong", [{"k": 2.5}, {"k": 0}, {"k": True}, {"seed": "a"}, {"seed": 1.0}])
+def test_counts_and_seeds_of_another_type_are_sentences(run: Run, verb: str, wrong: Any) -> None:
+    name = next(iter(wrong))
+    with pytest.raises(DiaboloError, match=f"^{name} is a whole number"):
+        getattr(run, verb)(table(), **{"k": 2, **wrong})
+    same = run.score(table(), k=np.int64(2), seed=np.int64(3))
+    assert np.array_equal(same, run.score(table(), k=2, seed=3))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["DiaboloError", "missing_extra", "unknown"]
+__all__ = ["DiaboloError", "missing_extra", "unknown", "whole"]
 
 
 class DiaboloError(ValueError):
@@ -18,6 +20,22 @@ def unknown(what: str, got: str, known: Iterable[str]) -> DiaboloError:
     near = difflib.get_close_matches(got, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return DiaboloError(f"Unknown {what}: '{got}'.{hint} Known: {', '.join(names) or 'none'}.")
+
+
+def whole(name: str, value: Any, *, least: int | None = None) -> int:
+    """Returns a whole number that a user gave, of Python or NumPy.
+
+    Raises:
+        DiaboloError: If it is of another type, or less than the least.
+    """
+    wanted = "a whole number" if least is None else f"a whole number of {least} or more"
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or (least is not None and number < least):
+        raise DiaboloError(f"{name} is {wanted}, but got {value!r}.")
+    return number
 
 
 def missing_extra(package: str, extra: str, what: str) -> DiaboloError:

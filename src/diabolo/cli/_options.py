@@ -10,10 +10,11 @@ from cyclopts import Parameter
 
 from ..errors import DiaboloError
 
-__all__ = ["Flag", "Force", "Json", "parse_set", "parse_value"]
+__all__ = ["Flag", "Force", "Json", "Marginal", "parse_set", "parse_value"]
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Force = Annotated[bool, Parameter(name="--force", negative="")]
+Marginal = Annotated[bool, Parameter(name="--marginal", negative="")]
 Flag = Parameter(negative="")
 
 WORDS = {"none": None, "null": None, "true": True, "false": False}

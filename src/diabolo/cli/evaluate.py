@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from ._options import Json
+from ._options import Json, Marginal
 from ._runs import data_of, held_out, open_run
 from ._tables import print_evaluation
 from ._talk import Measuring, note, print_json
@@ -19,6 +19,7 @@ def evaluate(
     /,
     *,
     labels: str | None = None,
+    marginal: Marginal = False,
     k: int = 1000,
     seed: int = 0,
     precision: Literal["float32", "bf16"] = "float32",
@@ -31,6 +32,8 @@ def evaluate(
         data: A file of data like those fitted; the run's own test data if left out, or the
             validation data where there are none.
         labels: For a conditional model: where the labels of DATA are (a column, an array's key).
+        marginal: Of a model conditional on labels, log p(x), the sum over classes with the
+            frequencies of the training data; DATA needs no labels then.
         k: Posterior samples of each datum for the log-likelihood: more is slower and higher.
         seed: Keys the samples.
         precision: The type in which networks compute: bf16 is faster, float32 is for publication.
@@ -42,7 +45,9 @@ def evaluate(
     else:
         where, chosen = str(data), data_of(opened, data, labels)
     with Measuring(f"measuring with k={k}") as progress:
-        found = opened.evaluate(chosen, k=k, seed=seed, precision=precision, progress=progress)
+        found = opened.evaluate(
+            chosen, k=k, marginal=marginal, seed=seed, precision=precision, progress=progress
+        )
     for sentence in found.notes:
         note(sentence)
     if json:

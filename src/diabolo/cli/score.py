@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ._options import Json
+from ._options import Json, Marginal
 from ._output import destination, write
 from ._runs import data_of, open_run
 from ._talk import print_json, say
@@ -19,6 +19,7 @@ def score(
     *,
     out: Path,
     labels: str | None = None,
+    marginal: Marginal = False,
     k: int = 100,
     seed: int = 0,
     json: Json = False,
@@ -33,14 +34,16 @@ def score(
         data: A file of data like those fitted.
         out: The file; its extension gives the format: .npz, .npy, .csv, .parquet.
         labels: For a conditional model: where the labels of DATA are (a column, an array's key).
+        marginal: Of a model conditional on labels, log p(x), the sum over classes with the
+            frequencies of the training data; DATA needs no labels then.
         k: Posterior samples of each datum: more is slower and higher.
         seed: Keys the samples.
         json: Print one JSON object.
     """
     destination(out, picture=False)
     opened = open_run(run)
-    found = opened.score(data_of(opened, data, labels), k=k, seed=seed)
-    name = "log_px_given_c" if opened.model.condition else "log_px"
+    found = opened.score(data_of(opened, data, labels), k=k, marginal=marginal, seed=seed)
+    name = "log_px_given_c" if opened.model.condition and not marginal else "log_px"
     write(out, {name: found})
     mean, least, most = (float(f()) for f in (found.mean, found.min, found.max))
     if json:

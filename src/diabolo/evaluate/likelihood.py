@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..data import Batch, Data
 from ..data.decode import Dequantize
-from ..errors import DiaboloError
+from ..errors import DiaboloError, whole
 from ..model import LatentModel
 from ..noise import KeyedNoise, mix_seed
 from .estimate import Estimate
@@ -83,9 +83,10 @@ def log_likelihood(
             "A deterministic autoencoder has no likelihood of x: its codes have no density. "
             "Its distortion is a number (`distortion`), and a 'vae' has both."
         )
-    for name, value in (("k", k), ("chunk", chunk), ("batch", batch)):
-        if value is not None and value < 1:
-            raise DiaboloError(f"{name} is a number of 1 or more, but got {value}.")
+    k, seed = whole("k", k, least=1), whole("seed", seed)
+    for name, value in (("chunk", chunk), ("batch", batch)):
+        if value is not None:
+            whole(name, value, least=1)
     if marginal is not None:
         return _marginal(model, data, k, seed, chunk, batch, precision, marginal, progress)
     device = next(model.parameters()).device

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data import Data, load, read
@@ -22,11 +24,27 @@ from .folder import fingerprint
 if TYPE_CHECKING:
     from .run import Run
 
-__all__ = ["as_condition", "as_data", "held_out", "read_split", "seeded", "value"]
+__all__ = [
+    "OutOfReach",
+    "as_code",
+    "as_condition",
+    "as_data",
+    "held_out",
+    "read_split",
+    "seeded",
+    "value",
+]
 
 
-def as_data(run: Run, x: Any, labels: Any, condition: Any) -> Data:
+def as_data(run: Run, x: Any, labels: Any, condition: Any, *, lacking: bool = False) -> Data:
     """Returns a user's data, or the path of a file of them, as the model's.
+
+    Arguments:
+        run: What the data are for.
+        x: The data.
+        labels: Their labels.
+        condition: Their conditions, where these are not labels.
+        lacking: Whether a conditional model's condition may be left out.
 
     Raises:
         DiaboloError: If they are not like the data that were fitted, or a condition is lacking.
@@ -41,7 +59,7 @@ def as_data(run: Run, x: Any, labels: Any, condition: Any) -> Data:
         data = read(x, run.schema, config=run.config.data, labels=labels, condition=condition)
     else:
         data = run.schema.data(x, labels=labels, condition=condition)
-    if data.c is None and run.spec.condition and run.model.unknown is None:
+    if data.c is None and run.spec.condition and run.model.unknown is None and not lacking:
         raise _lacking(run, "labels")
     return data
 
@@ -65,6 +83,25 @@ def as_condition(run: Run, n: int, label: Any, condition: Any) -> Tensor | None:
     if len(c) not in (1, n):
         raise DiaboloError(f"Expected one condition or {n} of them, but got {len(c)}.")
     return c.expand(n, -1).to(run.device)
+
+
+def as_code(run: Run, x: Any, label: Any, condition: Any) -> NDArray[np.float32]:
+    """Returns the code (D,) of one datum; what has that shape is a code already.
+
+    Raises:
+        DiaboloError: If it is neither one datum nor one code.
+    """
+    if not isinstance(x, str | Path | Data):
+        array = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
+        if array.shape == (run.latent,):
+            return array.astype(np.float32)
+        if array.shape == run.schema.shape:
+            x = array[None]
+    labels = [label] if np.ndim(label) == 0 and label is not None else label
+    code = run.encode(x, labels=labels, condition=condition)
+    if len(code) != 1:
+        raise DiaboloError(f"Expected one datum or one code, but got {len(code)} data.")
+    return code[0]
 
 
 def _lacking(run: Run, name: str) -> DiaboloError:
@@ -107,17 +144,25 @@ def read_split(run: Run, split: str) -> Data | None:
     return found
 
 
-def held_out(run: Run) -> tuple[str, Data]:
+class OutOfReach(DiaboloError):
+    """The data of a run were passed in memory and are gone."""
+
+
+def held_out(run: Run, split: str | None = None) -> tuple[str, Data]:
     """Returns the name and the data of the test split, or else of the validation split.
 
+    Arguments:
+        run: Whose data.
+        split: This split and no other.
+
     Raises:
-        DiaboloError: If neither is to be had.
+        OutOfReach: If neither is to be had.
     """
-    for split in ("test", "valid"):
-        data = run.data(split)
+    for name in ("test", "valid") if split is None else (split,):
+        data = run.data(name)
         if data is not None:
-            return split, data
-    raise DiaboloError("This run's data were passed in memory: pass the data to evaluate.")
+            return name, data
+    raise OutOfReach("This run's data were passed in memory and are gone: give data of your own.")
 
 
 @contextlib.contextmanager

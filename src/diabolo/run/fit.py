@@ -12,9 +12,10 @@ import torch
 
 from .. import train
 from ..config import RunConfig, resolve
-from ..data import Loaded, Splits
+from ..data import Loaded, Schema, Splits
 from ..data import load as load_data
 from ..data.sets import SETS
+from ..distributions import Family, StandardizedFamily
 from ..errors import DiaboloError
 from ..model import Recipe
 from ..noise import mix_seed
@@ -24,6 +25,7 @@ from . import folder as folders
 from . import store
 from .latents import Latents
 from .load import load
+from .measure import class_counts
 from .menu import build, checked, find
 from .presets import PRESETS
 from .run import Run
@@ -155,7 +157,7 @@ class _Plan:
             tensors = store.store(self.start).tensors
             kept = {k: v for k, v in tensors.items() if k.startswith("model.")}
             store.fill(recipe._replace(objective=_nothing), kept, repr(self.start))
-        prints = {
+        prints: dict[str, dict[str, Any]] = {
             name: {
                 "count": len(part),
                 "sha256": folders.fingerprint(part),
@@ -164,16 +166,38 @@ class _Plan:
             for name, part in zip(Splits._fields, splits, strict=True)
             if part is not None
         }
+        prints["train"]["classes"] = class_counts(splits.train)
         return Run(
             recipe=recipe,
             spec=spec,
             schema=loaded.schema,
             config=self.config,
-            notes=(*self.notes, *loaded.notes),
+            notes=(*self.notes, *loaded.notes, *_stepped(recipe, loaded.schema)),
             prints=prints,
             function=None if self.named else self.function,
             splits=splits,
         )
+
+
+def _stepped(recipe: Recipe, schema: Schema) -> list[str]:
+    """Returns a sentence if discrete values of real data keep a learned scale wide."""
+    family = recipe.model.likelihood.family
+    stepped = family.stepped if isinstance(family, Family) else None
+    if stepped is None or not bool(stepped.any()):
+        return []
+    found = stepped.flatten().nonzero().flatten().tolist()
+    name = type(family.base if isinstance(family, StandardizedFamily) else family).__name__
+    tail = (
+        f"take values in steps: the scale of {name.removesuffix('Family')} is kept above "
+        "step / sqrt(12) there, so that the density cannot narrow onto the values."
+    )
+    if schema.layout != "vector":
+        return [f"{len(found)} of {stepped.numel()} elements {tail}"]
+    names = [schema.column(schema.kept[i]).removeprefix("column ") for i in found]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    if len(names) == 1:
+        tail = tail.replace("take values", "takes values", 1)
+    return [f"Column{'s' * (len(names) > 1)} {', '.join(names[:5])}{more} {tail}"]
 
 
 def _nothing(trace: Any) -> Any:

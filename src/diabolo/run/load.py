@@ -72,6 +72,7 @@ def load(folder: str | Path, *, recipe: Callable[..., Recipe] | None = None) -> 
         metrics=metrics,
         notes=tuple(facts["notes"]),
         prints=prints,
+        computing=facts.get("computing", {}),
         folder=path,
         function=recipe,
     )

@@ -21,14 +21,14 @@ from torch import Tensor
 from .. import evaluate as evaluation
 from ..config import RunConfig
 from ..data import Batch, Data, Schema, Splits
-from ..errors import DiaboloError, unknown
+from ..errors import DiaboloError, unknown, whole
 from ..model import LatentModel, Recipe
 from ..noise import MEAN, KeyedNoise
 from ..spec import Spec
 from ..train import History
 from . import folder as folders
-from . import store
-from .asked import as_condition, as_data, held_out, read_split, seeded, value
+from . import measure, store
+from .asked import as_code, as_condition, as_data, read_split, seeded, value
 from .latents import Codes, Latents
 
 __all__ = ["Run"]
@@ -48,7 +48,8 @@ class Run:
         history: The rows of the training, and why it ended.
         metrics: Numbers found so far, as JSON: `valid`, `latents`, `evaluation`.
         notes: What the user was told of the data and the settings.
-        prints: A fingerprint of each split, by its name.
+        prints: What each split was, by its name: count, fingerprint, source.
+        computing: The device, precision and compilation that `auto` meant in training.
         folder: Where the run lies on disk, or None.
         function: What built the recipe, where its name alone does not tell.
         splits: The data in memory, or None for a loaded run.
@@ -62,6 +63,7 @@ class Run:
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     prints: Mapping[str, Any] = field(default_factory=dict)
+    computing: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
     function: Callable[..., Recipe] | None = None
     splits: Splits | None = None
@@ -141,8 +143,7 @@ class Run:
         Raises:
             DiaboloError: If the model has no prior, or a condition is lacking or not wanted.
         """
-        if n < 1:
-            raise DiaboloError(f"The number of samples must be positive, not {n}.")
+        n, seed = whole("n", n, least=1), whole("seed", seed)
         if self.model.deterministic:
             raise DiaboloError(
                 f"This model has no prior to sample: '{self.config.recipe}' is a deterministic "
@@ -264,8 +265,8 @@ class Run:
         """
         if steps < 2:
             raise DiaboloError(f"An interpolation has 2 steps at least, not {steps}.")
-        start = self._code(a, label, condition)
-        stop = self._code(b, label, condition)
+        start = as_code(self, a, label, condition)
+        stop = as_code(self, b, label, condition)
         part = np.linspace(0, 1, steps, dtype=start.dtype)[:, None]
         return self.decode((1 - part) * start + part * stop, label=label, condition=condition)
 
@@ -305,7 +306,7 @@ class Run:
                 raise DiaboloError(
                     f"This model has latent elements 0 to {self.latent - 1}, but got {d}."
                 )
-        start = found.mean if x is None else self._code(x, label, condition)
+        start = found.mean if x is None else as_code(self, x, label, condition)
         z = np.tile(np.asarray(start, dtype=np.float32), (len(chosen), steps, 1))
         for row, d in enumerate(chosen):
             reach = span * found.scale[d]
@@ -314,7 +315,14 @@ class Run:
         return flat.reshape(len(chosen), steps, *flat.shape[1:])
 
     def score(
-        self, x: Any, *, k: int = 100, labels: Any = None, condition: Any = None, seed: int = 0
+        self,
+        x: Any,
+        *,
+        k: int = 100,
+        labels: Any = None,
+        condition: Any = None,
+        marginal: measure.Marginal = False,
+        seed: int = 0,
     ) -> NDArray[np.float64]:
         """Returns the importance-weighted log-likelihood of each datum in nats, (n,).
 
@@ -325,20 +333,23 @@ class Run:
             k: Posterior samples a datum.
             labels: Their labels, where the model is conditional on labels.
             condition: Their conditions, where these are not labels.
+            marginal: Of a model conditional on a label, log p(x) = log sum p(c) p(x | c): True
+                takes the class frequencies of the training data, or give them, (C,).
             seed: Keys the noise.
 
         Raises:
             DiaboloError: If the model is deterministic, or x is not like the data fitted.
         """
-        data = as_data(self, x, labels, condition)
-        found = evaluation.log_likelihood(self.model, data, k=k, seed=seed)
-        return found.per_datum.double().cpu().numpy()
+        return measure.score(self, x, k, labels, condition, marginal, seed)
 
     def evaluate(
         self,
         data: Any = None,
         *,
         k: int = 1000,
+        labels: Any = None,
+        condition: Any = None,
+        marginal: measure.Marginal = False,
         seed: int = 0,
         precision: evaluation.Precision = "float32",
         progress: Callable[[float], None] | None = None,
@@ -348,20 +359,19 @@ class Run:
         Arguments:
             data: Data (n, *S), a path, or `Data`; None takes the test or else the validation split.
             k: Posterior samples a datum for the likelihood.
+            labels: Their labels, where the model is conditional on labels.
+            condition: Their conditions, where these are not labels.
+            marginal: Measure log p(x) instead of log p(x | c), as in `score`.
             seed: Keys the noise.
             precision: The type in which networks compute.
             progress: Called with the part of the likelihood that is done.
 
         Raises:
-            DiaboloError: If there are no data to be had.
+            DiaboloError: If there are no data to be had, or they are not like those fitted.
         """
-        split, chosen = held_out(self) if data is None else ("given", data)
-        chosen = as_data(self, chosen, None, None)
-        found = evaluation.evaluate(
-            self.model, chosen, k=k, seed=seed, precision=precision, progress=progress
+        return measure.evaluate(
+            self, data, k, labels, condition, marginal, seed, precision, progress
         )
-        self.metrics["evaluation"] = {"split": split, **found.to_json()}
-        return found
 
     def save(self, folder: str | Path | None = None, *, force: bool = False) -> Path:
         """Writes the run into a folder, whole or not at all, and returns the folder.
@@ -383,17 +393,3 @@ class Run:
 
     def _batches(self, x: Any, labels: Any, condition: Any) -> Iterator[Batch]:
         return as_data(self, x, labels, condition).to(self.device).batches(ROWS)
-
-    def _code(self, x: Any, label: Any, condition: Any) -> NDArray[np.float32]:
-        """Returns the code (D,) of one datum; what has that shape is a code already."""
-        if not isinstance(x, str | Path | Data):
-            array = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
-            if array.shape == (self.latent,):
-                return array.astype(np.float32)
-            if array.shape == self.schema.shape:
-                x = array[None]
-        labels = [label] if np.ndim(label) == 0 and label is not None else label
-        code = self.encode(x, labels=labels, condition=condition)
-        if len(code) != 1:
-            raise DiaboloError(f"Expected one datum or one code, but got {len(code)} data.")
-        return code[0]

@@ -63,6 +63,7 @@ def store(run: Run) -> Stored:
         "spec": _facts(run.spec),
         "schema": run.schema.to_json(),
         "data": plain(run.prints),
+        "computing": plain(run.computing),
         "notes": list(run.notes),
         "stopped": run.history.stopped,
         "epochs": len(run.history.rows),
@@ -74,7 +75,7 @@ def store(run: Run) -> Stored:
     tensors = {f"model.{k}": v for k, v in run.model.state_dict().items()}
     if isinstance(run.recipe.objective, nn.Module):
         tensors |= {f"objective.{k}": v for k, v in run.recipe.objective.state_dict().items()}
-    for name in ("mean", "scale"):
+    for name in ("mean", "scale", "resolution"):
         if (value := getattr(run.spec, name)) is not None:
             tensors[f"spec.{name}"] = value
     return Stored(facts, tensors, [plain(asdict(r)) for r in run.history.rows])
@@ -139,6 +140,7 @@ def spec(stored: Stored) -> Spec:
         event=event,
         mean=stored.tensors.get("spec.mean"),
         scale=stored.tensors.get("spec.scale"),
+        resolution=stored.tensors.get("spec.resolution"),
         examples=None if count is None else torch.zeros(count, *event),
     )
 
