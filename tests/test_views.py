@@ -202,13 +202,28 @@ def test_gaussian_corruption_is_in_units_of_the_scale():
         (Spec(event=(3,), support="binary"), (0.0, 1.0)),
         (Spec(event=(3,), support="byte", levels=17), (0.0, 1.0)),
         (Spec(event=(3,), support="ordinal", levels=5), (0.0, 4.0)),
-        (Spec(event=(2,), examples=torch.tensor([[-3.0, 1.0], [2.0, 8.0]])), (-3.0, 8.0)),
-        (Spec(event=(2,), examples=torch.tensor([[3.0, torch.nan], [2.0, 8.0]])), (2.0, 8.0)),
+        (
+            Spec(event=(2,), examples=torch.tensor([[-1.0, 1000.0], [1.0, -1000.0]])),
+            ([-1.0, -1000.0], [1.0, 1000.0]),
+        ),
+        (
+            Spec(event=(3,), examples=torch.tensor([[3.0, torch.nan, torch.nan]] * 2)),
+            ([3.0, 0.0, 0.0], [3.0, 1.0, 1.0]),
+        ),
+        (
+            Spec(event=(2, 1, 2), examples=torch.tensor([[[[-1.0, 1.0]], [[5.0, 7.0]]]])),
+            ([[[-1.0]], [[5.0]]], [[[1.0]], [[7.0]]]),
+        ),
     ],
 )
-def test_salt_and_pepper_are_the_ends_of_the_data(spec, ends):
-    view = corrupted(spec, "salt_pepper", 0.5)
-    assert (view.low, view.high) == ends
+def test_salt_and_pepper_are_the_ends_of_each_element(spec, ends):
+    """Of each channel, for images: their pixels are alike."""
+    view = corrupted(spec, "salt_pepper", 1.0)
+    assert (view.low.tolist(), view.high.tolist()) == ends
+    x = view(torch.full((200, *spec.event), 0.5))
+    low, high = (torch.as_tensor(e).expand(spec.event) for e in ends)
+    assert torch.equal(x.amin(0), low)
+    assert torch.equal(x.amax(0), high)
 
 
 @pytest.mark.parametrize(

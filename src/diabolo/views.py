@@ -100,7 +100,8 @@ class Corrupted(nn.Module):
     """A view of x that is spoiled in training and whole in use: for denoising autoencoders.
 
     `gaussian` adds normal noise; `masking` shows each entry as unseen with probability `level`;
-    `salt_pepper` puts the lowest or the highest value in its place, with even chances.
+    `salt_pepper` puts the lowest or the highest value of that element in its place, with even
+    chances.
 
     References:
         | Stacked Denoising Autoencoders (Vincent et al., 2010), section 3.3
@@ -111,14 +112,16 @@ class Corrupted(nn.Module):
         kind: `gaussian`, `masking` or `salt_pepper`.
         level: The standard deviation of the noise in `unit`s, or the part of entries spoiled.
         unit: What Gaussian noise is measured in, of a shape that broadcasts to E.
-        low: The value of pepper.
-        high: The value of salt.
+        low: The value of pepper, of a shape that broadcasts to E.
+        high: The value of salt, likewise.
 
     Raises:
         DiaboloError: If the kind is unknown or the level out of range.
     """
 
     unit: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(
         self,
@@ -127,8 +130,8 @@ class Corrupted(nn.Module):
         level: float = 0.3,
         *,
         unit: Tensor | float = 1.0,
-        low: float = 0.0,
-        high: float = 1.0,
+        low: Tensor | float = 0.0,
+        high: Tensor | float = 1.0,
     ) -> None:
         super().__init__()
         if kind not in CORRUPTIONS:
@@ -137,9 +140,9 @@ class Corrupted(nn.Module):
             expected = "at least 0" if kind == "gaussian" else "a part of the entries, 0 to 1"
             raise DiaboloError(f"The level of {kind} corruption must be {expected}, not {level}.")
         self.view, self.kind, self.level = view, kind, level
-        self.low, self.high = low, high
         self.shape: tuple[int, ...] = tuple(view.shape)  # type: ignore[arg-type]
-        self.register_buffer("unit", torch.as_tensor(unit, dtype=torch.get_default_dtype()))
+        for name, value in (("unit", unit), ("low", low), ("high", high)):
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.get_default_dtype()))
 
     def forward(self, x: Tensor, mask: Tensor | None = None, noise: Noise = FRESH) -> Tensor:
         """Returns (B, *shape) from x (B, *E) and its mask; spoiled in training mode only."""
@@ -182,7 +185,8 @@ def corrupted(spec: Spec, kind: str = "gaussian", level: float = 0.3) -> Corrupt
     """Returns the default view of data of this spec, spoiled in training.
 
     Gaussian noise is measured in each element's standard deviation where the spec standardises.
-    Salt and pepper are the ends of the support or, where it has none, of the examples.
+    Salt and pepper are the ends of the support or, where it has none, those of each element, or
+    of each channel of images, among the examples.
 
     Arguments:
         spec: What is known of the data.
@@ -206,19 +210,23 @@ def corrupted(spec: Spec, kind: str = "gaussian", level: float = 0.3) -> Corrupt
     return Corrupted(default_view(spec), kind, level, **options)
 
 
-def _ends(spec: Spec) -> tuple[float, float]:
-    """Returns the lowest and the highest value of the data."""
+def _ends(spec: Spec) -> tuple[Tensor | float, Tensor | float]:
+    """Returns the lowest and the highest value of each element, broadcasting to E."""
     if spec.support in ("binary", "byte", "unit"):
         return 0.0, 1.0
     if spec.support in ("category", "ordinal") and spec.levels is not None:
         return 0.0, spec.levels - 1.0
-    if spec.examples is None:
+    if spec.examples is None or not len(spec.examples):
         raise DiaboloError(
             f"Salt and pepper need the range of '{spec.support}' data, but the spec has no "
             "examples: use 'gaussian' or 'masking'."
         )
-    seen = spec.examples[torch.isfinite(spec.examples)]
-    return (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
+    axes = (0, *range(2, spec.examples.ndim)) if len(spec.event) == 3 else (0,)
+    seen = torch.isfinite(spec.examples)
+    low = torch.where(seen, spec.examples, torch.inf).amin(axes, keepdim=True)[0]
+    high = torch.where(seen, spec.examples, -torch.inf).amax(axes, keepdim=True)[0]
+    some = low <= high
+    return torch.where(some, low, 0.0), torch.where(some, high, 1.0)
 
 
 def _with_mask(seen: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
