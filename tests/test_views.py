@@ -220,7 +220,8 @@ def test_salt_and_pepper_are_the_ends_of_each_element(spec, ends):
     """Of each channel, for images: their pixels are alike."""
     view = corrupted(spec, "salt_pepper", 1.0)
     assert (view.low.tolist(), view.high.tolist()) == ends
-    x = view(torch.full((200, *spec.event), 0.5))
+    plain = Corrupted(View(spec.event), "salt_pepper", 1.0, low=view.low, high=view.high)
+    x = plain(torch.full((200, *spec.event), 0.5))
     low, high = (torch.as_tensor(e).expand(spec.event) for e in ends)
     assert torch.equal(x.amin(0), low)
     assert torch.equal(x.amax(0), high)
