@@ -255,6 +255,84 @@ def test_floor_holds_and_lets_gradients_through(kind: str) -> None:
     assert float(raw.grad[1].min()) > 0.1  # a hard clamp would have 0: it could never recover
 
 
+@pytest.mark.parametrize("scale", ["element", "column", "shared", "optimal"])
+@pytest.mark.parametrize("kind", ["Normal", "Laplace"])
+def test_no_scale_learns_below_the_steps_of_the_data(kind: str, scale: str) -> None:
+    """The floor is the standard deviation of a uniform density over a step, and 1e-3 without."""
+    if scale == "optimal" and kind == "Laplace":
+        return
+    made = family(f"{kind}(scale={scale})").eval()
+    made.prepare((2,), torch.tensor([2.0, 0.0]))
+    with torch.no_grad():
+        for p in made.parameters():
+            p.fill_(-30.0)
+    raw = torch.full((3, made.width((2,)), 2), -90.0)
+    if scale == "optimal":
+        made.train()
+        made.from_raw(raw, 1).log_prob(torch.full((3, 2), -90.0))  # a perfect fit
+        made.eval()
+    least = made.from_raw(raw, 1).log_scale.exp().expand(3, 2)
+    floor = torch.tensor([2 / math.sqrt(12), 1e-3]).expand(3, 2)
+    torch.testing.assert_close(least, floor)  # e^-90 is nothing in float32
+    assert made.stepped.tolist() == [True, False]
+
+
+def test_a_narrow_density_gains_nothing_from_a_grid() -> None:
+    """On whole numbers no density of the floor's width beats the probability 1 of a sure value.
+
+    With the floor of 1e-3 it would gain 6 nats a column. At h / sqrt(12) the peak of a normal
+    density is sqrt(12 / 2 pi) / h = 1.38 / h, hence at most 0.33 nats.
+    """
+    x = torch.arange(5.0)[:, None]
+    for kind, most in (("Normal", 0.33), ("Laplace", math.log(math.sqrt(12) / 2))):
+        made = family(f"{kind}(scale=element)")
+        made.prepare((1,), torch.ones(1))
+        raw = torch.stack([x, torch.full_like(x, -30.0)], 1)
+        assert float(made.from_raw(raw, 1).log_prob(x).max()) <= most + 1e-3
+
+
+def test_the_floor_of_a_log_normal_follows_the_size_of_x() -> None:
+    made = family("LogNormal(scale=element)")
+    made.prepare((1,), torch.ones(1))
+    raw = torch.stack([torch.tensor([[10.0], [1000.0]]).log(), torch.full((2, 1), -30.0)], 1)
+    found = made.from_raw(raw, 1).variance.sqrt().flatten()
+    # To first order in the floor: sd(x) = x sd(log x); of the second, 0.03^2.
+    torch.testing.assert_close(found[0], torch.tensor(1 / math.sqrt(12)), rtol=2e-3, atol=0)
+    torch.testing.assert_close(found[1], torch.tensor(1.0), rtol=2e-3, atol=0)  # 1e-3 of 1000
+
+
+def test_the_users_floor_wins_over_the_steps() -> None:
+    made = family("Normal(scale=element, floor=0.01)")
+    made.prepare((1,), torch.ones(1))
+    found = made.from_raw(torch.full((2, 1), -30.0), 1)
+    assert float(found.log_scale.exp()) == pytest.approx(0.01)
+    assert made.stepped is None
+
+
+def test_a_standardised_family_takes_steps_in_units_of_the_data() -> None:
+    made = StandardizedFamily(family("Normal"), torch.zeros(2), torch.tensor([1.0, 100.0]))
+    made.prepare((2,), torch.tensor([1.0, 1.0]))
+    found = made.from_raw(torch.full((2, 2), -30.0), 1).variance.sqrt()
+    torch.testing.assert_close(found, torch.full((2,), 1 / math.sqrt(12)))
+
+
+@pytest.mark.parametrize("kind", ["Normal", "Laplace", "LogNormal", "DiscretizedLogistic"])
+def test_scale_by_column_has_no_batch_axis_and_learns(kind: str) -> None:
+    made = family(f"{kind}(scale=column)", levels=17)
+    raw = torch.rand(2, 3, 1, 4)
+    with pytest.raises(DiaboloError, match="a number for each element of the data"):
+        made.from_raw(raw, 1)
+    made.prepare((4,))
+    p = made.from_raw(raw, 1)
+    assert p.log_scale.shape == (4,)
+    assert p.batch_shape == (2, 3)
+    p.log_prob(torch.full((3, 4), 0.5)).sum().backward()
+    (own,) = made.parameters()
+    assert float(own.grad.abs().min()) > 0
+    with pytest.raises(DiaboloError, match=r"made for data of shape \(4,\)"):
+        made.prepare((5,))
+
+
 def test_optimal_scale_has_its_closed_form() -> None:
     """max over sigma of log p(x) = -D/2 (log(2 pi MSE) + 1), summed over the batch."""
     made = NormalFamily(scale="optimal")
@@ -600,6 +678,7 @@ def test_mixed_support_has_no_default() -> None:
         ("Normal(scale=-1.0)", "must be a positive number, but got -1.0"),
         ("Normal(floor=0)", "floor of Normal must be a positive number"),
         ("Normal(floor=low)", "floor of Normal must be a positive number, but got low"),
+        ("Normal(scale=0.5, floor=0.1)", "fixed number 0.5, on which a floor has no effect"),
         ("Normal(scale=True)", "must be a positive number, but got True"),
         ("Normal(scale=(1, 2))", "must be a positive number, but got (1, 2)"),
         ("Categorical(levels=many)", "at least 2, but got many"),
@@ -625,6 +704,8 @@ def test_family_given_is_checked_against_the_data() -> None:
         family("DiscretizedLogistic(levels=5)", levels=17, support="byte")
     with pytest.raises(DiaboloError, match="made for support='category'"):
         family(made, levels=5, support="byte")
+    with pytest.raises(DiaboloError, match="made for levels=3, but these data have no levels"):
+        family("Normal(levels=3)", support="real")
 
 
 def test_families_take_levels_and_support_and_say_their_support() -> None:

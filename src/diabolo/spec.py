@@ -45,6 +45,8 @@ class Spec:
         mean: The mean datum, in data units, with shape E.
         scale: The standard deviation of each element with shape E, where the model is to
             standardise (real data only); None leaves data as they are.
+        resolution: The smallest step between the values of each element, in data units, with
+            shape E; 0 where they are continuous, None where all are.
         examples: A few training data (n, *E), for pseudo-inputs; NaN where an entry is unseen.
         missing: Whether some entries are unseen, so that encoders also read the mask.
     """
@@ -56,6 +58,7 @@ class Spec:
     count: int = 0
     mean: Tensor | None = None
     scale: Tensor | None = None
+    resolution: Tensor | None = None
     examples: Tensor | None = None
     missing: bool = False
 

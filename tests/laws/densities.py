@@ -30,6 +30,7 @@ from diabolo.noise import MEAN, KeyedNoise
 
 K, B, EVENT = 2, 3, (4,)
 LEVELS = 5
+STEP = torch.tensor([0.0, 0.5, 0.0, 2.0])  # between values of the data; some are continuous
 # Double exponential quadrature is exact to 1e-12 for a density with at most a cusp at its mean. A
 # cusp elsewhere (of log q, in a divergence) costs up to step^2 = 4e-6 of a change of slope of 1.
 QUADRATURE = 1e-6
@@ -46,9 +47,11 @@ class Case:
     def __str__(self) -> str:
         return self.name
 
-    def family(self) -> Family:
+    def family(self, event: tuple[int, ...] = EVENT) -> Family:
         """The family in float64, in use rather than in training, its own parameters moved."""
-        made = self.make().double().eval()
+        made = self.make()
+        made.prepare(event, STEP.view(event))
+        made = made.double().eval()
         with torch.no_grad():
             for i, p in enumerate(made.parameters()):
                 p.add_(0.1 + 0.1 * i)
@@ -263,7 +266,7 @@ def axes_are_obeyed(case: Case) -> None:
     torch.testing.assert_close(single.log_prob_elements(x[1, 2]), whole[1, 2], rtol=1e-14, atol=0)
     if isinstance(made, StandardizedFamily):
         return  # its constants have the event's shape
-    square = made.from_raw(raw.unflatten(-1, (2, 2)), 2)
+    square = case.family((2, 2)).from_raw(raw.unflatten(-1, (2, 2)), 2)
     torch.testing.assert_close(
         square.log_prob_elements(x.unflatten(-1, (2, 2))).flatten(-2), whole, rtol=1e-14, atol=0
     )

@@ -189,6 +189,28 @@ class Data:
         dtype = torch.get_default_dtype()
         return mean.to(dtype), variance.to(dtype)
 
+    def resolution(self) -> Tensor | None:
+        """Returns the smallest step between values of each element, E, or None without steps.
+
+        An element has steps if values come again in it; without, or under noise that was added,
+        the step is 0. Up to a few thousand rows are looked at, and differences that float32
+        rounds away are no steps.
+        """
+        if self.support not in ("real", "unit", "positive") or self.dequantized:
+            return None
+        rows = max(1000, 4 * CHUNK // max(1, math.prod(self.event)))
+        chosen = torch.arange(0, len(self), -(-len(self) // rows), device=self.x.device)
+        x = self.decoder.mean(self.x[chosen])
+        if self.mask is not None:
+            x = torch.where(self.mask[chosen], x, torch.nan)
+        x = x.sort(0).values  # NaN last
+        gap = x.diff(dim=0)
+        least = 8 * torch.finfo(torch.float32).eps * x[1:].abs()
+        again = (gap <= least).any(0)
+        step = torch.where(gap > least, gap, torch.inf).amin(0)
+        step = torch.where(again & step.isfinite(), step, 0.0)
+        return step.to(torch.get_default_dtype()) if bool(step.any()) else None
+
     def spec(self, *, standardize: bool = False, examples: int = 1000) -> Spec:
         """Returns what a recipe may know of these data.
 
@@ -210,6 +232,7 @@ class Data:
             count=len(self),
             mean=mean,
             scale=scale,
+            resolution=self.resolution(),
             examples=shown,
             missing=self.mask is not None,
         )

@@ -189,6 +189,25 @@ class Family(nn.Module):
         super().__init__()
         self.levels, self.support = levels, support
 
+    @property
+    def stepped(self) -> Tensor | None:
+        """Which elements (E) the data's steps keep above the usual floor; None if no one is."""
+        return None
+
+    def prepare(self, event: tuple[int, ...], step: Tensor | None = None) -> None:
+        """Takes what a model knows of the data before it is built; most families need nothing.
+
+        Arguments:
+            event: The shape E of one datum.
+            step: The smallest step between values of each element, E, 0 where they have none;
+                None if nothing is known. No learned scale may become narrower.
+        """
+        return
+
+    def forget(self) -> None:
+        """Forgets what was gathered over training batches; most families gather nothing."""
+        return
+
     def width(self, event: tuple[int, ...]) -> int:
         """Returns the number of raw parameters for each element of an event."""
         raise NotImplementedError

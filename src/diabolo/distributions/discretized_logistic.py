@@ -92,14 +92,14 @@ class DiscretizedLogistic(Distribution):
 
 
 class DiscretizedLogisticFamily(Family):
-    """Grey levels whose scale is learned for each element, shared or fixed.
+    """Grey levels whose scale is learned by element or column, shared or fixed.
 
     Arguments:
         levels: The number L of grey levels.
         support: Unused.
-        scale: `element` (a network output), `shared` (one learned number), or a fixed number, in
-            units of x in [0, 1].
-        floor: What is added to a learned scale.
+        scale: `element` (a network output), `column` (a learned number for each element of an
+            event), `shared` (one learned number), or a fixed number, in units of x in [0, 1].
+        floor: What is added to a learned scale; None takes 1e-3.
     """
 
     supports = frozenset({"byte"})
@@ -109,8 +109,8 @@ class DiscretizedLogisticFamily(Family):
         *,
         levels: int | None = None,
         support: str | None = None,
-        scale: Literal["element", "shared"] | float = "element",
-        floor: float = 1e-3,
+        scale: Literal["element", "column", "shared"] | float = "element",
+        floor: float | None = None,
     ) -> None:
         levels = needed_levels("DiscretizedLogistic", levels)
         super().__init__(levels=levels, support=support)
@@ -119,6 +119,10 @@ class DiscretizedLogisticFamily(Family):
     def width(self, event: tuple[int, ...]) -> int:
         """Returns 2 where the scale is learned for each element, else 1."""
         return 1 + self.scale.width
+
+    def prepare(self, event: tuple[int, ...], step: Tensor | None = None) -> None:
+        """Takes the shape of an event; probabilities of levels are bounded at any scale."""
+        self.scale.prepare(event, None)
 
     def from_raw(self, raw: Tensor, event_ndim: int) -> DiscretizedLogistic:
         """Returns the density; raw numbers are the centre and, if by element, the log-scale."""

@@ -1,4 +1,4 @@
-r"""The Laplace density, with its scale learned by element, shared or fixed.
+r"""The Laplace density, with its scale learned by element or column, shared or fixed.
 
 .. math:: \log p(x) = -|x - \mu| / b - \log 2b
 
@@ -65,13 +65,15 @@ class Laplace(Distribution):
 
 
 class LaplaceFamily(Family):
-    """Laplace elements whose scale is learned for each element, shared or fixed.
+    """Laplace elements whose scale is learned by element or column, shared or fixed.
 
     Arguments:
         levels: Unused: the support has no levels.
         support: Unused.
-        scale: `element` (a network output), `shared` (one learned number), or a fixed number.
-        floor: What is added to a learned scale.
+        scale: `element` (a network output), `column` (a learned number for each element of an
+            event), `shared` (one learned number), or a fixed number.
+        floor: What is added to a learned scale; None takes 1e-3 or, for data in wider steps, a
+            step / sqrt(12).
     """
 
     supports = frozenset({"real", "positive", "unit"})
@@ -81,8 +83,8 @@ class LaplaceFamily(Family):
         *,
         levels: int | None = None,
         support: str | None = None,
-        scale: Literal["element", "shared"] | float = "element",
-        floor: float = 1e-3,
+        scale: Literal["element", "column", "shared"] | float = "element",
+        floor: float | None = None,
     ) -> None:
         super().__init__(levels=levels, support=support)
         self.scale = Scale("Laplace", scale, floor)
@@ -90,6 +92,15 @@ class LaplaceFamily(Family):
     def width(self, event: tuple[int, ...]) -> int:
         """Returns 2 where the scale is learned for each element, else 1."""
         return 1 + self.scale.width
+
+    @property
+    def stepped(self) -> Tensor | None:
+        """Which elements the data's steps keep above the usual floor."""
+        return self.scale.stepped
+
+    def prepare(self, event: tuple[int, ...], step: Tensor | None = None) -> None:
+        """Takes the shape of an event and the steps between values."""
+        self.scale.prepare(event, step)
 
     def from_raw(self, raw: Tensor, event_ndim: int) -> Laplace:
         """Returns the density; raw numbers are the mean and, if by element, the log-scale."""

@@ -7,6 +7,7 @@ Shapes: `*` any batch, most often (K, B); E the event shape of x.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from ..noise import FRESH, Noise
 from .base import Distribution, Family
 from .normal import Normal
-from .scales import Scale
+from .scales import FLOOR, Scale
 
 __all__ = ["LogNormal", "LogNormalFamily"]
 
@@ -68,13 +69,19 @@ class LogNormal(Distribution):
 class LogNormalFamily(Family):
     """Positive elements whose logarithm is normal.
 
+    A step h between values of x is one of h / x between those of log x: the floor follows the
+    median exp(mu) that the decoder gives.
+
     Arguments:
         levels: Unused: the support has no levels.
         support: Unused.
-        scale: `element` (a network output), `shared` (one learned number), or a fixed number.
-        floor: What is added to a learned standard deviation of log x.
+        scale: `element` (a network output), `column` (a learned number for each element of an
+            event), `shared` (one learned number), or a fixed number.
+        floor: What is added to a learned standard deviation of log x; None takes 1e-3 or, for
+            data in wider steps, a step / sqrt(12).
     """
 
+    step: Tensor | None
     supports = frozenset({"positive"})
 
     def __init__(
@@ -82,11 +89,12 @@ class LogNormalFamily(Family):
         *,
         levels: int | None = None,
         support: str | None = None,
-        scale: Literal["element", "shared"] | float = "shared",
-        floor: float = 1e-3,
+        scale: Literal["element", "column", "shared"] | float = "shared",
+        floor: float | None = None,
     ) -> None:
         super().__init__(levels=levels, support=support)
         self.scale = Scale("LogNormal", scale, floor)
+        self.register_buffer("step", None, persistent=False)
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns 2 where the scale is learned for each element, else 1."""
@@ -95,12 +103,33 @@ class LogNormalFamily(Family):
     def from_raw(self, raw: Tensor, event_ndim: int) -> LogNormal:
         """Returns the density; raw numbers are the mean of log x and, if by element, its scale."""
         loc = raw.select(-event_ndim - 1, 0)
-        return LogNormal(loc, self.scale.log_scale(raw, event_ndim), event_ndim)
+        return LogNormal(loc, self.scale.log_scale(raw, event_ndim, self._floor(loc)), event_ndim)
+
+    def _floor(self, loc: Tensor) -> Tensor | None:
+        """Returns the floor of the standard deviation of log x where that has the mean `loc`."""
+        if self.step is None:
+            return None
+        step = (self.step.to(loc.dtype) * torch.exp(-loc)).clamp(max=1.0)
+        return (step / math.sqrt(12)).clamp(min=FLOOR)
+
+    @property
+    def stepped(self) -> Tensor | None:
+        """Which elements the data's steps keep above the usual floor."""
+        return None if self.step is None else self.step > 0
+
+    def prepare(self, event: tuple[int, ...], step: Tensor | None = None) -> None:
+        """Takes the shape of an event and the steps between values."""
+        self.scale.prepare(event, None)
+        learned = isinstance(self.scale.kind, str) and self.scale.given is None
+        self.step = step if learned else None
 
     def start(self, mean: Tensor) -> Tensor:
         """Returns a mean of log x with which x has the data's mean, at the scale of raw 0."""
         raw = torch.stack([mean.clamp(min=1e-6).log(), torch.zeros_like(mean)])
         raw = raw[: 1 + self.scale.width]
+        loc = raw[0]
         with torch.no_grad():
-            square = torch.exp(2 * self.scale.log_scale(raw, mean.ndim))
-        return torch.cat([raw[:1] - 0.5 * square, raw[1:]])
+            for _ in range(30):  # the floor follows loc, at most 0.4 as fast: 0.4^30 < 1e-11
+                log_scale = self.scale.log_scale(raw, mean.ndim, self._floor(loc))
+                loc = raw[0] - 0.5 * torch.exp(2 * log_scale)
+        return torch.cat([loc[None], raw[1:]])

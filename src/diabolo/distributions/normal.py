@@ -1,4 +1,4 @@
-r"""The normal density, with its scale learned by element, shared, fixed, or optimal.
+r"""The normal density, its scale learned by element or column, shared, fixed, or optimal.
 
 .. math:: \log p(x) = -\tfrac12 (x - \mu)^2 / \sigma^2 - \log \sigma - \tfrac12 \log 2\pi
 
@@ -17,13 +17,12 @@ from torch import Tensor
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
 from .base import Distribution, Family
-from .scales import Scale
+from .scales import FLOOR, Scale
 
 __all__ = ["Normal", "NormalFamily", "OptimalNormal"]
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 PART = 0.02  # of the running mean square that one batch replaces
-LEAST = 1e-6  # the smallest mean square, so that a perfect fit has a finite density
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +82,13 @@ class OptimalNormal(Distribution):
         loc: The mean, (*, *E).
         running: Running sums of the mean square and of its weight, (2,), updated in place.
         event_ndim: The number of axes of E.
+        least: The least standard deviation of each element, () or E.
     """
 
     loc: Tensor
     running: Tensor
     event_ndim: int = 1
+    least: Tensor | float = FLOOR
 
     def log_prob(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the log-density of x in nats at the batch's own scale.
@@ -108,12 +109,12 @@ class OptimalNormal(Distribution):
         else:
             seen = mask.expand_as(square)
             mean = torch.where(seen, square, 0.0).sum() / seen.sum().clamp(min=1)
-        mean = mean.clamp(min=LEAST)
+        mean = mean.clamp(min=FLOOR**2)  # so that a perfect fit has a finite density
         if torch.is_grad_enabled():
             with torch.no_grad():
                 now = torch.stack([mean, torch.ones_like(mean)])
                 self.running.lerp_(now.to(self.running.dtype), PART)
-        return Normal(self.loc, 0.5 * mean.log(), self.event_ndim).log_prob(x, mask)
+        return self._at(0.5 * mean.log()).log_prob(x, mask)
 
     def rsample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
         """Returns samples at the running scale."""
@@ -121,7 +122,12 @@ class OptimalNormal(Distribution):
 
     def settled(self) -> Normal:
         """Returns the normal density with the scale found so far."""
-        return Normal(self.loc, settle(self.running).to(self.loc.dtype), self.event_ndim)
+        return self._at(settle(self.running).to(self.loc.dtype))
+
+    def _at(self, log_scale: Tensor) -> Normal:
+        """Returns the normal density of one log-scale, kept above the least of each element."""
+        least = torch.as_tensor(self.least, dtype=log_scale.dtype, device=log_scale.device).log()
+        return Normal(self.loc, torch.maximum(log_scale, least), self.event_ndim)
 
     @property
     def batch_shape(self) -> torch.Size:
@@ -146,16 +152,18 @@ def settle(running: Tensor) -> Tensor:
 
 
 class NormalFamily(Family):
-    """Normal elements whose scale is learned for each element, shared, fixed or optimal.
+    """Normal elements whose scale is learned by element or column, shared, fixed or optimal.
 
     Where the model standardises its data, scales are in units of the data's standard deviation.
 
     Arguments:
         levels: Unused: the support has no levels.
         support: Unused.
-        scale: `element` (a network output), `shared` (one learned number), `optimal` (the best
-            for each training batch; afterwards a running mean of those), or a fixed number.
-        floor: What is added to a learned standard deviation.
+        scale: `element` (a network output), `column` (a learned number for each element of an
+            event), `shared` (one learned number), `optimal` (the best for each training batch;
+            afterwards a running mean of those), or a fixed number.
+        floor: What is added to a learned standard deviation, and the least optimal one; None
+            takes 1e-3 or, for data in wider steps, a step / sqrt(12).
     """
 
     supports = frozenset({"real", "positive", "unit"})
@@ -165,8 +173,8 @@ class NormalFamily(Family):
         *,
         levels: int | None = None,
         support: str | None = None,
-        scale: Literal["element", "shared", "optimal"] | float = "element",
-        floor: float = 1e-3,
+        scale: Literal["element", "column", "shared", "optimal"] | float = "element",
+        floor: float | None = None,
     ) -> None:
         super().__init__(levels=levels, support=support)
         self.scale = Scale("Normal", scale, floor, ("optimal",))
@@ -178,11 +186,26 @@ class NormalFamily(Family):
         """Returns 2 where the scale is learned for each element, else 1."""
         return 1 + self.scale.width
 
+    @property
+    def stepped(self) -> Tensor | None:
+        """Which elements the data's steps keep above the usual floor."""
+        return self.scale.stepped
+
+    def prepare(self, event: tuple[int, ...], step: Tensor | None = None) -> None:
+        """Takes the shape of an event and the steps between values."""
+        self.scale.prepare(event, step)
+
+    def forget(self) -> None:
+        """Forgets the running scale."""
+        if self.batch_level:
+            self.get_buffer("running").zero_()
+
     def from_raw(self, raw: Tensor, event_ndim: int) -> Normal | OptimalNormal:
         """Returns the density; raw numbers are the mean and, if by element, the log-scale."""
         loc = raw.select(-event_ndim - 1, 0)
         if self.batch_level:
-            density = OptimalNormal(loc, self.get_buffer("running"), event_ndim)
+            running = self.get_buffer("running")
+            density = OptimalNormal(loc, running, event_ndim, self.scale.floor)
             return density if self.training else density.settled()
         return Normal(loc, self.scale.log_scale(raw, event_ndim), event_ndim)
 

@@ -113,6 +113,19 @@ class StandardizedFamily(Family):
         self.register_buffer("loc", loc.to(torch.get_default_dtype()))
         self.register_buffer("scale", scale.to(torch.get_default_dtype()))
 
+    @property
+    def stepped(self) -> Tensor | None:
+        """Which elements the data's steps keep above the base's usual floor."""
+        return self.base.stepped
+
+    def prepare(self, event: tuple[int, ...], step: Tensor | None = None) -> None:
+        """Hands the base the steps of standardised values."""
+        self.base.prepare(event, None if step is None else step.to(self.scale) / self.scale)
+
+    def forget(self) -> None:
+        """Forgets what the base gathered."""
+        self.base.forget()
+
     def width(self, event: tuple[int, ...]) -> int:
         """Returns the width of the base."""
         return self.base.width(event)

@@ -100,6 +100,7 @@ def likelihood(spec: Spec, call: str | Family | None, net: Net, code: int) -> Co
     if spec.scale is not None:
         loc = torch.zeros_like(spec.scale) if spec.mean is None else spec.mean
         members = StandardizedFamily(members, loc, spec.scale)
+    members.prepare(spec.event, spec.resolution)
     width = members.width(spec.event)
     outputs = (width * spec.event[0], *spec.event[1:])
     module = NETS.module(net, (code,), outputs, spec.condition)
