@@ -28,6 +28,7 @@ from ..model import Recipe
 from ..noise import KeyedNoise, mix_seed
 from ..objectives import Warmup, declaration, elbo, terms
 from .history import History, Row, rates, stop_at
+from .settle import settled
 
 __all__ = ["fit", "pick_device"]
 
@@ -293,13 +294,15 @@ class _Loop:
             for p, s in zip(self.parameters, self.shadow, strict=True):
                 p.data, s.data = s.data, p.data
 
-        if self.shadow:
-            swap()
-        try:
+        if not self.shadow:
             yield
+            return
+        swap()
+        try:
+            with settled(self.recipe, self.train, self.config.seed, self.batch_size):
+                yield
         finally:
-            if self.shadow:
-                swap()
+            swap()
 
     def _validate(self, epoch: int, parts: Tensor) -> Row:
         self.recipe.model.eval()
