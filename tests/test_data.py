@@ -365,6 +365,21 @@ def test_constant_column_that_moves_in_test_is_told():
 # Splits.
 
 
+def test_what_is_fitted_follows_from_the_fitted_rows_alone():
+    """Held-out rows may be anything: constants, condition, mean, scale and steps stay."""
+    x = np.concatenate([REALS, np.full((N, 1), 7.0)], 1)
+    c = RNG.normal(size=N)
+    first = load(x, condition=c)
+    held = first.splits.valid.rows.numpy()
+    y, d = x.copy(), c.copy()
+    y[held], d[held] = 100.0 + RNG.normal(size=(len(held), 5)), 1e6
+    second = load(y, condition=d)
+    assert second.schema == first.schema
+    assert torch.equal(first.splits.train.spec().mean, second.splits.train.spec().mean)
+    (note,) = set(second.notes) - set(first.notes)
+    assert note.startswith("Of the validation data: column 4 was always 7 in training")
+
+
 def test_valid_is_a_part_or_a_number():
     assert len(load(REALS, DataConfig(valid=0.25)).splits.valid) == 10
     assert len(load(REALS, DataConfig(valid=7)).splits.valid) == 7
@@ -433,7 +448,7 @@ def test_several_columns_are_joined():
     c = found.splits.train.c
     rows = found.splits.train.rows
     assert found.schema.width == 3
-    expected = (age - age.mean()) / age.std()
+    expected = (age - age[rows].mean()) / age[rows].std()
     np.testing.assert_allclose(c[:, 2], expected[rows], rtol=1e-5)  # float32
     one = found.schema.condition({"kind": "b", "age": age.mean()})
     assert torch.equal(one, torch.tensor([[0.0, 1.0, 0.0]]))

@@ -149,18 +149,24 @@ def codes(values: Array, classes: tuple[str, ...], name: str = "labels") -> Tens
     return torch.as_tensor(np.asarray(found, dtype=np.int64)[where.reshape(-1)])
 
 
-def fit_condition(name: str, columns: Sequence[Array], classes: tuple[str, ...] = ()) -> Condition:
+def fit_condition(
+    name: str,
+    columns: Sequence[Array],
+    classes: tuple[str, ...] = (),
+    rows: Array | slice = slice(None),
+) -> Condition:
     """Returns how to read a column, from its values in the training part and the other parts.
 
     Arguments:
         name: What it is called.
         columns: Its values (N,): of the training part, then of the others.
         classes: The names of its values where they are known.
+        rows: Which of the training part give the mean and scale of numbers.
     """
     names = classes or class_names(columns, MOST)
     if names:
         return Condition(name=name, classes=names)
-    train = _numbers(columns[0], name)
+    train = _numbers(columns[0], name)[rows]
     scale = float(train.std())
     return Condition(name=name, mean=float(train.mean()), scale=scale if scale > 0 else 1.0)
 

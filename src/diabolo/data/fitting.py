@@ -28,17 +28,24 @@ def condition_names(config: DataConfig) -> tuple[str, ...]:
 
 
 def fit_schema(
-    found: Found, config: DataConfig, *, tensor: bool = False
+    found: Found, config: DataConfig, rows: Array, *, tensor: bool = False
 ) -> tuple[Schema, list[str]]:
     """Returns how to read these data, and sentences about what was inferred.
+
+    What a value is (support, levels, the names of labels) must hold for every part, so that all
+    are looked at; what is estimated (constants, means and scales) follows from `rows` alone.
+
+    Arguments:
+        found: What was read.
+        config: How to read it.
+        rows: The positions of the training rows that are fitted, not held out.
+        tensor: Whether images without a clear order of axes have their channels first.
 
     Raises:
         DiaboloError: If options do not fit the data, or there is too little of them.
     """
     x = found.train.x
     shape = tuple(x.shape[1:])
-    if len(x) < 2:
-        raise DiaboloError(f"Expected at least two rows to learn from, but got {len(x)}.")
     for part in found.parts:
         if part.x.shape[1:] != shape:
             raise DiaboloError(
@@ -72,7 +79,7 @@ def fit_schema(
         label=found.label,
     )
     schema = _decoded(schema, config)
-    schema, more = _constants(schema, found)
+    schema, more = _constants(schema, found.train.x, rows)
     notes += more
     standardize = config.standardize
     if standardize and schema.support != "real":
@@ -84,7 +91,7 @@ def fit_schema(
     )
     classes = _classes(found)
     schema = replace(schema, classes=classes)
-    return replace(schema, conditions=_conditions(found, config, classes)), notes
+    return replace(schema, conditions=_conditions(found, config, classes, rows)), notes
 
 
 def _varies(x: Array) -> bool:
@@ -138,13 +145,13 @@ def _decoded(schema: Schema, config: DataConfig) -> Schema:
     return schema
 
 
-def _constants(schema: Schema, found: Found) -> tuple[Schema, list[str]]:
+def _constants(schema: Schema, x: Array, rows: Array) -> tuple[Schema, list[str]]:
     """Leaves out columns of continuous tables that never vary: no density on them is bounded."""
     if schema.layout != "vector" or schema.support not in ("real", "unit", "positive"):
         return schema, []
     if schema.grey is not None:
         return schema, []
-    x = found.train.x.reshape(len(found.train.x), -1)
+    x = x[rows].reshape(len(rows), -1)
     narrow = x.astype(np.float32)  # What does not vary in float32 does not vary for a model.
     seen = ~np.isnan(narrow)
     low = np.where(seen, narrow, np.inf).min(0)
@@ -177,7 +184,7 @@ def _classes(found: Found) -> tuple[str, ...]:
 
 
 def _conditions(
-    found: Found, config: DataConfig, classes: tuple[str, ...]
+    found: Found, config: DataConfig, classes: tuple[str, ...], rows: Array
 ) -> tuple[Condition, ...]:
     names = condition_names(config)
     if not names:
@@ -186,10 +193,10 @@ def _conditions(
     for name in names:
         if name in found.train.conditions:
             columns = [p.conditions[name] for p in found.parts if name in p.conditions]
-            fitted.append(fit_condition(name, columns))
+            fitted.append(fit_condition(name, columns, rows=rows))
         elif name in ("labels", found.label) and found.train.labels is not None:
             columns = [p.labels for p in found.parts if p.labels is not None]
-            fitted.append(fit_condition(found.label, columns, classes))
+            fitted.append(fit_condition(found.label, columns, classes, rows))
         elif name == "labels":
             raise DiaboloError(
                 "condition='labels' needs labels, but the data have none: give labels=..., or "

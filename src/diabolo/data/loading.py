@@ -84,10 +84,13 @@ def load(
         found = _without_labels(found)
     if found.valid is not None and config.valid != DataConfig().valid:
         raise DiaboloError("These data have their own validation part: leave data.valid out.")
-    schema, notes = fit_schema(found, config, tensor=tensor)
-    splits = _splits(found, schema, config)
-    for part, data in (("validation", found.valid), ("test", found.test)):
-        moved = None if data is None else schema.moved(data.x)
+    rows, held = _divide(found, config)
+    schema, notes = fit_schema(found, config, rows.numpy(), tensor=tensor)
+    splits = _splits(found, schema, rows, held)
+    valid_x = found.train.x[held.numpy()] if found.valid is None else found.valid.x
+    test_x = None if found.test is None else found.test.x
+    for part, x in (("validation", valid_x), ("test", test_x)):
+        moved = None if x is None else schema.moved(x)
         if moved:
             notes.append(f"Of the {part} data: {moved[0].lower()}{moved[1:]}")
     return Loaded(splits, schema, (*found.notes, *notes))
@@ -307,23 +310,22 @@ def _read(rows: Rows, schema: Schema, index: Tensor) -> Data:
     return schema.read(rows, condition=condition, index=index)
 
 
-def _splits(found: Found, schema: Schema, config: DataConfig) -> Splits:
-    """Splits training rows by the seed; parts that the source has are kept."""
+def _divide(found: Found, config: DataConfig) -> tuple[Tensor, Tensor]:
+    """Returns the positions of the rows to fit and of those held out, by the seed.
 
-    def whole(rows: Rows) -> Data:
-        return _read(rows, schema, torch.arange(len(rows.x)))
-
+    Raises:
+        DiaboloError: If nothing would be left to fit.
+    """
     if not config.valid > 0:
         raise DiaboloError(f"data.valid must be positive, not {config.valid}.")
     if config.limit is not None and config.limit < 1:
         raise DiaboloError(f"data.limit must be positive or none, not {config.limit}.")
-    train = whole(found.train)
-    n = len(train)
-    test = None if found.test is None else whole(found.test)
+    n = len(found.train.x)
+    if n < 2:
+        raise DiaboloError(f"Expected at least two rows to learn from, but got {n}.")
     order = torch.randperm(n, generator=torch.Generator().manual_seed(mix_seed(config.seed, 5)))
     if found.valid is not None:
-        rows = order[: config.limit].sort().values if config.limit else order.sort().values
-        return Splits(train.take(rows), whole(found.valid), test)
+        return order[: config.limit].sort().values, order[:0]
     held = round(config.valid)
     if config.valid < 1:
         whole_count = n if config.limit is None else min(n, config.limit / (1 - config.valid))
@@ -332,5 +334,17 @@ def _splits(found: Found, schema: Schema, config: DataConfig) -> Splits:
         raise DiaboloError(
             f"data.valid={config.valid:g} leaves nothing to learn from of {n} rows: hold out fewer."
         )
-    rows = order[held:] if config.limit is None else order[held : held + config.limit]
-    return Splits(train.take(rows.sort().values), train.take(order[:held].sort().values), test)
+    last = None if config.limit is None else held + config.limit
+    return order[held:last].sort().values, order[:held].sort().values
+
+
+def _splits(found: Found, schema: Schema, rows: Tensor, held: Tensor) -> Splits:
+    """Reads the parts; those that the source has are kept."""
+
+    def whole(part: Rows) -> Data:
+        return _read(part, schema, torch.arange(len(part.x)))
+
+    train = whole(found.train)
+    test = None if found.test is None else whole(found.test)
+    valid = train.take(held) if found.valid is None else whole(found.valid)
+    return Splits(train.take(rows), valid, test)
