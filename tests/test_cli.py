@@ -366,3 +366,20 @@ def test_marginal_needs_no_labels(by_class, run, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["quantity"] == "log_px"
     assert list(np.load(tmp_path / "x.npz")) == ["log_px"]
     assert call("evaluate", by_class, x, "--k", 2) == 2  # log p(x|c) needs them
+
+
+def test_training_begins_with_where_it_computes(capsys):
+    from diabolo.cli._talk import Training
+    from diabolo.config import RunConfig, TrainConfig
+
+    with Training("training") as training:
+        training(RunConfig(train=TrainConfig(device="cpu", epochs=3)))
+    assert capsys.readouterr().err == "training: 3 epochs (cpu, float32, not compiled)\n"
+
+
+def test_names_of_runs_that_are_being_trained_are_not_taken(tmp_path):
+    from diabolo.cli.fit import free
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / ".run-2.part").mkdir()
+    assert free(tmp_path, "run").name == "run-3"

@@ -197,12 +197,12 @@ def test_a_finished_run_lies_whole_in_its_folder(tmp_path: Path) -> None:
     seen: list[list[str]] = []
 
     def look(event: Any) -> None:
-        seen.append([p.name for p in tmp_path.iterdir()])
+        seen.append(sorted(p.name for p in tmp_path.iterdir()))
 
     found = diabolo.fit(
         table(), out=tmp_path / "run", progress=look, checkpoint_minutes=1e-9, **SMALL
     )
-    assert all(names == [".run.part"] for names in seen)
+    assert all(names == [".run.lock", ".run.part"] for names in seen)
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
     assert found.folder == tmp_path / "run"
     assert not list((tmp_path / "run" / "checkpoint").iterdir())
@@ -342,3 +342,16 @@ def test_documented_parameters_are_those_of_the_function() -> None:
     text = inspect.getdoc(diabolo.fit) or ""
     for name in inspect.signature(diabolo.fit).parameters:
         assert f"    {name}: " in text, name
+
+
+def test_what_the_settings_came_to_is_told_and_kept(tmp_path: Path) -> None:
+    told: list[Any] = []
+    options = {**SMALL, "batch_size": 100, "accumulate": 2, "device": "cpu"}
+    found = diabolo.fit(table(), out=tmp_path / "run", progress=told.append, **options)
+    notes = [t for t in told if isinstance(t, str)]
+    assert any(t.startswith("batch_size=100 is more than the 48 training data") for t in notes)
+    assert any(t.startswith("accumulate=2 is more than the one batch") for t in notes)
+    again = diabolo.load(tmp_path / "run")
+    assert again.notes == found.notes == tuple(notes)
+    assert again.computing == {"device": "cpu", "precision": "float32", "compile": False}
+    assert diabolo.fit(table(), **SMALL).notes == tuple(n for n in notes if "more than" not in n)

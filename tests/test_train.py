@@ -19,7 +19,7 @@ from diabolo.model import Recipe
 from diabolo.noise import mix_seed
 from diabolo.objectives import declare, elbo, terms
 from diabolo.recipes import build
-from diabolo.train import Diverged, History, fit
+from diabolo.train import Diverged, History, clipped, computing, fit, pick_device
 from diabolo.train.loop import _Loop, validate
 
 CONFIG = TrainConfig(epochs=3, batch_size=16, learning_rate=3e-3, compile="off", device="cpu")
@@ -145,14 +145,49 @@ def test_resumed_training_equals_an_uninterrupted_one(name, options, workload, t
     first = make(name, train=greys(), **options)
     part = run(first, config, train=greys(), on_epoch=leave, checkpoint=path)
     assert part.stopped == "interrupt"
-    assert len(load_state(path)["rows"]) == 2
+    assert len(load_state(path)["rows"]) == 3  # the epoch that was whole when it was interrupted
 
     torch.manual_seed(99)
     second = build(name, greys().spec(), latent=2, net=NET, **options)  # other weights
-    found = run(second, config, train=greys(), checkpoint=path, resume=True)
+    found = run(second, config, train=greys(), checkpoint=path, resume=path)
     assert numbers(found) == numbers(expected)
     assert found.stopped == expected.stopped == "epochs"
     assert same(weights(second), weights(whole))
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_an_interrupt_within_an_epoch_goes_back_to_its_beginning(ema, tmp_path):
+    """However rare the checkpoints are, the interrupted training is gone on with exactly."""
+    config = replace(CONFIG, epochs=5, ema=ema)
+    path = tmp_path / "state.pt"
+    whole = make()
+    expected = run(whole, config)
+    first = trap(make(), 11, interrupt)  # in the third epoch, of 4 batches each
+    part = run(first, config, checkpoint=path)
+    assert part.stopped == "interrupt"
+    assert len(part.rows) == len(load_state(path)["rows"])
+    again = make()
+    found = run(trap(again, 10**9, interrupt), config, checkpoint=path, resume=path)
+    assert numbers(found) == numbers(expected)
+    assert same(weights(again), weights(trap(whole, 10**9, interrupt)))
+
+
+def test_settings_that_few_data_cannot_honour_are_told():
+    config = replace(CONFIG, batch_size=16, accumulate=4)
+    assert clipped(config, 64) == []
+    assert clipped(config, 63) == [
+        "accumulate=4 is more than the 3 batches of an epoch: each epoch is one step."
+    ]
+    small = clipped(config, 10)
+    assert small[0].startswith("batch_size=16 is more than the 10 training data")
+    assert small[1].startswith("accumulate=4 is more than the one batch of an epoch")
+
+
+def test_what_auto_means_is_told():
+    told = computing(replace(CONFIG, compile="auto", device="cpu"))
+    assert told == {"device": "cpu", "precision": "float32", "compile": False}
+    assert computing(replace(CONFIG, compile="on", device="cpu"))["compile"]
+    assert computing(CONFIG)["device"] == pick_device("auto").type
 
 
 def test_resume_keeps_patience_and_the_best(tmp_path):
@@ -163,7 +198,7 @@ def test_resume_keeps_patience_and_the_best(tmp_path):
     expected = run(recipe, config, checkpoint=path)
     assert expected.stopped == "patience"
     again = make()
-    found = run(again, config, checkpoint=path, resume=True)
+    found = run(again, config, checkpoint=path, resume=path)
     assert found.stopped == "patience"
     assert found.rows == expected.rows
     assert same(weights(recipe), weights(again))
@@ -174,14 +209,14 @@ def test_resume_refuses_another_training(tmp_path):
     config = replace(CONFIG, checkpoint_minutes=1e-9)
     run(make(), config, checkpoint=path)
     with pytest.raises(DiaboloError, match=r"train\.batch_size=16 and cannot go on with 32"):
-        run(make(), replace(config, batch_size=32), checkpoint=path, resume=True)
+        run(make(), replace(config, batch_size=32), checkpoint=path, resume=path)
     other = build("vae", bits().spec(), latent=3, net=NET)
     with pytest.raises(DiaboloError, match="checkpoint is of another model"):
-        run(other, config, checkpoint=path, resume=True)
-    more = run(make(), replace(config, epochs=4), checkpoint=path, resume=True)
+        run(other, config, checkpoint=path, resume=path)
+    more = run(make(), replace(config, epochs=4), checkpoint=path, resume=path)
     assert len(more.rows) == 4
     with pytest.raises(DiaboloError, match="Cannot read the checkpoint"):
-        run(make(), config, checkpoint=tmp_path / "none.pt", resume=True)
+        run(make(), config, resume=tmp_path / "none.pt")
 
 
 @pytest.mark.parametrize("accumulate", [2, 4])
@@ -331,8 +366,11 @@ def test_divergence_names_step_and_term_and_keeps_the_weights(bad, at, accumulat
     before = weights(recipe)
     rows = []
     step = math.ceil(at / accumulate)
-    with pytest.raises(Diverged, match=rf"the distortion is \S+ at step {step}\. "):
+    with pytest.raises(Diverged, match=rf"the distortion is \S+ at step {step}\. ") as caught:
         run(recipe, replace(CONFIG, accumulate=accumulate), on_epoch=rows.append)
+    assert caught.value.rows == rows
+    assert ("holds the last good weights" in str(caught.value)) == bool(rows)
+    assert ("holds its initial weights" in str(caught.value)) == (not rows)
     if at <= 4:  # in the first epoch: nothing was validated yet
         assert rows == []
         assert same(weights(recipe), before)

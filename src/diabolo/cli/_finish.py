@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import missing_extra
-from ._tables import print_evaluation
+from ._tables import SPLITS, print_evaluation
 from ._talk import Measuring, duration, note, print_json, say
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ def measure(run: Run, k: int | None) -> Evaluation:
         run: The run.
         k: Posterior samples a datum; None takes 1000, or fewer for large data.
     """
-    data = run.data("test") or run.data("valid")
-    assert data is not None
+    from ..run.asked import held_out
+
+    _, data = held_out(run)
     chosen = k or min(1000, max(50, PASSES // len(data)))
     with Measuring(f"measuring {len(data)} held-out data with k={chosen}") as progress:
         found = run.evaluate(k=chosen, progress=progress)
@@ -83,7 +84,7 @@ def report(
         print_json(value)
         return
     best = run.history.best
-    print_evaluation(run, found, f"{split} data")
+    print_evaluation(run, found, SPLITS[split])
     if best is not None:
         epochs = f"{len(rows)} {'epoch' if len(rows) == 1 else 'epochs'}"
         say(
@@ -108,5 +109,8 @@ def interrupted(error: Interrupted) -> int:
     done = len(run.history.rows)
     left = "nothing was saved" if run.folder is None else f"a usable run is in {shown(run.folder)}/"
     what = "epoch" if done == 1 else "epochs"
-    print(f"diabolo: Interrupted after {done} {what}; {left}", file=sys.stderr)
+    on = ""
+    if run.folder is not None and done:
+        on = f"; go on with the same command and --out {shown(run.folder)} --resume"
+    print(f"diabolo: Interrupted after {done} {what}; {left}{on}", file=sys.stderr)
     return 130

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..data import Data
     from ..run import Run
 
-__all__ = ["data_of", "held_out", "label_value", "open_run", "picture_of", "row", "shows_pictures"]
+__all__ = ["data_of", "label_value", "open_run", "picture_of", "row", "shows_pictures"]
 
 
 def open_run(folder: Path) -> Run:
@@ -36,25 +36,13 @@ def data_of(run: Run, source: str | None, labels: str | None = None) -> Data:
         DiaboloError: If they cannot be read, or are not like those fitted.
     """
     from ..data import read
+    from ..run.asked import held_out
 
     if source is not None:
         return read(source, run.schema, config=run.config.data, labels=labels)
     if labels is not None:
         raise DiaboloError("--labels says where the labels of DATA are: name DATA too.")
     return held_out(run)[1]
-
-
-def held_out(run: Run) -> tuple[str, Data]:
-    """Returns the run's test data, or else those that selected its weights, and what they are.
-
-    Raises:
-        DiaboloError: If neither can be read again.
-    """
-    for split, name in (("test", "test data"), ("valid", "validation data")):
-        data = run.data(split)
-        if data is not None:
-            return name, data
-    raise DiaboloError("This run's data were passed in memory: name a file of data as DATA.")
 
 
 def row(data: Data, index: int, flag: str) -> Data:

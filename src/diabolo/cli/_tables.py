@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from ..evaluate import Evaluation
     from ..run import Run
 
-__all__ = ["print_evaluation"]
+__all__ = ["SPLITS", "print_evaluation"]
+
+SPLITS = {"test": "test data", "valid": "validation data"}  # by the name of a split
 
 HEADER = ("quantity", "value", "mc_stderr", "data_stderr", "unit")
 

@@ -18,7 +18,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from ..config import TrainConfig
@@ -112,7 +111,26 @@ def _bar(console: Console, title: str, text: str) -> tuple[Progress | None, Task
     return bar, bar.add_task(title, total=1.0, text=text)
 
 
-class Measuring:
+class _Reporting:
+    """What is told of long work while a `with` lasts; its bar is taken away at the end."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.console = Console(stderr=True, highlight=False)
+        self.bar: Progress | None = None
+        self.task = TaskID(0)
+        self.said = -math.inf
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+
+class Measuring(_Reporting):
     """The progress of an evaluation on stderr: a bar on a terminal, else a line now and then.
 
     It is called with the part that is done, from 0 to 1.
@@ -122,24 +140,14 @@ class Measuring:
     """
 
     def __init__(self, title: str) -> None:
-        self.title, self.began = title, time.monotonic()
-        self.said = self.began
+        super().__init__(title)
+        self.began = self.said = time.monotonic()
 
     def __enter__(self) -> Self:
-        console = Console(stderr=True, highlight=False)
-        self.bar, self.task = _bar(console, self.title, "")
+        self.bar, self.task = _bar(self.console, self.title, "")
         if self.bar is None:
             print(f"{self.title} ...", file=sys.stderr, flush=True)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.bar is not None:
-            self.bar.stop()
 
     def __call__(self, done: float) -> None:
         """Shows the part that is done and the time that is left."""
@@ -152,7 +160,7 @@ class Measuring:
             print(f"{self.title}: {done:.0%}, {left} left", file=sys.stderr, flush=True)
 
 
-class Training:
+class Training(_Reporting):
     """The progress of a training on stderr: a bar on a terminal, else a line now and then.
 
     It takes what `fit(progress=...)` tells: notes, the configuration, a row for each epoch.
@@ -162,25 +170,9 @@ class Training:
     """
 
     def __init__(self, title: str) -> None:
-        self.title = title
-        self.console = Console(stderr=True, highlight=False)
+        super().__init__(title)
         self.config: TrainConfig | None = None
         self.notes: list[str] = []
-        self.bar: Progress | None = None
-        self.said = -math.inf
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
 
     def __call__(self, event: Event) -> None:
         """Shows a note, the beginning, or one epoch."""
@@ -195,12 +187,17 @@ class Training:
             self._epoch(event)
 
     def _begin(self, config: TrainConfig) -> None:
+        from ..train import computing
+
         self.config = config
-        self.bar, self.task = _bar(self.console, self.title, "first epoch ...")
+        found = computing(config)
+        where = f"{found['device']}, {found['precision']}, "
+        where += "compiled" if found["compile"] else "not compiled"
+        self.bar, self.task = _bar(self.console, self.title, f"first epoch ({where}) ...")
         if self.bar is None:
             limit = f", {config.minutes:g} minutes at most" if config.minutes else ""
             epochs = f"{config.epochs} epoch{'s' if config.epochs > 1 else ''}"
-            print(f"{self.title}: {epochs}{limit}", file=sys.stderr, flush=True)
+            print(f"{self.title}: {epochs}{limit} ({where})", file=sys.stderr, flush=True)
 
     def _epoch(self, row: Row) -> None:
         assert self.config is not None

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from ._options import Json, Marginal
-from ._runs import data_of, held_out, open_run
-from ._tables import print_evaluation
+from ._runs import data_of, open_run
+from ._tables import SPLITS, print_evaluation
 from ._talk import Measuring, note, print_json
 
 __all__ = ["evaluate"]
@@ -39,9 +39,12 @@ def evaluate(
         precision: The type in which networks compute: bf16 is faster, float32 is for publication.
         json: Print one JSON object.
     """
+    from ..run.asked import held_out
+
     opened = open_run(run)
     if data is None and labels is None:
-        where, chosen = held_out(opened)
+        split, chosen = held_out(opened)
+        where = SPLITS[split]
     else:
         where, chosen = str(data), data_of(opened, data, labels)
     with Measuring(f"measuring with k={k}") as progress:

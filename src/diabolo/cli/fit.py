@@ -57,6 +57,7 @@ def fit(
     start: Annotated[Path | None, Parameter(name="--from")] = None,
     k: int | None = None,
     force: Force = False,
+    resume: Annotated[bool, Flag] = False,
     json: Json = False,
     flags: DataFlags = DataFlags(),
 ) -> int:
@@ -77,7 +78,9 @@ def fit(
         test: A file of data for the final numbers.
         start: The folder of a run from whose weights to start.
         k: Posterior samples of each datum for the final log-likelihood.
-        force: Replace a run that is in --out already.
+        force: Replace a run that is in --out already, or a checkpoint that was left there.
+        resume: Go on with the training into --out that was interrupted or killed; all other
+            words are to be as they were.
         json: Print one JSON object at the end.
         flags: How the data are found and read.
     """
@@ -88,6 +91,8 @@ def fit(
     for name, value in (("labels", labels), ("condition", condition), ("valid", valid)):
         if value and (name in options or f"data.{name}" in options):
             raise DiaboloError(f"Both --{name} and --set give '{name}': use one of them.")
+    if resume and out is None:
+        raise DiaboloError("--resume goes on with the training into a folder: name it with --out.")
     place = out or free(Path("runs"), f"{Path(data).stem}-{recipe or 'vae'}")
     return train(
         data,
@@ -102,6 +107,7 @@ def fit(
         test=test,
         start=start,
         force=force,
+        resume=resume,
     )
 
 
@@ -119,6 +125,7 @@ def train(
     test: str | None = None,
     start: Path | None = None,
     force: bool = False,
+    resume: bool = False,
 ) -> int:
     """Fits, measures, draws and reports; returns the exit code."""
     writable(place.parent)
@@ -138,13 +145,14 @@ def train(
                 test=test,
                 start=start,
                 force=force,
+                resume=resume,
                 progress=progress,
                 **options,
             )
     except runs.Interrupted as error:
         return interrupted(error)
     except Diverged as error:
-        kept = f" They are in {shown(place.resolve())}/." if (place / "run.json").exists() else ""
+        kept = f" They are in {shown(place.resolve())}/." if error.rows else ""
         raise DiaboloError(f"{error}{kept}") from None
     try:
         found = measure(run, k)
@@ -158,9 +166,9 @@ def train(
 
 
 def free(folder: Path, name: str) -> Path:
-    """Returns the first of `name`, `name-2`, `name-3`, ... that does not exist in a folder."""
+    """Returns the first of `name`, `name-2`, `name-3`, ... that no run in a folder has or will."""
     place, i = folder / name, 1
-    while place.exists():
+    while place.exists() or place.with_name(f".{place.name}.part").exists():
         i += 1
         place = folder / f"{name}-{i}"
     return place

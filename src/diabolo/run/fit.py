@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..noise import mix_seed
 from ..registry import keywords
 from ..train import Diverged, History, Row
 from . import folder as folders
+from . import resume as resuming
 from . import store
 from .latents import Latents
 from .load import load
@@ -58,6 +60,7 @@ def fit(
     test: Any = None,
     start: Run | str | Path | None = None,
     force: bool = False,
+    resume: bool = False,
     progress: Callable[[Event], object] | None = None,
     **options: Any,
 ) -> Run:
@@ -75,7 +78,10 @@ def fit(
             number says how large a part.
         test: Data for the final numbers, likewise.
         start: A run, or its folder, from whose weights training starts.
-        force: Whether a run that lies in `out` already may be replaced.
+        force: Whether a run that lies in `out` already, or a checkpoint left there, may be
+            replaced.
+        resume: Go on with the training into `out` that was interrupted, or killed, from the end
+            of the last epoch that was kept; all else is to be given as it was.
         progress: Called with each note (a string), once with the whole configuration, and with
             each epoch's `Row`; `print` will do.
         options: Options of the recipe, of `TrainConfig` and of `DataConfig`, by name; a name
@@ -86,21 +92,26 @@ def fit(
         The run. Options that nobody gave are those of the set's preset, then the defaults.
 
     Raises:
-        DiaboloError: At data that cannot be read, an unknown or unfit option, or a place that
-            cannot be written, before training.
-        Diverged: If a number is not finite; the last good weights are saved before.
+        DiaboloError: At data that cannot be read, an unknown or unfit option, a place that
+            cannot be written, or nothing to resume, before training.
+        Diverged: If a number is not finite; the best weights are saved before, if there are any.
         Interrupted: At Ctrl-C, a KeyboardInterrupt; the best weights so far are saved before.
     """
     place = None if out is None else Path(out).resolve()
+    if resume and place is None:
+        raise DiaboloError("resume goes on with the training into a folder: name it with out.")
     with contextlib.ExitStack() as stack:
-        part = None
+        part = state = None
         if place is not None:
-            folders.refuse(place, force=force)
-            part = stack.enter_context(folders.workshop(place))
+            folders.refuse(place, force=force or resume)
+            part = stack.enter_context(folders.workshop(place, force=force, resume=resume))
+            state = resuming.find(place) if resume else None
         plan = _plan(data, recipe, labels, condition, valid, test, start, options)
         work = plan.read()
         run = plan.run(work)
-        fitting = _Fitting(run, place, part, progress)
+        if state is not None:
+            resuming.check(state, run)
+        fitting = _Fitting(run, place, part, state, progress)
         fitting.begin()
         return fitting.train()
 
@@ -306,8 +317,8 @@ class _Fitting:
     current: Run
     place: Path | None
     part: Path | None
+    state: Path | None
     progress: Callable[[Event], object] | None
-    rows: list[Row] = field(default_factory=list)
 
     def say(self, event: Event) -> None:
         if self.progress is not None:
@@ -316,11 +327,11 @@ class _Fitting:
     def begin(self) -> None:
         for note in self.current.notes:
             self.say(note)
+        if self.state is not None:
+            self.say(f"Going on from the checkpoint in {self.state.parent}.")
+        if self.part is not None:
+            resuming.begin(self.part, self.current)
         self.say(self.current.config)
-
-    def on_epoch(self, row: Row) -> None:
-        self.rows.append(row)
-        self.say(row)
 
     def train(self) -> Run:
         run = self.current
@@ -332,12 +343,13 @@ class _Fitting:
                 splits.train,
                 splits.valid,
                 run.config.train,
-                on_epoch=self.on_epoch,
-                checkpoint=None if self.part is None else self.part / "checkpoint" / "state.pt",
+                on_epoch=self.say,
+                checkpoint=None if self.part is None else self.part / folders.STATE,
+                resume=self.state,
             )
-        except Diverged:
-            run.history = History(self.rows, "diverged")
-            if self.rows:
+        except Diverged as error:
+            run.history = History(error.rows, "diverged")
+            if error.rows:
                 self.finish()
             raise
         self.finish()
@@ -361,8 +373,9 @@ class _Fitting:
         if self.place is None or self.part is None:
             return
         folders.write(self.part, store.store(run))
-        if run.history.stopped != "interrupt":  # only a stopped training is gone on with
-            (self.part / "checkpoint" / "state.pt").unlink(missing_ok=True)
-        (self.part / "checkpoint").mkdir(exist_ok=True)
+        checkpoint = (self.part / folders.STATE).parent
+        if run.history.stopped != "interrupt" or not (self.part / folders.STATE).is_file():
+            shutil.rmtree(checkpoint)  # only a training that was stopped is gone on with
+            checkpoint.mkdir()
         folders.replace(self.part, self.place)
         run.folder = self.place

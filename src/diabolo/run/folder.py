@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -30,10 +31,12 @@ __all__ = [
     "FORMAT",
     "KIND",
     "RUN",
+    "STATE",
     "Stored",
     "digest",
     "fingerprint",
     "is_run",
+    "left_over",
     "publish",
     "read",
     "refuse",
@@ -45,6 +48,7 @@ __all__ = [
 
 FORMAT = 1
 KIND = "diabolo run"
+STATE = Path("checkpoint") / "state.pt"  # of a training that was stopped
 RUN, WEIGHTS, HISTORY = "run.json", "weights.safetensors", "history.jsonl"
 
 
@@ -105,43 +109,84 @@ def refuse(folder: Path, *, force: bool) -> None:
         )
     if not force:
         raise DiaboloError(
-            f"{folder} holds a run already: name another folder, or replace it with force."
+            f"{folder} holds a run already: name another folder, or replace it with force"
+            f"{', or go on with its training with resume' if (folder / STATE).is_file() else ''}."
         )
 
 
+def _part(folder: Path) -> Path:
+    """The hidden folder beside `folder` in which a run is put together."""
+    return folder.with_name(f".{folder.name}.part")
+
+
+def left_over(folder: Path) -> Path | None:
+    """Returns the state of a training into `folder` that was killed, or else interrupted."""
+    return next((p for b in (_part(folder), folder) if (p := b / STATE).is_file()), None)
+
+
 @contextlib.contextmanager
-def workshop(folder: Path) -> Iterator[Path]:
+def workshop(folder: Path, *, force: bool = False, resume: bool = False) -> Iterator[Path]:
     """Yields a hidden folder beside `folder`, in which a run is put together.
 
-    It is gone at the end, moved under its name or removed, with the parents made for it. Only a
-    killed process leaves it, with its checkpoint.
+    It is gone at the end, moved under its name or removed, with the parents made for it. What is
+    left of a training that was killed or failed is its checkpoint.
+
+    Arguments:
+        folder: Where the run is to be.
+        force: Whether a checkpoint that is left over may be removed.
+        resume: Whether such a checkpoint is to stay.
 
     Raises:
-        DiaboloError: If it cannot be made or written.
+        DiaboloError: If it cannot be made or written, is in use, or a checkpoint is left over.
     """
     made = []
-    place = folder.with_name(f".{folder.name}.part")
+    place = _part(folder)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
     try:
         parent = folder.parent
         while not parent.exists():
             made.append(parent)
             parent = parent.parent
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        probe = place / "probe"
-        probe.write_bytes(b"")
-        probe.unlink()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise DiaboloError(
+            f"Another training is writing to {folder} at this moment: name another folder, or "
+            "wait for its end."
+        ) from None
     except OSError as error:
         _tidy(place, made)
-        raise DiaboloError(f"Cannot write to {folder}: {error.strerror or error}.") from None
+        raise _unwritable(folder, error) from None
     try:
+        state = place / STATE
+        if state.is_file() and not resume and not force:
+            raise DiaboloError(
+                f"A training into {folder} was cut short, and its checkpoint is in {place}: go on "
+                "with it with resume, or begin anew with force."
+            )
+        if not (state.is_file() and resume):
+            shutil.rmtree(place, ignore_errors=True)
+        try:
+            place.mkdir(exist_ok=True)
+            (place / "probe").write_bytes(b"")
+            (place / "probe").unlink()
+        except OSError as error:
+            raise _unwritable(folder, error) from None
         yield place
     finally:
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            Path(lock.lock_file).unlink()
+        lock.release()
         _tidy(place, made)
+
+
+def _unwritable(folder: Path, error: OSError) -> DiaboloError:
+    return DiaboloError(f"Cannot write to {folder}: {error.strerror or error}.")
 
 
 def _tidy(place: Path, made: list[Path]) -> None:
-    shutil.rmtree(place, ignore_errors=True)
+    if not (place / STATE).is_file():  # hours of work may be in a checkpoint
+        shutil.rmtree(place, ignore_errors=True)
     with contextlib.suppress(OSError):  # a parent that holds something stays
         for parent in made:
             parent.rmdir()
@@ -210,7 +255,7 @@ def publish(stored: Stored, folder: Path, *, force: bool) -> Path:
     """
     place = folder.resolve()
     refuse(place, force=force)
-    with workshop(place) as part:
+    with workshop(place, force=force) as part:
         write(part, stored)
         replace(part, place)
     return place

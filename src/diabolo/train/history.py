@@ -6,7 +6,7 @@ Shapes: none; everything is a number.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,7 +18,15 @@ Stop = Literal["epochs", "minutes", "patience", "interrupt", "diverged"]
 
 
 class Diverged(DiaboloError):
-    """Training met a number that is not finite; the model holds the last good weights."""
+    """Training met a number that is not finite; the model holds the best weights before that.
+
+    Attributes:
+        rows: The epochs that were finished before; without one the weights are the initial ones.
+    """
+
+    def __init__(self, sentence: str, rows: Sequence[Row]) -> None:
+        super().__init__(sentence)
+        self.rows = list(rows)
 
 
 @dataclass(frozen=True)
@@ -79,16 +87,26 @@ def rates(rate: list[float]) -> dict[str, float]:
     return {f"rate of group {g + 1}": r for g, r in enumerate(rate)}
 
 
-def stop_at(terms: dict[str, float], step: int) -> None:
+def stop_at(terms: dict[str, float], step: int, rows: Sequence[Row]) -> None:
     """Stops at the first term that is not finite; a cause stands before what it spoils.
+
+    Arguments:
+        terms: The numbers by their names.
+        step: The step they are of.
+        rows: The epochs that were finished before.
 
     Raises:
         Diverged: Naming the term and the step.
     """
     for term, value in terms.items():
         if not math.isfinite(value):
+            kept = (
+                "The model holds the last good weights."
+                if rows
+                else "No epoch was finished before, so the model holds its initial weights."
+            )
             raise Diverged(
-                f"Training diverged: the {term} is {value} at step {step}. "
-                "The model holds the last good weights. "
-                "Try a smaller learning_rate or clip, or look at the data's scale."
+                f"Training diverged: the {term} is {value} at step {step}. {kept} "
+                "Try a smaller learning_rate or clip, or look at the data's scale.",
+                rows,
             )

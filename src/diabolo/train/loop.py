@@ -10,6 +10,7 @@ Shapes: K posterior samples, B batch, L latent groups.
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -26,30 +27,17 @@ from ..data import Batch, Data
 from ..errors import DiaboloError
 from ..model import Recipe
 from ..noise import KeyedNoise, mix_seed
-from ..objectives import Warmup, declaration, elbo, terms
+from ..objectives import Warmup, elbo, terms
 from .history import History, Row, rates, stop_at
+from .settings import computing, pick_device, refuse
 from .settle import settled
 
-__all__ = ["fit", "pick_device"]
+__all__ = ["fit"]
 
 CHECK_EVERY = 100  # batches between looks for numbers that are not finite: one host sync each
 DEFAULT = TrainConfig()
 # What may differ in a resumed training: when to stop, and where to compute.
 MAY_CHANGE = ("epochs", "minutes", "patience", "device", "compile", "checkpoint_minutes")
-
-
-def pick_device(name: str) -> torch.device:
-    """Returns the device that `auto`, `cpu`, `cuda` or `mps` means here.
-
-    Raises:
-        DiaboloError: If the device asked for is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(name, True):
-        raise DiaboloError(f"train.device is '{name}', but this machine has none. Use 'auto'.")
-    return torch.device(name)
 
 
 def fit(
@@ -60,7 +48,7 @@ def fit(
     *,
     on_epoch: Callable[[Row], None] | None = None,
     checkpoint: Path | None = None,
-    resume: bool = False,
+    resume: Path | None = None,
 ) -> History:
     """Maximises the objective and leaves the best weights in the model.
 
@@ -70,44 +58,23 @@ def fit(
         valid: What selects the weights.
         config: How to train.
         on_epoch: Called with each row.
-        checkpoint: A file for the state of the training, written now and then; None for none.
-        resume: Whether to go on from that file.
+        checkpoint: A file for the state of the training, written now and then and when it is
+            interrupted; None for none.
+        resume: A file with the state of a training to go on from.
 
     Returns:
         The rows. An interrupt ends training in order, with `stopped="interrupt"`.
 
     Raises:
-        Diverged: If a number is not finite; the model holds the last good weights.
+        Diverged: If a number is not finite; the model holds the best weights before that.
         DiaboloError: If the configuration cannot be honoured.
     """
-    _refuse(recipe, train, valid, config)
+    refuse(recipe, train, valid, config)
     with _own_randomness():
         loop = _Loop(recipe, train, valid, config, checkpoint)
-        if resume and checkpoint is not None:
-            loop.load(load_state(checkpoint))
+        if resume is not None:
+            loop.load(load_state(resume))
         return loop.run(on_epoch)
-
-
-def _refuse(recipe: Recipe, train: Data, valid: Data, config: TrainConfig) -> None:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        raise DiaboloError("Training on several processes is not supported: start one process.")
-    if not len(train) or not len(valid):
-        raise DiaboloError(
-            f"Training needs data to fit and data to validate, but got {len(train)} and "
-            f"{len(valid)}."
-        )
-    family = recipe.model.likelihood.family
-    if config.accumulate > 1 and (declaration(recipe.objective).batch_level or family.batch_level):
-        raise DiaboloError(
-            "This objective depends on the whole batch, so it cannot be accumulated over "
-            "several: use accumulate=1 with a larger batch_size."
-        )
-    groups = declaration(recipe.objective).groups
-    if groups is not None and len(recipe.model.groups) > groups:
-        raise DiaboloError(
-            f"This objective takes models with at most {groups} latent group, but this one has "
-            f"{len(recipe.model.groups)}."
-        )
 
 
 @contextlib.contextmanager
@@ -155,15 +122,12 @@ class _Loop:
         self.batch_size = min(config.batch_size, len(train))
         self.batches = len(train) // self.batch_size
         self.total = config.epochs * math.ceil(self.batches / config.accumulate)
-        self.measure = torch.compile(measure) if self._compiles() else measure
+        self.measure = torch.compile(measure) if computing(config)["compile"] else measure
         self.history = History()
         self.step, self.waited, self.before = 0, 0, 0.0
         self.best, self.best_state = -math.inf, _snapshot(recipe.model)
-
-    def _compiles(self) -> bool:
-        return self.config.compile == "on" or (
-            self.config.compile == "auto" and self.device.type == "cuda"
-        )
+        self.began = self.saved = time.monotonic()
+        self.kept: dict[str, Any] | None = None  # the state at the end of the last whole epoch
 
     def run(self, on_epoch: Callable[[Row], None] | None) -> History:
         self.began = self.saved = time.monotonic()
@@ -173,11 +137,14 @@ class _Loop:
                 parts = self._epoch(epoch)
                 row = self._validate(epoch, parts)
                 self.history.rows.append(row)
+                self._keep()
                 if on_epoch is not None:
                     on_epoch(row)
                 self._save()
         except KeyboardInterrupt:
             self.history.stopped = "interrupt"
+            if self.path is not None and self.kept is not None:
+                save_state(self.path, self.kept)
             if self.best == -math.inf and all(bool(p.isfinite().all()) for p in self.parameters):
                 self.best_state = _snapshot(self.recipe.model)
         finally:
@@ -283,7 +250,9 @@ class _Loop:
         value, distortion, penalty, *rate = values[i].tolist()
         step = first + (start + i) // self.config.accumulate + 1
         stop_at(
-            {"distortion": distortion, **rates(rate), "penalty": penalty, "objective": value}, step
+            {"distortion": distortion, **rates(rate), "penalty": penalty, "objective": value},
+            step,
+            self.history.rows,
         )
 
     @contextlib.contextmanager
@@ -310,7 +279,8 @@ class _Loop:
             seed = mix_seed(self.config.seed, 3)
             found = validate(self.recipe, self.valid, seed, max(self.batch_size, 500)).tolist()
             ends = {"distortion": found[1], **rates(found[2:]), "ELBO": found[0]}
-            stop_at({f"validation {term}": value for term, value in ends.items()}, self.step)
+            named = {f"validation {term}": value for term, value in ends.items()}
+            stop_at(named, self.step, self.history.rows)
             better = found[0] > self.best
             if better:
                 self.best_state = _snapshot(self.recipe.model)
@@ -333,12 +303,20 @@ class _Loop:
             best=better,
         )
 
+    def _keep(self) -> None:
+        """Holds a copy of the state: an interrupt in the middle of an epoch goes back to it."""
+        if self.path is not None:
+            now = self.state()
+            best = now.pop("best_state")  # never changed in place
+            self.kept = {**copy.deepcopy(now), "best_state": best}
+
     def _save(self) -> None:
         now = time.monotonic()
-        if self.path is None or now - self.saved < 60 * self.config.checkpoint_minutes:
+        if self.path is None or self.kept is None:
             return
-        self.saved = now
-        save_state(self.path, self.state())
+        if now - self.saved >= 60 * self.config.checkpoint_minutes:
+            self.saved = now
+            save_state(self.path, self.kept)
 
     def state(self) -> dict[str, Any]:
         """Everything that training goes on from; noise and order follow from seed and step."""
@@ -379,6 +357,7 @@ class _Loop:
         self.best, self.best_state = state["best"], state["best_state"]
         self.step, self.waited, self.before = state["step"], state["waited"], state["seconds"]
         self.history.rows = [Row.of(r) for r in state["rows"]]
+        self._keep()
 
 
 def _optimizer(parameters: list[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
