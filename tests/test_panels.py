@@ -203,3 +203,14 @@ def test_grid_enlarges_small_colour_pictures():
     assert page.shape == (48, 48, 3)
     np.testing.assert_array_equal(page[24, 24], [1.0, 0.0, 0.0])
     assert to_bytes(page).max() == 255
+
+
+def test_a_wide_table_shows_its_first_columns() -> None:
+    from diabolo.panels._figure import by_column
+
+    figure, axes = by_column([f"x{i}" for i in range(15)], 2.0, "A table", "All of it.")
+    assert len(axes) == 12
+    assert "The first 12 of 15 columns." in " ".join(figure.get_supxlabel().split())
+    figure, axes = by_column(["a", "b"], 2.0, "A table", "All of it.")
+    assert len(axes) == 2
+    assert "first" not in figure.get_supxlabel()

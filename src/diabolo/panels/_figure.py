@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +15,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "GREY", "ORANGE", "NotApplicable", "bare", "new", "save", "tidy"]
+__all__ = [
+    "BLUE",
+    "GREY",
+    "ORANGE",
+    "NotApplicable",
+    "bare",
+    "by_column",
+    "new",
+    "save",
+    "tidy",
+]
 
 BLUE, ORANGE, GREY = "#2f6db3", "#d9772b", "#5c5c5c"
+
+
+COLUMNS = 12  # columns of a table that are shown at most
 
 
 class NotApplicable(DiaboloError):
@@ -43,6 +58,30 @@ def new(width: float, height: float, title: str, caption: str) -> Figure:
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=8.5, color=GREY)
     return figure
+
+
+def by_column(
+    names: Sequence[str], height: float, title: str, caption: str
+) -> tuple[Figure, list[Axes]]:
+    """Returns a figure of a table, and axes for its first columns, a dozen at most.
+
+    Arguments:
+        names: All its columns.
+        height: Of one column's axes, in inches.
+        title: What is shown.
+        caption: How to read it; how many columns are left out is added.
+    """
+    d = len(names)
+    few = min(d, COLUMNS)
+    wide = min(few, 4 if few > 6 else 3)
+    high = math.ceil(few / wide)
+    if few < d:
+        caption += f" The first {few} of {d} columns."
+    figure = new(2.6 * wide + 0.4, height * high + 1.1, title, caption)
+    axes = figure.subplots(high, wide, squeeze=False).flatten().tolist()
+    for ax in axes[few:]:
+        ax.set_visible(False)
+    return figure, axes[:few]
 
 
 def bare(ax: Axes) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..run import asked
 from ._figure import NotApplicable
 
 if TYPE_CHECKING:
@@ -27,11 +28,10 @@ def held_out(run: Run, split: str | None = None) -> Data:
     Raises:
         NotApplicable: If the data are out of reach.
     """
-    for name in ("test", "valid") if split is None else (split,):
-        data = run.data(name)
-        if data is not None:
-            return data
-    raise NotApplicable("The data of this run cannot be read any more, so nothing can be shown.")
+    try:
+        return asked.held_out(run, split)[1]
+    except asked.OutOfReach as error:
+        raise NotApplicable(str(error)) from None
 
 
 def is_pictures(run: Run) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ._figure import BLUE, bare, new, tidy
+from ._figure import BLUE, bare, by_column, new, tidy
 from ._images import grid, size_note
 from ._run import held_out, is_pictures, pictures, shown
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ..run import Run
 
 __all__ = ["reconstructions"]
-
-COLUMNS = 12  # columns of a table at most
 
 
 def reconstructions(run: Run, *, n: int = 40, split: str | None = None) -> Figure:
@@ -80,22 +78,18 @@ def _pair(run: Run, data: Data, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _table(run: Run, data: Data) -> Figure:
     x, again = (a.reshape(len(a), -1) for a in _both(run, data, 1000))
-    d = x.shape[1]
-    names = run.schema.columns or [f"x{i}" for i in range(d)]
-    few = min(d, COLUMNS)
-    wide = min(few, 4 if few > 6 else 3)
-    high = math.ceil(few / wide)
+    names = run.schema.columns or [f"x{i}" for i in range(x.shape[1])]
     caption = (
         f"{len(x)} data that were not trained on: the value across, its reconstruction up (the "
         "mean of p(x|z) at the encoder's mean); on the line it is exact."
-        + (f" The first {few} of {d} columns." if few < d else "")
     )
-    figure = new(2.6 * wide + 0.4, 2.5 * high + 1.1, "Reconstructions, by column", caption)
-    for j, ax in enumerate(figure.subplots(high, wide, squeeze=False).flatten()):
-        if j >= few or not np.issubdtype(x.dtype, np.number):
+    figure, axes = by_column(names, 2.5, "Reconstructions, by column", caption)
+    for j, ax in enumerate(axes):
+        if not np.issubdtype(x.dtype, np.number):
             ax.set_visible(False)
             continue
-        tidy(ax, str(names[j]), "reconstruction" if j % wide == 0 else "")
+        first = ax.get_subplotspec().is_first_col()
+        tidy(ax, str(names[j]), "reconstruction" if first else "")
         ax.axline((float(np.nanmean(x[:, j])),) * 2, slope=1, color="#bbbbbb", lw=1)
         size = float(np.clip(3000 / len(x), 5, 20))
         ax.scatter(x[:, j], again[:, j], s=size, color=BLUE, alpha=0.6, linewidths=0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ._figure import BLUE, ORANGE, NotApplicable, bare, new, tidy
+from ._figure import BLUE, ORANGE, NotApplicable, bare, by_column, new, tidy
 from ._images import grid, size_note
 from ._run import held_out, is_pictures, pictures, shown
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["samples"]
 
-COLUMNS = 12  # columns of a table at most
 DRAWS = 2000  # draws for histograms
 
 
@@ -106,22 +105,14 @@ def _table(run: Run, seed: int) -> Figure:
     if c is not None:  # as many draws, with the conditions of the data over and over
         c = c.repeat(math.ceil(DRAWS / len(c)), 1)[:DRAWS]
     drawn = _draw(run, DRAWS, c, seed)[0].reshape(DRAWS, -1)
-    d = real.shape[1]
-    names = run.schema.columns or [f"x{i}" for i in range(d)]
-    few = min(d, COLUMNS)
-    wide = min(few, 4 if few > 6 else 3)
-    high = math.ceil(few / wide)
+    names = run.schema.columns or [f"x{i}" for i in range(real.shape[1])]
     caption = (
         f"{DRAWS} draws of the model (seed {seed}) beside {len(x)} data that were not trained on, "
-        "as densities" + (f"; the first {few} of {d} columns." if few < d else ".")
+        "as densities."
     )
-    figure = new(2.6 * wide + 0.4, 2.1 * high + 1.1, "Samples of the prior, by column", caption)
-    axes = figure.subplots(high, wide, squeeze=False).flatten()
+    figure, axes = by_column(names, 2.1, "Samples of the prior, by column", caption)
     for j, ax in enumerate(axes):
-        if j < few:
-            _histograms(ax, real[:, j], drawn[:, j], str(names[j]))
-        else:
-            ax.set_visible(False)
+        _histograms(ax, real[:, j], drawn[:, j], str(names[j]))
     axes[0].legend(fontsize=8, frameon=False)
     return figure
 
