@@ -532,3 +532,20 @@ def test_optimal_scale_is_frozen_in_evaluation() -> None:
     model = small(data, likelihood="Normal(scale=optimal)").double()
     a, b = (log_likelihood(model, data, k=4, batch=s).per_datum for s in (1, N))
     torch.testing.assert_close(a, b, atol=1e-10, rtol=0)
+
+
+def test_numbers_of_a_draw_name_its_digest() -> None:
+    """Binarised and dequantised x, drawn when decoded or once before; and no other x."""
+    data = DATA["dynamic"]
+    found = evaluate(small(data), data, k=2)
+    assert found.to_json()["x_sha256"] == found.x == data.digest()
+    assert any(data.digest() in n and "data.seed=0" in n for n in found.notes)
+    static = replace(data, fixed=True).drawn()
+    assert evaluate(small(static), static, k=2).x == data.digest()
+    other = replace(data, seed=1)
+    assert evaluate(small(other), other, k=2).x != data.digest()
+    plain = DATA["real"]
+    told = evaluate(small(plain), plain, k=2)
+    assert told.x is None
+    assert "x_sha256" not in told.to_json()
+    assert told.notes == ()

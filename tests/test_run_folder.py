@@ -401,6 +401,30 @@ def test_data_of_a_loaded_run_are_read_again_and_checked(tmp_path: Path) -> None
         again.data("valid")
 
 
+@pytest.mark.parametrize(
+    "reading", [{"binarize": "dynamic"}, {"binarize": "static"}, {"dequantize": True}]
+)
+def test_numbers_name_the_draw_of_x_that_they_are_of(
+    reading: dict[str, Any], tmp_path: Path
+) -> None:
+    path, other = tmp_path / "x.npy", tmp_path / "y.npy"
+    for seed, place in enumerate((path, other)):
+        np.save(place, np.random.default_rng(seed).integers(0, 256, (N, 4, 4), dtype=np.uint8))
+    run = diabolo.fit(path, test=other, out=tmp_path / "run", **SMALL, **reading)
+    again = diabolo.load(tmp_path / "run")
+    for split in ("valid", "test"):
+        data = run.data(split)
+        assert data is not None
+        assert again.prints[split]["x_sha256"] == data.digest()
+    assert "x_sha256" not in again.prints["train"]
+    assert again.evaluate(k=2).x == again.prints["test"]["x_sha256"]
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    facts["config"]["data"]["seed"] = 1  # the same grey levels, other bits or noise
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(DiaboloError, match="are not those"):
+        diabolo.load(tmp_path / "run").data("test")
+
+
 def test_data_that_were_in_memory_are_gone_after_loading(copy: Path) -> None:
     run = diabolo.load(copy)
     assert run.data("valid") is None

@@ -24,9 +24,11 @@ class Decoder:
 
     Attributes:
         variance: The variance that the noise of decoding adds to each element of real x.
+        random: Whether x is a draw.
     """
 
     variance: ClassVar[float] = 0.0
+    random: ClassVar[bool] = False
 
     def __call__(self, stored: Tensor, noise: Noise) -> Tensor:
         """Returns x (B, *E)."""
@@ -69,6 +71,8 @@ class Binarize(Decoder):
         inner: What turns stored values into grey values.
     """
 
+    random: ClassVar[bool] = True
+
     inner: Decoder
 
     def __call__(self, stored: Tensor, noise: Noise) -> Tensor:
@@ -106,6 +110,7 @@ class Dequantize(Decoder):
     """
 
     variance: ClassVar[float] = 1 / 12
+    random: ClassVar[bool] = True
 
     def __call__(self, stored: Tensor, noise: Noise) -> Tensor:
         """Returns real values in [0, levels)."""

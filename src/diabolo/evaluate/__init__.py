@@ -4,7 +4,7 @@ from .bounds import Bound, bound, distortion
 from .estimate import Estimate, difference
 from .likelihood import log_likelihood
 from .pareto import pareto_shape
-from .passes import Precision
+from .passes import Precision, draw_digest
 from .report import Evaluation, Quantity, evaluate
 from .units import ActiveUnits, active_units
 
@@ -19,6 +19,7 @@ __all__ = [
     "bound",
     "difference",
     "distortion",
+    "draw_digest",
     "evaluate",
     "log_likelihood",
     "pareto_shape",

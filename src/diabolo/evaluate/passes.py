@@ -22,6 +22,7 @@ __all__ = [
     "autocast",
     "batches",
     "decoder_rows",
+    "draw_digest",
     "networks",
     "quiet",
     "subject",
@@ -62,6 +63,14 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 def decoder_rows(data: Data, device: torch.device) -> int:
     """Returns how many x to decode at once."""
     return max(16, min(4096, DECODED.get(device.type, DECODED["cpu"]) // prod(data.event)))
+
+
+def draw_digest(data: Data) -> str | None:
+    """Returns the sha256 of x where it is a draw (binarised or dequantised), else None.
+
+    Numbers of two papers are of the same x if they name the same digest; see `Data.digest`.
+    """
+    return data.digest() if data.fixed or data.decoder.random else None
 
 
 def batches(

@@ -19,7 +19,7 @@ from ..model import LatentModel
 from .bounds import Bound, bound, distortion
 from .estimate import Estimate, finite
 from .likelihood import log_likelihood
-from .passes import Precision, Progress
+from .passes import Precision, Progress, draw_digest
 from .units import ActiveUnits, active_units
 
 __all__ = ["Evaluation", "Quantity", "evaluate"]
@@ -60,6 +60,7 @@ class Evaluation:
         bits: Numbers x of one datum to divide by for bits per dimension; None where x has no
             levels, so that bits mean nothing.
         notes: Sentences on what is missing and what to be careful with.
+        x: The sha256 of x where it is a draw, so that the numbers name their data; else None.
     """
 
     n: int
@@ -71,6 +72,7 @@ class Evaluation:
     likelihood: Estimate | None
     bits: float | None
     notes: tuple[str, ...] = ()
+    x: str | None = None
 
     @property
     def bits_per_dimension(self) -> float | None:
@@ -113,6 +115,8 @@ class Evaluation:
             "k": self.k,
             "seed": self.seed,
         }
+        if self.x is not None:
+            out["x_sha256"] = self.x
         if self.distortion is not None:
             out["distortion"] = self.distortion.to_json()
         if self.likelihood is not None:
@@ -155,7 +159,14 @@ def evaluate(
     Raises:
         DiaboloError: If the data do not fit the model.
     """
+    x = draw_digest(data)
     notes = []
+    if x is not None:
+        values = "bits, one a byte" if data.support == "binary" else "values, in float32"
+        notes.append(
+            f"x is one fixed draw, keyed by its row and data.seed={data.seed}: the sha256 of its "
+            f"{values}, is {x}."
+        )
     given = data.c is not None or not model.condition or model.unknown is not None
     units = active_units(model, data, precision=precision) if given and len(data) > 1 else None
     if model.deterministic:
@@ -164,7 +175,7 @@ def evaluate(
             "A deterministic autoencoder has no likelihood of x and no bound on it: its codes "
             "have no density."
         )
-        return Evaluation(len(data), 0, seed, found, units, None, None, None, (note,))
+        return Evaluation(len(data), 0, seed, found, units, None, None, None, (*notes, note), x)
     parts = None
     if given or marginal is None:
         parts = bound(model, data, seed=seed, samples=samples, precision=precision)
@@ -198,6 +209,7 @@ def evaluate(
         likelihood=ll,
         bits=bits,
         notes=tuple(notes),
+        x=x,
     )
 
 

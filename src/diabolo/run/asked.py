@@ -6,7 +6,7 @@ Shapes: n rows, C width of the condition.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from ..data import Data, load, read
 from ..distributions import Distribution
 from ..errors import DiaboloError
+from ..evaluate import draw_digest
 from ..noise import Noise, mix_seed
 from .folder import fingerprint
 
@@ -136,12 +137,18 @@ def read_split(run: Run, split: str) -> Data | None:
         return None
     apart = {k: v for k, v in places.items() if k != "train" and v not in (source, "memory")}
     found = getattr(load(source, run.config.data, **apart).splits, split)
-    if found is None or fingerprint(found) != run.prints[split]["sha256"]:
+    if found is None or not _is(found, run.prints[split]):
         raise DiaboloError(
             f"The {split} data read from '{places[split]}' are not those that this run was "
             "fitted on: put the former data back, or pass data to this call."
         )
     return found
+
+
+def _is(data: Data, print_: Mapping[str, Any]) -> bool:
+    """Whether data are those of a print: what is stored of them, and what is drawn from that."""
+    drawn = print_.get("x_sha256")
+    return fingerprint(data) == print_["sha256"] and (drawn is None or draw_digest(data) == drawn)
 
 
 class OutOfReach(DiaboloError):

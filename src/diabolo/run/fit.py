@@ -18,6 +18,7 @@ from ..data import load as load_data
 from ..data.sets import SETS
 from ..distributions import Family, StandardizedFamily
 from ..errors import DiaboloError
+from ..evaluate import draw_digest
 from ..model import Recipe
 from ..noise import mix_seed
 from ..registry import keywords
@@ -177,14 +178,24 @@ class _Plan:
             for name, part in zip(Splits._fields, splits, strict=True)
             if part is not None
         }
+        for name in ("valid", "test"):  # numbers are published of these, and name their x
+            data = getattr(splits, name)
+            if data is not None and (drawn := draw_digest(data)) is not None:
+                prints[name]["x_sha256"] = drawn
         prints["train"]["classes"] = class_counts(splits.train)
         return Run(
             recipe=recipe,
             spec=spec,
             schema=loaded.schema,
             config=self.config,
-            notes=(*self.notes, *loaded.notes, *_stepped(recipe, loaded.schema)),
+            notes=(
+                *self.notes,
+                *loaded.notes,
+                *_stepped(recipe, loaded.schema),
+                *train.clipped(self.config.train, len(splits.train)),
+            ),
             prints=prints,
+            computing=train.computing(self.config.train),
             function=None if self.named else self.function,
             splits=splits,
         )
