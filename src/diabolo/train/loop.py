@@ -143,8 +143,7 @@ class _Loop:
                 self._save()
         except KeyboardInterrupt:
             self.history.stopped = "interrupt"
-            if self.path is not None and self.kept is not None:
-                save_state(self.path, self.kept)
+            self._save()
             if self.best == -math.inf and all(bool(p.isfinite().all()) for p in self.parameters):
                 self.best_state = _snapshot(self.recipe.model)
         finally:
@@ -307,16 +306,18 @@ class _Loop:
         """Holds a copy of the state: an interrupt in the middle of an epoch goes back to it."""
         if self.path is not None:
             now = self.state()
-            best = now.pop("best_state")  # never changed in place
-            self.kept = {**copy.deepcopy(now), "best_state": best}
+            constant = {name: now.pop(name) for name in ("best_state", "rows")}
+            self.kept = {**copy.deepcopy(now), **constant}
 
     def _save(self) -> None:
-        now = time.monotonic()
+        """Writes the state that is held, if that is due or training ends before its time."""
+        late = time.monotonic() - self.saved >= 60 * self.config.checkpoint_minutes
         if self.path is None or self.kept is None:
             return
-        if now - self.saved >= 60 * self.config.checkpoint_minutes:
-            self.saved = now
-            save_state(self.path, self.kept)
+        if late or self.history.stopped == "interrupt":
+            self.saved = time.monotonic()
+            rows = [asdict(r) for r in self.kept["rows"]]
+            save_state(self.path, {**self.kept, "rows": rows})
 
     def state(self) -> dict[str, Any]:
         """Everything that training goes on from; noise and order follow from seed and step."""
@@ -332,7 +333,7 @@ class _Loop:
             "step": self.step,
             "waited": self.waited,
             "seconds": self.seconds(),
-            "rows": [asdict(r) for r in self.history.rows],
+            "rows": list(self.history.rows),
         }
 
     def load(self, state: dict[str, Any]) -> None:
