@@ -84,12 +84,12 @@ def _table(run: Run, data: Data) -> Figure:
         "mean of p(x|z) at the encoder's mean); on the line it is exact."
     )
     figure, axes = by_column(names, 2.5, "Reconstructions, by column", caption)
+    left = min(ax.get_position().x0 for ax in axes)
     for j, ax in enumerate(axes):
         if not np.issubdtype(x.dtype, np.number):
             ax.set_visible(False)
             continue
-        first = ax.get_subplotspec().is_first_col()
-        tidy(ax, str(names[j]), "reconstruction" if first else "")
+        tidy(ax, str(names[j]), "reconstruction" if ax.get_position().x0 == left else "")
         ax.axline((float(np.nanmean(x[:, j])),) * 2, slope=1, color="#bbbbbb", lw=1)
         size = float(np.clip(3000 / len(x), 5, 20))
         ax.scatter(x[:, j], again[:, j], s=size, color=BLUE, alpha=0.6, linewidths=0)
