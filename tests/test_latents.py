@@ -14,6 +14,8 @@ from diabolo.model import Conditional, LatentModel, View
 from diabolo.noise import FRESH, KeyedNoise
 from diabolo.objectives import iwae
 from diabolo.priors.normal import StandardNormal
+from diabolo.recipes import build
+from diabolo.spec import Spec
 from laws import bounds, recipes
 from laws import latents as laws
 
@@ -154,6 +156,24 @@ def test_ladder_whose_changes_are_none_costs_nothing():
     t = model(torch.randn(3, 1, dtype=torch.float64), k=2)
     for d in t.draws:
         assert torch.allclose(d.rate, torch.zeros_like(d.rate), atol=1e-12)
+
+
+@pytest.mark.parametrize("layers", [3, 6])
+def test_every_group_of_a_ladder_sees_x_at_the_start(layers):
+    """A feature that fades on its way up leaves the top group nothing to learn from."""
+    torch.manual_seed(0)
+    spec = Spec(event=(20,), support="real")
+    model = build("ladder", spec, layers=layers, net="mlp(hidden=(64,))").model
+    x = torch.randn(200, 20)
+    features = []
+    for step in model.latent.steps:
+        step.change.net.register_forward_pre_hook(
+            lambda _, inputs: features.append(inputs[0][:, -128:])
+        )
+    model(x)
+    spread = [f.std(0).mean() for f in features]  # from the top down
+    assert len(spread) == layers
+    assert spread[0] > 0.5 * spread[-1]  # with no way past the layers, 0.007
 
 
 def test_ladder_assembles_every_group():

@@ -59,9 +59,14 @@ class Step(nn.Module):
 class TopDown(nn.Module):
     """Groups from the top, most general one, down; the code is the last state.
 
+    Features are added to on their way up, as the state is on its way down, so that at the start
+    the top group sees x as well as the bottom one. A feature that passed through every layer
+    arrives faint; the lower groups then learn first, and leave the top nothing to tell.
+
     Arguments:
         bottom: Maps what the encoder sees, and c, to the lowest feature (B, F).
-        ascend: Maps one feature to that above it; one less than there are steps.
+        ascend: Maps one feature to what is added to it for that above; one less than there are
+            steps.
         steps: One `Step` for each group, from the top down.
         width: The width H of the state.
 
@@ -89,7 +94,7 @@ class TopDown(nn.Module):
         """Returns K samples of every group for each datum."""
         features = [self.bottom(x, c)]
         for layer in self.ascend:
-            features.append(layer(features[-1]))
+            features.append(features[-1] + layer(features[-1]))
         h = self.top.expand(k, len(x), -1)
         draws = []
         for step, f in zip(self._steps(), reversed(features), strict=True):
