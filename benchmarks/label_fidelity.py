@@ -61,7 +61,7 @@ def fidelity(
         test_images: How many test images are judged and decoded, at most.
         seed: Keys the choice of images and all draws.
     """
-    judge = MLPClassifier((256,), batch_size=256, max_iter=12, random_state=seed, tol=0.0)
+    judge = MLPClassifier((512,), batch_size=256, max_iter=20, random_state=seed, tol=0.0)
     judge.fit(*seen(some(loaded.splits.train, judge_images, seed)))
     held = some(loaded.splits.test or loaded.splits.valid, test_images, seed)
     x, y = seen(held)
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--data-dir")
     parser.add_argument("--per-label", type=int, default=200)
-    parser.add_argument("--judge-images", type=int, default=30_000)
+    parser.add_argument("--judge-images", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()

@@ -330,10 +330,26 @@ def test_defaults_give_way_together(monkeypatch: pytest.MonkeyPatch) -> None:
         diabolo.fit("digits", optimizer="adam", weight_decay=0.1, **small)
 
 
+def test_a_conditional_model_keeps_the_standard_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prior that reads the label would let the code carry it."""
+    preset = Preset(
+        recipe={"latent": 2, "net": "mlp(hidden=(8,))", "prior": "flow(transforms=2)"},
+        data={"limit": 50},
+        train={"epochs": 1},
+        gives_way=PRESETS["mnist"].gives_way,
+    )
+    monkeypatch.setitem(PRESETS, "digits", preset)
+    assert diabolo.fit("digits").config.options["prior"] == "flow(transforms=2)"
+    conditional = diabolo.fit("digits", condition="labels")
+    assert conditional.config.options.get("prior", "normal") == "normal"
+    asked = diabolo.fit("digits", condition="labels", prior="flow(transforms=3)")
+    assert asked.config.options["prior"] == "flow(transforms=3)"
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_what_gives_way_is_a_default(name: str) -> None:
     preset = PRESETS[name]
-    assert set(preset.gives_way) <= {*preset.data, *preset.train}
+    assert set(preset.gives_way) <= {*preset.recipe, *preset.data, *preset.train}
     known = {f.name for c in (DataConfig, TrainConfig) for f in fields(c)}
     assert {o for others in preset.gives_way.values() for o in others} <= known
 

@@ -306,10 +306,12 @@ def _preset(
         return config, ()
     said = {name.rpartition(".")[2] for name in given}
     out = {name for name, others in preset.gives_way.items() if said.intersection(others)}
-    own = {k: v for k, v in preset.recipe.items() if k in keywords(function)}
-    reading, training = (
-        {k: v for k, v in part.items() if k not in out} for part in (preset.data, preset.train)
+    taken = keywords(function)
+    own, reading, training = (
+        {k: v for k, v in part.items() if k not in out}
+        for part in (preset.recipe, preset.data, preset.train)
     )
+    own = {k: v for k, v in own.items() if k in taken}
     config = replace(
         config,
         options={**own, **config.options},

@@ -64,6 +64,12 @@ PRESETS: dict[str, Preset] = {
             "ema": 0.999,
             "precision": "bf16",
         },
-        gives_way={"weight_decay": ("optimizer",), "binarize": ("dequantize", "support")},
+        gives_way={
+            "weight_decay": ("optimizer",),
+            "binarize": ("dequantize", "support"),
+            # A prior that reads the label takes the digit into the code: another label under the
+            # same code would then change nothing.
+            "prior": ("condition",),
+        },
     ),
 }
