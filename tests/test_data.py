@@ -161,11 +161,32 @@ def test_five_axes_are_refused():
 
 @pytest.mark.parametrize(
     "x",
-    [REALS.tolist(), torch.as_tensor(REALS), scipy.sparse.csr_matrix(REALS)],
-    ids=["lists", "tensor", "sparse"],
+    [
+        REALS.tolist(),
+        torch.as_tensor(REALS),
+        scipy.sparse.csr_matrix(REALS),
+        torch.as_tensor(REALS).to_sparse(),
+        np.ma.array(REALS),
+    ],
+    ids=["lists", "tensor", "sparse", "sparse tensor", "masked array without a mask"],
 )
 def test_any_container_is_read_alike(x):
     assert torch.equal(load(x).splits.train.x, load(REALS).splits.train.x)
+
+
+@pytest.mark.parametrize(
+    ("x", "match"),
+    [
+        (None, "^Expected the data as .* but got None"),
+        ({"a": REALS}, "^Expected the data as .* but got a dict: give one of its values"),
+        (3.0, "single value 3.0"),
+        ([{"a": 1}] * 9, "Python objects such as {'a': 1}"),
+    ],
+)
+def test_what_holds_no_rows_is_refused_in_a_sentence(x, match):
+    with pytest.raises(DiaboloError, match=match) as caught:
+        load(x)
+    assert len(str(caught.value)) < 200
 
 
 def test_data_do_not_change_with_the_users_array():
@@ -578,12 +599,48 @@ def test_frame_names_the_column_of_a_missing_value():
         load(frame)
 
 
+def test_frame_with_two_columns_of_a_name_is_refused():
+    with pytest.raises(DiaboloError, match="Column 'a' occurs twice"):
+        load(pd.DataFrame(REALS, columns=list("aabc")))
+    schema = load(pd.DataFrame(REALS, columns=list("abcd"))).schema
+    with pytest.raises(DiaboloError, match="Column 'a' occurs 3 times"):
+        schema.data(pd.DataFrame(REALS, columns=list("aaab")))
+
+
 def test_frame_with_its_row_numbers_leaves_them_out():
     frame = pd.DataFrame(REALS, columns=list("abcd"))
     numbered = pd.concat([pd.Series(range(N), name="Unnamed: 0"), frame], axis=1)
     found = load(numbered)
     assert found.schema.columns == tuple("abcd")
     assert found.notes
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint8])
+def test_masked_entries_are_missing(dtype):
+    """What lies under the mask, even if infinite or NaN, is not looked at."""
+    x = np.arange(N * 4).reshape(N, 4).astype(dtype)
+    hidden = RNG.random(x.shape) < 0.3
+    hidden[5, 2] = True
+    if x.dtype.kind == "f":
+        x[5, 2] = np.inf
+    with pytest.raises(DiaboloError, match=rf"{hidden.sum()} missing values.*missing='nan'"):
+        load(np.ma.array(x, mask=hidden))
+    found = load(np.ma.array(x, mask=hidden), DataConfig(missing="nan"))
+    train = found.splits.train
+    assert np.array_equal(train.mask.numpy(), ~hidden[train.rows])
+    changed = np.ma.array(np.where(hidden, 7, x), mask=hidden)
+    assert torch.equal(found.schema.data(changed).x[train.rows], train.x)
+    assert torch.equal(load(changed, DataConfig(missing="nan")).splits.train.x, train.x)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_masked_labels_and_conditions_are_missing(columns):
+    y = np.ma.array(np.arange(N) % 3, mask=np.arange(N) == 4)
+    with pytest.raises(DiaboloError, match="no value in row 4"):
+        load(REALS, labels=y)
+    condition = np.ma.stack([y] * columns, axis=1)
+    with pytest.raises(DiaboloError, match="no value in row 4"):
+        load(REALS, condition=condition)
 
 
 def test_missing_entries_become_a_mask():

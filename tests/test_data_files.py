@@ -268,6 +268,7 @@ def test_table_with_row_numbers_leaves_them_out(tmp_path):
         ("a,b\n1,2\n3,4\n", {"condition": "c"}, "Unknown column: 'c'"),
         ("a,b\n1,2\n3,4,5\n", {}, "Cannot read the table"),
         ("a,b\n1,2\n", {}, "at least two rows"),
+        ("a,a,b\n1,2,3\n3,4,6\n", {}, "Column 'a' occurs twice"),
         ("a,b\n", {}, "has 0 rows"),
         ("\n\n", {}, "is empty"),
         ("a\nx\ny\n", {"labels": "a"}, "0 columns of data"),
@@ -284,6 +285,16 @@ def test_missing_cells_become_a_mask(tmp_path):
     found = load(tmp_path / "a.csv", DataConfig(missing="nan", valid=1))
     whole = read(tmp_path / "a.csv", found.schema)
     assert whole.mask.tolist() == [[True, True], [True, False], [False, True], [True, True]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_table_of_another_encoding_is_read(tmp_path, encoding):
+    lines = [f"{v:.6f},{kind}" for v, kind in zip(X[:, 0], ["süß", "herb"] * (N // 2), strict=True)]
+    (tmp_path / "a.csv").write_bytes("\n".join(["Größe,Art", *lines]).encode(encoding))
+    found = load(tmp_path / "a.csv", DataConfig(labels="Art"))
+    assert found.schema.columns == ("Größe",)
+    assert found.schema.classes == ("herb", "süß")
+    assert any("read as Latin-1" in n for n in found.notes) == (encoding == "latin-1")
 
 
 def test_new_table_without_a_column_is_refused(tmp_path):

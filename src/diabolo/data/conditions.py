@@ -78,7 +78,11 @@ def label_column(values: Any, name: str, count: int | None) -> Array:
     """
     if isinstance(values, Tensor):
         values = values.detach().cpu().numpy()
+    hidden = np.ma.getmaskarray(values) if np.ma.is_masked(values) else None
     column = np.asarray(values)
+    if hidden is not None:
+        column = column.astype(object)
+        column[hidden] = None
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
     if column.ndim != 1:

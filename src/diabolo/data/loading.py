@@ -292,7 +292,7 @@ def _condition_columns(condition: Any, count: int) -> dict[str, Array]:
         table = nw.from_native(condition, eager_only=True)
         return {n: label_column(table[n].to_numpy(), n, count) for n in table.columns}
     values = condition.detach().cpu().numpy() if isinstance(condition, Tensor) else condition
-    array = np.asarray(values)
+    array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     if array.ndim == 2 and array.shape[1] > 1:
         names = [f"condition {i + 1}" for i in range(array.shape[1])]
         return {n: label_column(array[:, i], n, count) for i, n in enumerate(names)}

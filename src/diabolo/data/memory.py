@@ -6,12 +6,15 @@ Shapes: N data.
 from __future__ import annotations
 
 import re
+import reprlib
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import narwhals as nw
 import numpy as np
+import torch
+from narwhals.exceptions import DuplicateError
 from torch import Tensor
 
 from ..errors import DiaboloError, unknown
@@ -21,22 +24,50 @@ __all__ = ["as_array", "from_memory", "is_frame"]
 
 
 def is_frame(value: Any) -> bool:
-    """Whether this is a data frame of any library that narwhals knows."""
-    return isinstance(nw.from_native(value, pass_through=True), (nw.DataFrame, nw.LazyFrame))
+    """Whether this is a data frame of any library that narwhals knows.
+
+    Raises:
+        DiaboloError: If it is one with two columns of the same name.
+    """
+    return isinstance(_native(value), (nw.DataFrame, nw.LazyFrame))
+
+
+def _native(value: Any) -> Any:
+    try:
+        return nw.from_native(value, pass_through=True)
+    except DuplicateError as error:
+        twice = re.search(r"- '(.*)' (\d+) times", str(error))
+        name, count = twice.groups() if twice else ("?", "2")
+        times = "twice" if count == "2" else f"{count} times"
+        raise DiaboloError(
+            f"Column '{name}' occurs {times}: give each column a name of its own."
+        ) from None
 
 
 def as_array(value: Any, what: str = "the data") -> Array:
-    """Returns a numeric array, unchanged where it is one.
+    """Returns a numeric array, unchanged where it is one; masked entries become NaN.
 
     Raises:
         DiaboloError: If it is ragged, empty or holds no numbers.
     """
+    if value is None or isinstance(value, Mapping):
+        kinds = "an array, a tensor, a data frame, the name of a set or a file"
+        if value is None:
+            raise DiaboloError(f"Expected {what} as {kinds}, but got None.")
+        raise DiaboloError(
+            f"Expected {what} as {kinds}, but got a {type(value).__name__}: give one of its "
+            "values, or make a data frame of them."
+        )
     if isinstance(value, Tensor):
         value = value.detach().cpu()
+        value = value if value.layout == torch.strided else value.to_dense()
         value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
     sparse = sys.modules.get("scipy.sparse")  # Loaded already where the value is of it.
     if sparse is not None and sparse.issparse(value):
         value = value.toarray()
+    if np.ma.is_masked(value) and value.dtype.kind in "biufO":
+        floats = value if value.dtype.kind in "fO" else value.astype(np.float64)
+        value = floats.filled(np.nan)
     try:
         array = np.asarray(value)
     except ValueError:
@@ -50,11 +81,13 @@ def as_array(value: Any, what: str = "the data") -> Array:
         except (TypeError, ValueError):
             raise DiaboloError(
                 f"Expected numbers, but {what} hold Python objects such as "
-                f"{array.reshape(-1)[0]!r}."
+                f"{reprlib.repr(array.reshape(-1)[0])}."
             ) from None
     if array.dtype.kind not in "biuf":
         raise DiaboloError(f"Expected numbers, but {what} hold '{array.dtype}'.")
-    if array.ndim == 0 or array.size == 0:
+    if array.ndim == 0:
+        raise DiaboloError(f"Expected rows of numbers, but {what} are the single value {array}.")
+    if array.size == 0:
         raise DiaboloError(f"Expected at least one row, but {what} have the shape {array.shape}.")
     return array
 
@@ -99,7 +132,7 @@ def from_frame(
     Raises:
         DiaboloError: If a column is lacking or holds no numbers, naming it.
     """
-    table = nw.from_native(frame)
+    table = _native(frame)
     table = table.collect() if isinstance(table, nw.LazyFrame) else table
     names = [str(c) for c in table.columns]
     for name in (*columns, *([label] if strict and label else []), *(conditions if strict else ())):

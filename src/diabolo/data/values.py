@@ -83,7 +83,7 @@ def stored_values(
             x = np.where(unseen, np.asarray(fill, x.dtype), x) if unseen.any() else x
         elif unseen.any():
             raise DiaboloError(
-                f"The data have {int(unseen.sum())} missing values (NaN), the first in "
+                f"The data have {int(unseen.sum())} missing values (NaN or masked), the first in "
                 f"{_where(unseen, name)}: fill them in, or say missing='nan' to treat them as "
                 "not seen."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -40,7 +41,9 @@ def table(path: Path, ask: Ask) -> Found:
         if path.name.lower().endswith((".parquet", ".pq")):
             read = pyarrow.parquet.read_table(io.BytesIO(raw))
         else:
+            raw, told = _as_utf8(raw)
             read, notes = _csv(raw, path)
+            notes = (*told, *notes)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         reason = str(error).split("\n")[0]
         raise DiaboloError(f"Cannot read the table '{path}': {reason}") from None
@@ -52,6 +55,18 @@ def table(path: Path, ask: Ask) -> Found:
         strict=not ask.features,
     )
     return replace(found, notes=(*notes, *found.notes))
+
+
+def _as_utf8(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Returns a text in UTF-8, and a sentence where its encoding was a guess."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16", errors="replace").encode(), ()
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        note = "The table is not UTF-8: read as Latin-1. If names look wrong, save it as UTF-8."
+        return raw.decode("latin-1").encode(), (note,)
+    return raw, ()
 
 
 def _csv(raw: bytes, path: Path) -> tuple[pa.Table, tuple[str, ...]]:
