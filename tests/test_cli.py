@@ -378,8 +378,8 @@ def test_training_begins_with_where_it_computes(capsys):
 
 
 def test_names_of_runs_that_are_being_trained_are_not_taken(tmp_path):
-    from diabolo.cli.fit import free
+    from diabolo.run.folder import free
 
     (tmp_path / "run").mkdir()
     (tmp_path / ".run-2.part").mkdir()
-    assert free(tmp_path, "run").name == "run-3"
+    assert free(tmp_path / "run").name == "run-3"

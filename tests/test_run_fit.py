@@ -205,7 +205,7 @@ def test_a_finished_run_lies_whole_in_its_folder(tmp_path: Path) -> None:
     assert all(names == [".run.lock", ".run.part"] for names in seen)
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
     assert found.folder == tmp_path / "run"
-    assert not list((tmp_path / "run" / "checkpoint").iterdir())
+    assert not (tmp_path / "run" / "checkpoint").exists()
     np.testing.assert_array_equal(diabolo.load(found.folder).sample(3), found.sample(3))
 
 

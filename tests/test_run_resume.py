@@ -89,7 +89,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(error: type[BaseException], t
     told_rows = [s.epoch for s in said if isinstance(s, Row)]
     assert told_rows == ([3, 4, 5] if error is Killed else [4, 5])
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
-    assert not list((place / "checkpoint").iterdir())
+    assert not (place / "checkpoint").exists()
 
 
 def test_a_training_may_be_cut_again_and_again(tmp_path: Path) -> None:
@@ -194,6 +194,94 @@ def test_a_damaged_beginning_is_a_sentence(tmp_path: Path) -> None:
     (place / "checkpoint" / "began.json").write_text("[")
     with pytest.raises(DiaboloError, match="missing or damaged"):
         diabolo.fit(table(), out=place, resume=True, **SMALL)
+
+
+def test_an_interrupted_training_never_replaces_a_finished_run(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    former = diabolo.fit(table(), out=place, **{**SMALL, "epochs": 1})
+    new = {**SMALL, "latent": 3}
+    stopped = {"force": True}, {"resume": True}  # again, before it is gone on with
+    for i, how in enumerate(stopped):
+        stop = after(3 + i, KeyboardInterrupt)
+        with pytest.raises(Interrupted, match=r"The former run in .*run stands") as caught:
+            diabolo.fit(table(), out=place, progress=stop, **how, **new)
+        assert same(diabolo.load(place), former)
+        assert caught.value.run.folder is None
+        assert caught.value.left == tmp_path / ".run.part"
+        assert len(caught.value.run.history.rows) == 3 + i
+    with pytest.raises(DiaboloError, match=r"holds a run already.*go on with its training"):
+        diabolo.fit(table(), out=place, **new)
+    found = diabolo.fit(table(), out=place, resume=True, **new)
+    assert same(found, diabolo.fit(table(), **new))
+    assert same(diabolo.load(place), found)
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_interrupt_before_the_first_epoch_ends_leaves_the_former_run(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    former = diabolo.fit(table(), out=place, **{**SMALL, "epochs": 1})
+
+    def at_once(event: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        diabolo.fit(table(), out=place, progress=at_once, force=True, **SMALL)
+    assert same(diabolo.load(place), former)
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_diverged_training_never_replaces_a_finished_run(tmp_path: Path, monkeypatch) -> None:
+    from diabolo.train import loop
+
+    place = tmp_path / "run"
+    former = diabolo.fit(table(), out=place, **{**SMALL, "epochs": 1})
+    measured = loop.measure
+
+    def breaking(recipe: Any, batch: Any) -> Any:
+        value, parts = measured(recipe, batch)
+        return value, parts * float("nan") if len(seen) == 2 else parts
+
+    seen: list[Any] = []
+    monkeypatch.setattr(loop, "measure", breaking)
+    tell = lambda e: seen.append(e) if isinstance(e, Row) else None  # noqa: E731
+    for name in ("run-diverged", "run-diverged-2"):
+        seen.clear()
+        with pytest.raises(Diverged) as caught:
+            diabolo.fit(table(), out=place, force=True, progress=tell, **SMALL)
+        assert caught.value.folder == tmp_path / name
+        assert diabolo.load(tmp_path / name).history.stopped == "diverged"
+        assert same(diabolo.load(place), former)
+
+
+def test_the_command_line_tells_that_the_former_run_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diabolo.cli import _talk
+
+    place = tmp_path / "run"
+    words = ["fit", "digits", "--out", str(place), "--k", "2", "--set", "latent=2"]
+    words += ["net=mlp(hidden=(8,))", "data.limit=100", "train.epochs=3"]
+    diabolo.fit(table(), out=place, **SMALL)
+    before = (place / "weights.safetensors").read_bytes()
+    epoch = _talk.Training._epoch
+
+    def interrupt(self: Any, row: Row) -> None:
+        epoch(self, row)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_talk.Training, "_epoch", interrupt)
+    assert main([*words, "--force"]) == 130
+    told = capsys.readouterr().err
+    assert f"the former run in {place}/ stands" in told
+    assert f"--out {place} --resume in place of --force" in told
+    assert (place / "weights.safetensors").read_bytes() == before
+
+
+def test_a_place_where_nothing_can_be_made_is_said_to_be_so() -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("not installed: a file system that takes no files")
+    with pytest.raises(DiaboloError, match="Cannot write to /proc/xx"):
+        diabolo.fit(table(), out="/proc/xx", **SMALL)
 
 
 @pytest.mark.parametrize("options", [{}, {"force": True}, {"resume": True}])

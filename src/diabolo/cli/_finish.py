@@ -86,9 +86,8 @@ def report(
     best = run.history.best
     print_evaluation(run, found, SPLITS[split])
     if best is not None:
-        epochs = f"{len(rows)} {'epoch' if len(rows) == 1 else 'epochs'}"
         say(
-            f"{epochs} in {duration(rows[-1].seconds)}; the weights are those of epoch "
+            f"{_epochs(len(rows))} in {duration(rows[-1].seconds)}; the weights are those of epoch "
             f"{best.epoch}, the best on validation data."
         )
     say(f"The run is in {shown(run.folder)}/")
@@ -107,10 +106,24 @@ def interrupted(error: Interrupted) -> int:
     """Says what an interrupted training left, and returns the exit code."""
     run = error.run
     done = len(run.history.rows)
+    if error.former is not None:
+        place = shown(error.former)
+        told = f"the former run in {place}/ stands; nothing of this one was kept"
+        if error.left is not None:
+            told = (
+                f"the former run in {place}/ stands, and this training is kept beside it in "
+                f"{shown(error.left)}/; go on with the same command, with --out {place} --resume "
+                "in place of --force"
+            )
+        print(f"diabolo: Interrupted after {_epochs(done)}; {told}", file=sys.stderr)
+        return 130
     left = "nothing was saved" if run.folder is None else f"a usable run is in {shown(run.folder)}/"
-    what = "epoch" if done == 1 else "epochs"
     on = ""
     if run.folder is not None and done:
         on = f"; go on with the same command and --out {shown(run.folder)} --resume"
-    print(f"diabolo: Interrupted after {done} {what}; {left}{on}", file=sys.stderr)
+    print(f"diabolo: Interrupted after {_epochs(done)}; {left}{on}", file=sys.stderr)
     return 130
+
+
+def _epochs(n: int) -> str:
+    return f"{n} epoch" if n == 1 else f"{n} epochs"

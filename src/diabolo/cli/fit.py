@@ -84,6 +84,8 @@ def fit(
         json: Print one JSON object at the end.
         flags: How the data are found and read.
     """
+    from ..run.folder import free
+
     given = {f.name: getattr(flags, f.name) for f in fields(flags)}
     given["data_dir"] = None if flags.data_dir is None else str(flags.data_dir)
     given["size"] = None if flags.size is None else parse_value(flags.size)
@@ -93,7 +95,7 @@ def fit(
             raise DiaboloError(f"Both --{name} and --set give '{name}': use one of them.")
     if resume and out is None:
         raise DiaboloError("--resume goes on with the training into a folder: name it with --out.")
-    place = out or free(Path("runs"), f"{Path(data).stem}-{recipe or 'vae'}")
+    place = out or free(Path("runs") / f"{Path(data).stem}-{recipe or 'vae'}")
     return train(
         data,
         place,
@@ -152,7 +154,9 @@ def train(
     except runs.Interrupted as error:
         return interrupted(error)
     except Diverged as error:
-        kept = f" They are in {shown(place.resolve())}/." if error.rows else ""
+        kept = "" if error.folder is None else f" They are in {shown(error.folder)}/."
+        if error.folder not in (None, place.resolve()):
+            kept += f" The former run in {shown(place.resolve())}/ stands."
         raise DiaboloError(f"{error}{kept}") from None
     try:
         found = measure(run, k)
@@ -163,12 +167,3 @@ def train(
         return 130
     report(run, found, figures, progress.notes, json=json)
     return 0
-
-
-def free(folder: Path, name: str) -> Path:
-    """Returns the first of `name`, `name-2`, `name-3`, ... that no run in a folder has or will."""
-    place, i = folder / name, 1
-    while place.exists() or place.with_name(f".{place.name}.part").exists():
-        i += 1
-        place = folder / f"{name}-{i}"
-    return place

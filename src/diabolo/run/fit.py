@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,32 +21,17 @@ from ..evaluate import draw_digest
 from ..model import Recipe
 from ..noise import mix_seed
 from ..registry import keywords
-from ..train import Diverged, History, Row
 from . import folder as folders
 from . import resume as resuming
 from . import store
-from .latents import Latents
 from .load import load
 from .measure import class_counts
 from .menu import build, checked, find
 from .presets import PRESETS
 from .run import Run
+from .training import Event, Fitting
 
-__all__ = ["Event", "Interrupted", "fit"]
-
-Event = str | RunConfig | Row
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was interrupted from the keyboard; what was fitted so far is in `run`.
-
-    Attributes:
-        run: The run with the best weights so far, saved if a folder was named.
-    """
-
-    def __init__(self, run: Run) -> None:
-        super().__init__("Training was interrupted.")
-        self.run = run
+__all__ = ["fit"]
 
 
 def fit(
@@ -80,7 +64,8 @@ def fit(
         test: Data for the final numbers, likewise.
         start: A run, or its folder, from whose weights training starts.
         force: Whether a run that lies in `out` already, or a checkpoint left there, may be
-            replaced.
+            replaced. A run is replaced when the training has come to its end, and never by one
+            that was interrupted, which is kept beside it to go on with, or that diverged.
         resume: Go on with the training into `out` that was interrupted, or killed, from the end
             of the last epoch that was kept; all else is to be given as it was.
         progress: Called with each note (a string), once with the whole configuration, and with
@@ -112,7 +97,7 @@ def fit(
         run = plan.run(work)
         if state is not None:
             resuming.check(state, run)
-        fitting = _Fitting(run, place, part, state, progress)
+        fitting = Fitting(run, place, part, state, progress)
         fitting.begin()
         return fitting.train()
 
@@ -321,74 +306,3 @@ def _preset(
     every = {**own, **reading, **training}
     told = ", ".join(f"{k}={v}" for k, v in every.items())
     return config, (f"Defaults for '{config.data.source}', where nothing else is said: {told}.",)
-
-
-@dataclass(eq=False)
-class _Fitting:
-    """One training, and what is saved of it however it ends."""
-
-    current: Run
-    place: Path | None
-    part: Path | None
-    state: Path | None
-    progress: Callable[[Event], object] | None
-
-    def say(self, event: Event) -> None:
-        if self.progress is not None:
-            self.progress(event)
-
-    def begin(self) -> None:
-        for note in self.current.notes:
-            self.say(note)
-        if self.state is not None:
-            self.say(f"Going on from the checkpoint in {self.state.parent}.")
-        if self.part is not None:
-            resuming.begin(self.part, self.current)
-        self.say(self.current.config)
-
-    def train(self) -> Run:
-        run = self.current
-        splits = run.splits
-        assert splits is not None
-        try:
-            run.history = train.fit(
-                run.recipe,
-                splits.train,
-                splits.valid,
-                run.config.train,
-                on_epoch=self.say,
-                checkpoint=None if self.part is None else self.part / folders.STATE,
-                resume=self.state,
-            )
-        except Diverged as error:
-            run.history = History(error.rows, "diverged")
-            if error.rows:
-                self.finish()
-            raise
-        self.finish()
-        if run.history.stopped == "interrupt":
-            raise Interrupted(run)
-        return run
-
-    def finish(self) -> None:
-        """Measures what every run keeps, and gives the folder its name."""
-        run = self.current
-        run.model.eval()
-        assert run.splits is not None
-        best = run.history.best
-        if best is not None:
-            run.metrics["valid"] = {
-                "elbo": best.valid_elbo,
-                "distortion": best.valid_distortion,
-                "rate": list(best.valid_rate),
-            }
-        run.metrics["latents"] = store.plain(Latents.of(run.model, run.splits.valid)._asdict())
-        if self.place is None or self.part is None:
-            return
-        folders.write(self.part, store.store(run))
-        checkpoint = (self.part / folders.STATE).parent
-        if run.history.stopped != "interrupt" or not (self.part / folders.STATE).is_file():
-            shutil.rmtree(checkpoint)  # only a training that was stopped is gone on with
-            checkpoint.mkdir()
-        folders.replace(self.part, self.place)
-        run.folder = self.place

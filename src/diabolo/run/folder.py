@@ -35,7 +35,9 @@ __all__ = [
     "Stored",
     "digest",
     "fingerprint",
+    "free",
     "is_run",
+    "left_beside",
     "left_over",
     "publish",
     "read",
@@ -110,7 +112,7 @@ def refuse(folder: Path, *, force: bool) -> None:
     if not force:
         raise DiaboloError(
             f"{folder} holds a run already: name another folder, or replace it with force"
-            f"{', or go on with its training with resume' if (folder / STATE).is_file() else ''}."
+            f"{', or go on with its training with resume' if left_over(folder) else ''}."
         )
 
 
@@ -122,6 +124,21 @@ def _part(folder: Path) -> Path:
 def left_over(folder: Path) -> Path | None:
     """Returns the state of a training into `folder` that was killed, or else interrupted."""
     return next((p for b in (_part(folder), folder) if (p := b / STATE).is_file()), None)
+
+
+def left_beside(folder: Path) -> Path | None:
+    """Returns the hidden folder beside `folder` with the checkpoint of a training, if any."""
+    place = _part(folder)
+    return place if (place / STATE).is_file() else None
+
+
+def free(folder: Path) -> Path:
+    """Returns the first of `folder`, `folder-2`, `folder-3`, ... that no run has or will have."""
+    place, i = folder, 1
+    while place.exists() or _part(place).exists():
+        i += 1
+        place = folder.with_name(f"{folder.name}-{i}")
+    return place
 
 
 @contextlib.contextmanager
@@ -150,6 +167,7 @@ def workshop(folder: Path, *, force: bool = False, resume: bool = False) -> Iter
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
+        _probe(folder)  # a lock that cannot be made looks as if another held it
         raise DiaboloError(
             f"Another training is writing to {folder} at this moment: name another folder, or "
             "wait for its end."
@@ -168,16 +186,25 @@ def workshop(folder: Path, *, force: bool = False, resume: bool = False) -> Iter
             shutil.rmtree(place, ignore_errors=True)
         try:
             place.mkdir(exist_ok=True)
-            (place / "probe").write_bytes(b"")
-            (place / "probe").unlink()
         except OSError as error:
             raise _unwritable(folder, error) from None
+        _probe(folder, place)
         yield place
     finally:
         with contextlib.suppress(OSError):  # Windows removes no open file
             Path(lock.lock_file).unlink()
         lock.release()
         _tidy(place, made)
+
+
+def _probe(folder: Path, within: Path | None = None) -> None:
+    """Refuses a folder in which, or beside which, no file can be made."""
+    probe = (within or folder.parent) / f".{uuid.uuid4().hex[:8]}.probe"
+    try:
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise _unwritable(folder, error) from None
 
 
 def _unwritable(folder: Path, error: OSError) -> DiaboloError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import DiaboloError
@@ -22,11 +23,13 @@ class Diverged(DiaboloError):
 
     Attributes:
         rows: The epochs that were finished before; without one the weights are the initial ones.
+        folder: Where the run with the best weights was saved, or None.
     """
 
     def __init__(self, sentence: str, rows: Sequence[Row]) -> None:
         super().__init__(sentence)
         self.rows = list(rows)
+        self.folder: Path | None = None
 
 
 @dataclass(frozen=True)
