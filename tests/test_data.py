@@ -355,6 +355,67 @@ def test_column_that_float32_cannot_tell_apart_is_constant():
     assert load(x).schema.event == (4,)
 
 
+def test_column_whose_variation_float32_loses_is_told_apart_from_a_constant():
+    x = np.concatenate([REALS, 1e7 + 1e-3 * REALS[:, :1], np.full((N, 1), 3.5)], 1)
+    found = load(x)
+    assert found.schema.event == (4,)
+    assert any(n.startswith("Column 5 is constant") for n in found.notes)
+    assert any(n.startswith("Column 4 varies by less than float32") for n in found.notes)
+    with pytest.raises(DiaboloError, match=r"vary by less than float32.*subtract an offset"):
+        load(x[:, 4:5])
+    assert load(x[:, 4] - 1e7).schema.event == (1,)
+
+
+@pytest.mark.parametrize(
+    ("column", "noted"),
+    [
+        (1e5 + 0.01 * REALS[:, 0], True),
+        (1e5 + REALS[:, 0].round() - 0.5, False),  # float32 rounds none of them
+        (1e5 + 100 * REALS[:, 0], False),
+        ((1e5 + 0.01 * REALS[:, 0]).astype(np.float32), False),  # the user's own precision
+        (np.where(REALS[:, 0] > 3, np.nan, 1e5 + REALS[:, 0].round() - 0.5), False),
+    ],
+    ids=["rounded", "halves", "wide", "float32", "missing"],
+)
+def test_digits_that_float32_rounds_away_are_noted(column, noted):
+    notes = load(column[:, None], DataConfig(missing="nan")).notes
+    assert any("subtract an offset" in n for n in notes) == noted
+
+
+@pytest.mark.parametrize("power", [-100, 100])
+def test_scales_of_any_size_are_those_of_the_data(power):
+    """By a power of two, so that every float32 is scaled exactly: means and scales too."""
+    plain, scaled = (load(x).splits.train for x in (REALS, REALS * 2.0**power))
+    a, b = (d.spec(standardize=True) for d in (plain, scaled))
+    assert torch.equal(b.scale, a.scale * 2.0**power)
+    assert torch.equal(b.mean, a.mean * 2.0**power)
+    assert bool(torch.isfinite(b.scale.log()).all())
+
+
+@pytest.mark.parametrize(
+    ("factor", "match"),
+    [
+        (1e300, "too large for float32: rescale"),
+        (1e38, "Column 0 has values from .* cannot standardise: rescale it"),
+        (1e-40, "Column 0 has values from .* cannot standardise: rescale it"),
+        (1e-60, "less than float32 can tell.*rescale"),
+    ],
+)
+def test_scales_beyond_float32_are_refused(factor, match):
+    with pytest.raises(DiaboloError, match=match):
+        load(np.clip(REALS - 3.0, -2.5, 2.5) * factor)
+
+
+def test_too_few_rows_to_vary_are_told_apart_from_constants():
+    with pytest.raises(DiaboloError, match=r"Of 2 rows only 1 is left .* nothing to learn: give"):
+        load(REALS[:2])
+    few = DataConfig(limit=2)
+    x = np.full((9, 3), 1.5)
+    x[load(REALS[:9], few).splits.valid.rows] = 0.5
+    with pytest.raises(DiaboloError, match=r"Of 9 rows only 2 are left .* varies in them"):
+        load(x, few)
+
+
 def test_constant_pixels_and_bits_stay():
     x = BYTES.copy()
     x[:, 0, 0] = 0

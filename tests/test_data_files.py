@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import pickle
+import re
 import struct
 from dataclasses import replace
 
@@ -146,7 +148,20 @@ def test_npy_is_read_and_a_pickled_one_refused(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not what it is called\n" * 9, b"\x1f\x8bbroken"])
 def test_damaged_file_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DiaboloError, match=r"damaged|no IDX|empty|Cannot read"):
+    with pytest.raises(DiaboloError) as caught:
+        load(tmp_path / name)
+    # The folder is called as the test is.
+    told = str(caught.value).replace(str(tmp_path), "")
+    assert re.search(r"damaged|no IDX|empty|Cannot read", told)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_file_that_is_no_numpy_file_is_told_apart_from_a_pickled_one(tmp_path, name):
+    (tmp_path / name).write_text("a,b\n1,2\n")
+    with pytest.raises(DiaboloError, match="it is no NumPy file"):
+        load(tmp_path / name)
+    (tmp_path / name).write_bytes(pickle.dumps(X))
+    with pytest.raises(DiaboloError, match="holds a pickled object"):
         load(tmp_path / name)
 
 
@@ -331,6 +346,54 @@ def test_folder_has_classes_from_its_subfolders(folder):
     order = np.argsort(np.arange(N) % 3, kind="stable")
     same(found, GREY[order])
     assert found.splits.train.labels.tolist() == np.sort(Y)[found.splits.train.rows].tolist()
+
+
+def test_rows_of_a_folder_have_the_names_of_their_files(folder):
+    """Sorted by path; unreadable files have none; kept through splits, `take` and `to`."""
+    (folder / "kind0" / "00a.png").write_text("no picture")
+    pixels = {f"kind{i % 3}/{i:02d}.png": GREY[i] for i in range(N)}
+    found = load(folder, DataConfig(valid=4, binarize="static"))
+    whole = read(folder, found.schema)
+    assert whole.names == tuple(sorted(pixels))
+    plain = load(folder, DataConfig(valid=4))
+    for data in plain.splits[:2]:
+        assert len(data.names) == len(data)
+        for name, x in zip(data.names, data.x, strict=True):
+            assert np.array_equal(pixels[name], x[0])
+    train = found.splits.train
+    assert train.names == plain.splits.train.names
+    some = train.take(torch.tensor([3, 0])).to("cpu")
+    assert some.names == (train.names[3], train.names[0])
+    assert load(X).splits.train.names is None
+
+
+def test_names_in_splits_begin_with_the_split(tmp_path):
+    for part, n in (("train", 6), ("test", 2)):
+        for i in range(n):
+            picture(tmp_path / part / f"{i}.png", GREY[i])
+    splits = load(tmp_path).splits
+    assert splits.test.names == ("test/0.png", "test/1.png")
+    assert splits.train.names[0].startswith("train/")
+
+
+def test_labels_name_the_sources_own_labels(folder, tmp_path):
+    """As in `condition='labels'`: of a folder the classes, of an archive its usual key."""
+    np.savez(tmp_path / "a.npz", X=X, y=Y)
+    np.savez(tmp_path / "b.npz", X=X)
+    np.save(tmp_path / "c.npy", X)
+    for source in (folder, tmp_path / "a.npz"):
+        plain = load(source, DataConfig(condition="labels"))
+        said = load(source, DataConfig(condition="labels", labels="labels"))
+        assert said.schema == plain.schema
+        assert torch.equal(said.splits.train.c, plain.splits.train.c)
+        for labels in (None, "labels"):
+            again = read(source, plain.schema, labels=labels)
+            assert torch.equal(again.c[plain.splits.train.rows], plain.splits.train.c)
+    for name in ("b.npz", "c.npy"):
+        with pytest.raises(DiaboloError, match="There are no labels in"):
+            load(tmp_path / name, DataConfig(labels="labels"))
+        with pytest.raises(DiaboloError, match="There are no labels in"):
+            read(tmp_path / name, load(X).schema, labels="labels")
 
 
 def test_folder_of_pictures_alone_has_no_classes(tmp_path):
@@ -537,12 +600,15 @@ def test_too_few_rows_are_refused(count):
         ("digits", {"labels": "y"}),
         ("a.csv", {"key": "X"}),
         ("a.npz", {"strict": True}),
+        ("a.npy", {"labels": "q"}),
+        ("a.npy", {"key": "x"}),
         ("pictures", {"labels": "kind"}),
     ],
 )
 def test_option_without_effect_on_a_source_is_refused(tmp_path, folder, name, option):
     (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n")
     np.savez(tmp_path / "a.npz", X=X)
+    np.save(tmp_path / "a.npy", X)
     source = {"memory": X, "digits": "digits"}.get(name, tmp_path / name)
     with pytest.raises(DiaboloError, match=f"data.{next(iter(option))}=.* has no effect"):
         load(source, DataConfig(**option))

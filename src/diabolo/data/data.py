@@ -56,6 +56,8 @@ class Data:
         fixed: Whether a datum is decoded with the same noise in every epoch.
         seed: Keys the noise of fixed decoding.
         index: The row index of each datum in its source; None counts from 0.
+        names: For images of a folder, the path of each datum's file below the folder, (N,), with
+            `/` between parts; None where data have no names.
     """
 
     x: Tensor
@@ -69,6 +71,7 @@ class Data:
     fixed: bool = False
     seed: int = 0
     index: Tensor | None = None
+    names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -89,6 +92,7 @@ class Data:
         def pick(t: Tensor | None) -> Tensor | None:
             return None if t is None else t[rows.to(t.device)]
 
+        names = self.names
         return replace(
             self,
             x=self.x[rows.to(self.x.device)],
@@ -96,6 +100,7 @@ class Data:
             mask=pick(self.mask),
             labels=pick(self.labels),
             index=pick(self.rows),
+            names=None if names is None else tuple(names[i] for i in rows.tolist()),
         )
 
     def to(self, device: torch.device | str) -> Data:
@@ -163,31 +168,31 @@ class Data:
         return found.hexdigest()
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Returns the mean and variance of each element over the seen entries of all rows, (E)."""
+        """Returns the mean and variance of each element over the seen entries of all rows, (E).
+
+        They are float64, in which squares of small and of large float32 values keep their digits.
+        """
         count = mean = square = torch.zeros(self.event, dtype=torch.float64, device=self.x.device)
         rows = max(1, CHUNK // max(1, math.prod(self.event)))
         for start in range(0, len(self), rows):
-            x = self.decoder.mean(self.x[start : start + rows])
+            x = self.decoder.mean(self.x[start : start + rows]).double()
             if self.mask is None:
                 new = torch.full_like(count, len(x))
-                centre = x.sum(0, dtype=torch.float64) / len(x)
-                spread = ((x - centre.to(x.dtype)) ** 2).sum(0, dtype=torch.float64)
+                centre = x.sum(0) / len(x)
+                spread = ((x - centre) ** 2).sum(0)
             else:
                 seen = self.mask[start : start + rows]
                 new = seen.sum(0).double()
                 x = torch.where(seen, x, 0.0)
-                centre = x.sum(0, dtype=torch.float64) / new.clamp(min=1)
-                apart = torch.where(seen, x - centre.to(x.dtype), 0.0)
-                spread = (apart**2).sum(0, dtype=torch.float64)
+                centre = x.sum(0) / new.clamp(min=1)
+                spread = (torch.where(seen, x - centre, 0.0) ** 2).sum(0)
             # Chan, Golub & LeVeque (1979): moments of two parts together, without cancellation.
             total = (count + new).clamp(min=1)
             shift = centre - mean
             square = square + spread + shift**2 * count * new / total
             mean = mean + shift * new / total
             count = count + new
-        variance = square / count.clamp(min=1) + self.decoder.variance
-        dtype = torch.get_default_dtype()
-        return mean.to(dtype), variance.to(dtype)
+        return mean, square / count.clamp(min=1) + self.decoder.variance
 
     def resolution(self) -> Tensor | None:
         """Returns the smallest step between values of each element, E, or None without steps.
@@ -221,16 +226,18 @@ class Data:
         mean, variance = self.moments()
         few = self.batch(torch.arange(min(len(self), examples)))
         shown = few.x if few.mask is None else torch.where(few.mask, few.x, torch.nan)
+        dtype = torch.get_default_dtype()
         scale = None
         if standardize:
-            scale = torch.where(variance > 0, variance.sqrt(), 1.0)
+            scale = variance.sqrt().to(dtype)
+            scale = torch.where(scale > 0, scale, 1.0)
         return Spec(
             event=self.event,
             support=self.support,
             levels=self.levels,
             condition=0 if self.c is None else self.c.shape[1],
             count=len(self),
-            mean=mean,
+            mean=mean.to(dtype),
             scale=scale,
             resolution=self.resolution(),
             examples=shown,

@@ -15,9 +15,14 @@ from .conditions import Condition, class_names, fit_condition
 from .found import Array, Found
 from .infer import Layout, Meaning, infer_layout, infer_support, parse_support, to_inside
 from .schema import Schema
-from .values import element_name, refuse_infinite
+from .values import as_float32, element_name, refuse_infinite
 
 __all__ = ["condition_names", "fit_schema"]
+
+# Ranges and sizes of a column whose differences and quotients float32 holds in full precision.
+SMALLEST, LARGEST = 1e-33, 1e36
+# A range that is a smaller part of the values than this has at most 170 steps in float32.
+ROUGH = 1e-5
 
 
 def condition_names(config: DataConfig) -> tuple[str, ...]:
@@ -151,24 +156,81 @@ def _constants(schema: Schema, x: Array, rows: Array) -> tuple[Schema, list[str]
         return schema, []
     if schema.grey is not None:
         return schema, []
-    x = x[rows].reshape(len(rows), -1)
-    narrow = x.astype(np.float32)  # What does not vary in float32 does not vary for a model.
-    seen = ~np.isnan(narrow)
-    low = np.where(seen, narrow, np.inf).min(0)
-    high = np.where(seen, narrow, -np.inf).max(0)
+    whole = x.reshape(len(x), -1)
+    # What does not vary in float32 does not vary for a model.
+    low, high = (r.astype(np.float64) for r in _range(as_float32(whole, schema.column)[rows]))
+    x = whole[rows]
     still = np.nonzero(low >= high)[0]
-    if not len(still):
-        return schema, []
+    exact_low, exact_high = _range(x)
+    lost = np.nonzero((low >= high) & (exact_low < exact_high))[0]
     if len(still) == x.shape[1]:
-        raise DiaboloError("All columns are constant: there is nothing to learn.")
+        raise _nothing(whole, len(rows), bool(len(lost)))
+    size, reach = np.maximum(np.abs(low), np.abs(high)), high - low
+    extreme = np.nonzero((low < high) & ((size > LARGEST) | (reach < SMALLEST)))[0]
+    if schema.support == "real" and len(extreme):
+        i = int(extreme[0])
+        raise DiaboloError(
+            f"{schema.column(i).capitalize()} has values from {low[i]:g} to {high[i]:g}, which "
+            "float32 cannot standardise: rescale it."
+        )
+    notes = []
+    # Only what float32 rounds is lost: whole numbers of any size up to 2^24 are not.
+    rough = np.nonzero((low < high) & (reach < ROUGH * size))[0]
+    rough = rough[(np.abs(x[:, rough].astype(np.float32) - x[:, rough]) > 0).any(0)]
+    if len(rough):
+        few = "has a range that is" if len(rough) == 1 else "have ranges that are"
+        notes.append(
+            f"{_named(schema, rough)} {few} small beside the values, and float32 rounds them to "
+            "few steps: subtract an offset."
+        )
+    if not len(still):
+        return schema, notes
     constants = tuple((int(i), _only(x[:, i])) for i in still)
-    schema = replace(schema, constants=constants, event=(x.shape[1] - len(still),))
-    names = ", ".join(schema.column(i).removeprefix("column ") for i, _ in constants[:5])
-    more = f" and {len(still) - 5} more" if len(still) > 5 else ""
-    are = "Column" if len(still) == 1 else "Columns"
-    tail = "is constant: left out of the model and put back on output."
-    tail = tail if len(still) == 1 else tail.replace("is constant", "are constant")
-    return schema, [f"{are} {names}{more} {tail}"]
+    left_out = "left out of the model and put back on output."
+    fixed = np.setdiff1d(still, lost)
+    if len(fixed):
+        are = "is" if len(fixed) == 1 else "are"
+        notes.append(f"{_named(schema, fixed)} {are} constant: {left_out}")
+    if len(lost):
+        vary = "varies" if len(lost) == 1 else "vary"
+        notes.append(
+            f"{_named(schema, lost)} {vary} by less than float32 can tell: {left_out} Subtract an "
+            "offset or rescale to keep what varies."
+        )
+    return replace(schema, constants=constants, event=(x.shape[1] - len(still),)), notes
+
+
+def _range(x: Array) -> tuple[Array, Array]:
+    """Returns the least and greatest seen value of each column; inf and -inf without any."""
+    if x.dtype.kind != "f":
+        return x.min(0), x.max(0)
+    seen = ~np.isnan(x)
+    return np.where(seen, x, np.inf).min(0), np.where(seen, x, -np.inf).max(0)
+
+
+def _nothing(whole: Array, fitted: int, lost: bool) -> DiaboloError:
+    """Returns the error for training rows in which no column varies in float32."""
+    if lost:
+        return DiaboloError(
+            "The columns vary by less than float32 can tell (7 digits), so that there is nothing "
+            "to learn: subtract an offset from each, such as its mean, or rescale them."
+        )
+    low, high = _range(whole)
+    if bool((low < high).any()):
+        are, them = ("is", "it") if fitted == 1 else ("are", "them")
+        return DiaboloError(
+            f"Of {len(whole)} rows only {fitted} {are} left to learn from, and no column varies "
+            f"in {them}, so that there is nothing to learn: give more rows, or hold out fewer "
+            "for validation (data.valid)."
+        )
+    return DiaboloError("All columns are constant: there is nothing to learn.")
+
+
+def _named(schema: Schema, columns: Array) -> str:
+    """Returns `Columns 'a', 'b' and 3 more`."""
+    names = ", ".join(schema.column(int(i)).removeprefix("column ") for i in columns[:5])
+    more = f" and {len(columns) - 5} more" if len(columns) > 5 else ""
+    return f"{'Column' if len(columns) == 1 else 'Columns'} {names}{more}"
 
 
 def _only(column: Array) -> float | None:

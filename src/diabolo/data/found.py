@@ -24,11 +24,13 @@ class Rows:
         x: The data (N, *) in the user's layout.
         labels: A label for each row (N,), of any type; None without.
         conditions: Columns (N,) that a conditional model reads, by name.
+        names: Where each row is from, (N,), such as an image's file; None without.
     """
 
     x: Array
     labels: Array | None = None
     conditions: Mapping[str, Array] = field(default_factory=dict)
+    names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,8 @@ def from_keys(keys: Sequence[str], get: Callable[[str], Array], ask: Ask, where:
         if key is not None and key not in keys:
             raise unknown(f"key of '{where}'", key, keys)
     label = None if config.labels == "none" else config.labels
+    if label == "labels" and label not in keys:
+        label = None  # The file's own, by their usual names.
     if label is not None and label not in keys:
         raise unknown(f"key of '{where}'", label, keys)
     data = config.key or next((k for k in DATA if k in keys), None)
@@ -53,7 +55,7 @@ def from_keys(keys: Sequence[str], get: Callable[[str], Array], ask: Ask, where:
         data = others[0]
     if label is None:
         label = next((k for k in LABELS if k in keys and k != data), None)
-    rows = _rows(get, data, label, config.labels is not None)
+    rows = _rows(get, data, label, config.labels not in (None, "labels"))
     conditions = {k: label_column(get(k), k, len(rows.x)) for k in ask.conditions}
     return Found(Rows(rows.x, rows.labels, conditions), label=config.labels or "labels")
 

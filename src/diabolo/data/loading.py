@@ -73,6 +73,8 @@ def load(
     tensor = isinstance(source, Tensor)
     _refuse_idle(source, config)
     found = find(source, config, labels=labels, condition=condition)
+    if config.labels == "labels" and found.train.labels is None:
+        raise _no_labels(source, "labels")
     for name, extra in (("valid", valid), ("test", test)):
         if extra is not None:
             rows, y, c = (
@@ -106,6 +108,8 @@ def _refuse_idle(source: Any, config: DataConfig) -> None:
     if isinstance(source, (str, Path)) and str(source) not in SETS.names():
         path = Path(source).expanduser()
         known = options(path) if path.exists() else ("key", "size", "color", "strict", "labels")
+        if "labels" not in known and config.labels == "labels":
+            config = replace(config, labels=None)  # The source's own: classes of a folder, a set.
     plain = DataConfig()
     for name in ("key", "size", "color", "strict", "labels"):
         value = getattr(config, name)
@@ -166,8 +170,8 @@ def read(
     )
     rows = found.test or found.train
     rows = replace(rows, x=_in_layout(rows.x, found, schema))
-    if asked not in (None, "none") and rows.labels is None:
-        raise DiaboloError(f"There is no column '{asked}' of labels in '{source}'.")
+    if asked is not None and asked != "none" and rows.labels is None:
+        raise _no_labels(source, asked)
     if not (asked or conditional) and labels is None and _foreign(rows.labels, schema):
         rows = replace(rows, labels=None)  # other classes are no mistake where none is needed
     if condition is None and rows.conditions:
@@ -178,6 +182,11 @@ def read(
     if moved:
         raise DiaboloError(moved)
     return schema.read(rows, condition=condition)
+
+
+def _no_labels(source: Any, asked: str) -> DiaboloError:
+    what = "are no labels" if asked == "labels" else f"is no column '{asked}' of labels"
+    return DiaboloError(f"There {what} in '{source}'.")
 
 
 def _foreign(labels: Array | None, schema: Schema) -> bool:

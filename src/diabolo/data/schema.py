@@ -242,6 +242,7 @@ class Schema:
             fixed=self.binarize == "static",
             seed=self.seed,
             index=index,
+            names=rows.names,
         )
         return data.drawn() if self.binarize == "static" else data
 

@@ -15,7 +15,7 @@ from ..spec import Support
 from .found import Array
 from .infer import Units, grid_error
 
-__all__ = ["element_name", "refuse_infinite", "stored_values"]
+__all__ = ["as_float32", "element_name", "refuse_infinite", "stored_values"]
 
 Name = Callable[[int], str]
 
@@ -129,7 +129,7 @@ EXPECTED: dict[str, str] = {
 
 def _plain(x: Array, support: Support, levels: int | None, name: Name) -> Array:
     if support == "real" and x.dtype.kind == "f":
-        return x if x.dtype == np.float32 else _float32(x, name)
+        return x if x.dtype == np.float32 else as_float32(x, name)
     if support == "real":
         return x.astype(np.float32)
     if support == "binary":
@@ -156,7 +156,12 @@ def _plain(x: Array, support: Support, levels: int | None, name: Name) -> Array:
     return x.astype(np.uint8 if top < 1 << 8 else np.int16 if top < 1 << 15 else np.int32)
 
 
-def _float32(x: Array, name: Name) -> Array:
+def as_float32(x: Array, name: Name) -> Array:
+    """Returns float32.
+
+    Raises:
+        DiaboloError: If a value is too large for it, naming its row and column.
+    """
     with np.errstate(over="ignore"):
         narrow = x.astype(np.float32)
     bad = np.isinf(narrow)

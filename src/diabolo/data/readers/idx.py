@@ -46,7 +46,7 @@ def idx(path: Path, ask: Ask) -> Found:
     x = parse_idx(contents(path), str(path))
     rows = Rows(x)
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
-    if beside != path and ask.config.labels is None:
+    if beside != path and ask.config.labels in (None, "labels"):
         stem = beside.name.removesuffix(".gz")
         found = [p for p in (beside, beside.with_name(stem), beside.with_name(stem + ".gz"))]
         there = next((p for p in found if p.is_file()), None)

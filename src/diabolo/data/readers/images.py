@@ -4,7 +4,7 @@ An image is turned as its EXIF orientation says, laid on white where it is trans
 that it covers `size` and cropped about its centre. Without a `size`, that is the most common size
 if at least half of the images have it and no side exceeds 256, else the median height and width,
 shrunk to at most 64. If any image has colour, all are RGB. The class is the first subfolder;
-subfolders `train`, `valid` (`val`) and `test` at the top are splits.
+subfolders `train`, `valid` (`val`) and `test` at the top are splits. Rows are sorted by path.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ def read_images(root: Path, files: list[Path], ask: Ask) -> Found:
         part: Rows(
             np.stack([pixels[p] for p in paths]),
             np.array([_class(p, root, split) for p in paths]) if classes else None,
+            names=tuple(p.relative_to(root).as_posix() for p in paths),
         )
         for part, paths in parts.items()
     }

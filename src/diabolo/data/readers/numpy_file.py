@@ -1,4 +1,4 @@
-"""NumPy files: `.npy`, and `.npz` with the data under a key, the labels and splits beside.
+"""NumPy files of named arrays: `.npz`, with the data under a key, the labels and splits beside.
 
 The data are `config.key`, else X, x, data or images, else the only array; labels are
 `config.labels`, else y, Y, labels or targets. `x_train`, `x_test`, `train_images` and the like
@@ -21,8 +21,9 @@ from .ask import Ask
 
 __all__ = ["ENDINGS", "numpy_file"]
 
-ENDINGS = (".npy", ".npz")
+ENDINGS = (".npz",)
 OPTIONS: tuple[str, ...] = ("key", "labels", "condition")
+MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")
 
 
 def numpy_file(path: Path, ask: Ask) -> Found:
@@ -31,8 +32,14 @@ def numpy_file(path: Path, ask: Ask) -> Found:
     Raises:
         DiaboloError: If it is damaged or pickled, or it is not clear which array is meant.
     """
+    raw = contents(path)
+    pickled = raw.startswith(b"\x80")
+    if not pickled and not raw.startswith(MAGIC):
+        raise DiaboloError(
+            f"Cannot read '{path}': it is no NumPy file, whatever its ending, or it is damaged."
+        )
     try:
-        file = np.load(io.BytesIO(contents(path)), allow_pickle=False)
+        file = np.load(io.BytesIO(raw), allow_pickle=False)
         if isinstance(file, np.ndarray):
             return Found(Rows(file))
         keys = list(file.keys())
