@@ -381,14 +381,15 @@ def test_labels_name_the_sources_own_labels(folder, tmp_path):
     np.savez(tmp_path / "a.npz", X=X, y=Y)
     np.savez(tmp_path / "b.npz", X=X)
     np.save(tmp_path / "c.npy", X)
-    for source in (folder, tmp_path / "a.npz"):
+    for source in (folder, tmp_path / "a.npz", "digits"):
         plain = load(source, DataConfig(condition="labels"))
         said = load(source, DataConfig(condition="labels", labels="labels"))
         assert said.schema == plain.schema
         assert torch.equal(said.splits.train.c, plain.splits.train.c)
         for labels in (None, "labels"):
             again = read(source, plain.schema, labels=labels)
-            assert torch.equal(again.c[plain.splits.train.rows], plain.splits.train.c)
+            expected = plain.splits.test or plain.splits.train
+            assert torch.equal(again.c[expected.rows], expected.c)
     for name in ("b.npz", "c.npy"):
         with pytest.raises(DiaboloError, match="There are no labels in"):
             load(tmp_path / name, DataConfig(labels="labels"))

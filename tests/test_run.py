@@ -207,6 +207,11 @@ MISTAKES = {
     "one datum": (lambda r, c: r.encode(table(2)[0]), r"\(n, 5\)"),
     "words": (lambda r, c: r.encode(["a", "b"]), "numbers"),
     "NaN": (lambda r, c: r.encode(np.full((2, 5), np.nan)), "NaN"),
+    "masked": (lambda r, c: r.encode(np.ma.masked_less(table(2), 0.0)), "masked"),
+    "one masked datum": (
+        lambda r, c: r.traverse(np.ma.array(table(1)[0], mask=[1, 0, 0, 0, 0])),
+        "masked",
+    ),
     "infinity": (lambda r, c: r.score(np.full((2, 5), np.inf)), "infinite"),
     "code width": (lambda r, c: r.decode(np.zeros((2, 3))), r"\(n, 2\)"),
     "one code": (lambda r, c: r.decode(np.zeros(2)), r"\(n, 2\)"),

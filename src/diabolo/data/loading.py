@@ -105,9 +105,10 @@ def _refuse_idle(source: Any, config: DataConfig) -> None:
         DiaboloError: Naming the option.
     """
     known: tuple[str, ...] = ("labels", "condition") if is_frame(source) else ()
-    if isinstance(source, (str, Path)) and str(source) not in SETS.names():
+    if isinstance(source, (str, Path)):
         path = Path(source).expanduser()
-        known = options(path) if path.exists() else ("key", "size", "color", "strict", "labels")
+        if str(source) not in SETS.names():
+            known = options(path) if path.exists() else ("key", "size", "color", "strict", "labels")
         if "labels" not in known and config.labels == "labels":
             config = replace(config, labels=None)  # The source's own: classes of a folder, a set.
     plain = DataConfig()

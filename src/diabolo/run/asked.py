@@ -93,7 +93,7 @@ def as_code(run: Run, x: Any, label: Any, condition: Any) -> NDArray[np.float32]
         DiaboloError: If it is neither one datum nor one code.
     """
     if not isinstance(x, str | Path | Data):
-        array = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
+        array = np.asanyarray(x.detach().cpu() if isinstance(x, Tensor) else x)
         if array.shape == (run.latent,):
             return array.astype(np.float32)
         if array.shape == run.schema.shape:
