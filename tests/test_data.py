@@ -266,6 +266,8 @@ def test_dequantised_levels_fill_their_cells():
         ({"standardize": True}, BYTES, "for real data"),
         ({"valid": 0.0}, BYTES, "must be positive"),
         ({"valid": N}, BYTES, "nothing to learn from"),
+        ({"valid": 1_000_000}, BYTES, "data.valid=1000000 leaves nothing"),
+        ({"valid": 0.999}, BYTES, "data.valid=0.999 leaves nothing"),
         ({"limit": 0}, BYTES, "limit must be positive"),
         ({"condition": "labels"}, BYTES, "needs labels"),
         ({"condition": "age"}, BYTES, "Unknown condition"),

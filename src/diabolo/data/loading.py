@@ -341,8 +341,9 @@ def _divide(found: Found, config: DataConfig) -> tuple[Tensor, Tensor]:
         whole_count = n if config.limit is None else min(n, config.limit / (1 - config.valid))
         held = max(1, round(config.valid * whole_count))
     if held >= n:
+        asked = f"{config.valid:g}" if config.valid < 1 else held  # 1000000, not 1e+06
         raise DiaboloError(
-            f"data.valid={config.valid:g} leaves nothing to learn from of {n} rows: hold out fewer."
+            f"data.valid={asked} leaves nothing to learn from of {n} rows: hold out fewer."
         )
     last = None if config.limit is None else held + config.limit
     return order[held:last].sort().values, order[:held].sort().values
