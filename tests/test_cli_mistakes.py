@@ -109,6 +109,23 @@ def images(folder: Path, n: int = 12, mode: str = "L") -> Path:
         (["fit", "digits", "--set", "train.weight_decay=0.1"], ("weight_decay", "adamw")),
         (["fit", "digist"], ("digist",)),
         (["list", "recepies"], ("recepies", "recipes")),
+        (["fit", ""], ("DATA is empty",)),
+        (["fit", "digits", "--epochs", "3"], ("Write --set epochs=3.",)),
+        (["fit", "digits", "--latent=3"], ("--latent. Write --set latent=3.",)),
+        (["fit", "digits", "--set", "k=3"], ("'k'", "option of dreg, hierarchical, iwae")),
+        (["fit", "digits", "--set", "zzzzzz=3"], ("Known: latent, ",)),
+        (["fit", "digits", "--set", "latent=True"], ("'latent'", "neither true nor false")),
+        (["fit", "digits", "--set", "epochs=True"], ("train.epochs", "neither true nor false")),
+        (["fit", "digits", "--set", "latent=99999999999"], ("memory", "latent=99999999999")),
+        (["fit", "digits", "--k", "0"], ("--k", "1 or more", "0")),
+        (["fit", "digits", "--k", "-1"], ("--k", "1 or more", "-1")),
+        (["fit", "digits", "--set", "labels=kind"], ("labels", "kind")),
+        (["fit", "digits", "--set", "valid=9999"], ("valid", "9999")),
+        (["fit", "digits", "--set", "valid=-1"], ("valid", "-1")),
+        (["fit", "digits", "--set", "valid=2", "data.valid=3"], ("data.valid", "twice")),
+        (["fit", "digits", "--set", "recipe=ae"], ("'recipe'", "use --recipe")),
+        (["fit", "digits", "--set", "start=x"], ("'start'", "use --from")),
+        (["fit", "digits", "--set", "likelihood=Bernoulli"], ("--set likelihood=",)),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
 )
@@ -237,6 +254,54 @@ def test_unwritable_run_folder(refused, tmp_path):
     (tmp_path / "file").write_text("")
     refused("fit", "digits", "--out", tmp_path / "file" / "run", words=("file", "not a folder"))
     refused("fit", "digits", "--out", tmp_path / "file", words=("file",))
+
+
+def test_a_near_name_stands_for_the_long_list(refused, tmp_path):
+    told = refused("fit", "digits", "--set", "latnet=3", "--out", tmp_path / "r", words=("latnet",))
+    assert "Known" not in told
+    assert told.endswith("See all with: diabolo list recipes, diabolo list settings.")
+
+
+def test_options_of_the_reader_need_no_prefix(tmp_path):
+    argv = ["fit", "digits", *QUICK, "data.limit=60", "--out", tmp_path / "run", "--k", 2]
+    assert call(*argv, "--set", "valid=5", "labels=none", "condition=none") == 0
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["data"]["valid"]["count"] == 5
+    assert facts["config"]["data"]["labels"] == "none"
+    argv[-3] = tmp_path / "other"
+    assert call(*argv, "--set", "condition=labels") == 0
+    facts = json.loads((tmp_path / "other" / "run.json").read_text())
+    assert facts["spec"]["condition"] == 10
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npy", "npz"])
+def test_a_place_that_takes_no_file(kind, run, refused):
+    if not Path("/proc/self").exists():
+        pytest.skip("not installed: a file system that takes no files")
+    told = refused(
+        "sample", run, "--out", f"/proc/q.{kind}", words=(f"Cannot write '/proc/q.{kind}'",)
+    )
+    assert told.endswith("No such file or directory.")
+
+
+def test_a_sentence_speaks_of_flags(run, refused, tmp_path):
+    refused("fit", "digits", *QUICK, "--out", run, words=("replace it with --force",))
+    bad = table(tmp_path / "x.csv", b3="nan")
+    refused("fit", bad, "--out", tmp_path / "run", words=("--missing nan",))
+
+
+def test_a_pipe_that_nobody_reads_is_no_error():
+    import subprocess
+    import sys
+
+    for words in (["--help"], ["fit", "--help"], ["list", "recipes"]):
+        code = f"import sys; from diabolo.__main__ import main; sys.exit(main({words}))"
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE)
+        os.close(writer)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == b""
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -42,6 +43,42 @@ def test_recipe_follows_the_data() -> None:
     values = np.linspace(0, 1, 60)
     assert diabolo.fit(table(), condition=values, **SMALL).spec.condition == 1
     assert diabolo.fit(table(), labels=labels(), **SMALL).spec.condition == 0
+
+
+def test_a_list_of_columns_is_the_condition_as_a_tuple_is(tmp_path: Path) -> None:
+    frame = pd.DataFrame(table(), columns=list("abcde"))
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    for data in (frame, tmp_path / "x.csv", str(tmp_path / "x.csv")):
+        for names in (["d", "e"], ("d", "e")):
+            found = diabolo.fit(data, condition=names, **SMALL)
+            assert found.spec.event == (3,)
+            assert [c.name for c in found.schema.conditions] == ["d", "e"]
+    words = ["d", "e"] * 30  # values, one a row
+    found = diabolo.fit(table(), condition=words, **SMALL)
+    assert found.schema.conditions[0].classes == ("d", "e")
+    with pytest.raises(DiaboloError, match="'f'"):
+        diabolo.fit(tmp_path / "x.csv", condition=["e", "f"], **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [(None, "got None"), ({"a": np.zeros((5, 2))}, r"mapping.*'a'"), ("", "empty"), (" ", "empty")],
+)
+def test_what_is_no_data_is_a_sentence(data: Any, told: str) -> None:
+    with pytest.raises(DiaboloError, match=told):
+        diabolo.fit(data, **SMALL)
+
+
+def test_a_module_takes_a_condition() -> None:
+    nets = {"net": nn.Linear(5, 4), "decoder": nn.Linear(2, 10)}
+    with pytest.raises(DiaboloError, match=r"Linear\.forward takes .*wrap it.*\(h, c=None\)"):
+        diabolo.fit(table(), latent=2, epochs=1, **nets)
+
+
+@pytest.mark.parametrize("name", ["latent", "epochs", "limit"])
+def test_true_is_no_number(name: str) -> None:
+    with pytest.raises(DiaboloError, match=f"{name}.* true nor false, but got True"):
+        diabolo.fit(table(), **{**SMALL, name: True})
 
 
 def test_flat_options_find_their_place() -> None:
@@ -142,6 +179,7 @@ def test_an_interrupted_run_is_saved_and_the_interrupt_goes_on(tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt) as caught:
         diabolo.fit(table(), out=tmp_path / "run", progress=Stop(2, interrupt), **SMALL)
     assert isinstance(caught.value, Interrupted)
+    assert caught.value.former is None
     again = diabolo.load(tmp_path / "run")
     assert again.history.stopped == "interrupt"
     assert len(again.history.rows) == 2

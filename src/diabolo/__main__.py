@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .errors import DiaboloError, unknown
+from .errors import DiaboloError, lacks_memory, unknown
 
 __all__ = ["main"]
 
@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from cyclopts.exceptions import CycloptsError
 
     from .cli import make_app
+    from .cli._words import on_command_line
 
     _share_processors()
     _keep_memory()
@@ -51,19 +52,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code or 0
     except CycloptsError as error:
-        return _refuse(_sentence(error))
+        return _refuse(_sentence(error, words))
     except DiaboloError as error:
-        return _refuse(str(error))
+        return _refuse(on_command_line(str(error)))
     except KeyboardInterrupt:
         print("diabolo: Interrupted; nothing was written.", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe has gone: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:
+        return _unheard()
+    except SystemExit as error:  # how rich ends when it cannot print
+        if isinstance(error.__context__, BrokenPipeError):
+            return _unheard()
+        raise
+    except (RuntimeError, MemoryError) as error:
+        if not lacks_memory(error):
+            raise
+        return _refuse("There is too little memory: choose a smaller model, batch_size or k.")
     except OSError as error:
         if error.errno not in REFUSED or error.filename is None:
             raise
         return _refuse(f"Cannot use '{error.filename}': {error.strerror}.")
+
+
+def _unheard() -> int:
+    """The reader of a pipe has gone: nobody is left to tell."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _keep_memory() -> None:
@@ -95,9 +109,14 @@ def _refuse(sentence: str) -> int:
     return USER
 
 
-def _sentence(error: object) -> str:
+def _sentence(error: object, words: Sequence[str]) -> str:
     """Returns what is wrong with the words that were typed, in one line."""
-    from cyclopts.exceptions import CycloptsError, UnknownCommandError, UnusedCliTokensError
+    from cyclopts.exceptions import (
+        CycloptsError,
+        UnknownCommandError,
+        UnknownOptionError,
+        UnusedCliTokensError,
+    )
 
     from .cli import verbs
 
@@ -108,6 +127,12 @@ def _sentence(error: object) -> str:
         extra = " ".join(error.unused_tokens)
         return f"Unexpected argument: '{extra}'. See what is expected with --help."
     error.verbose = False
+    if isinstance(error, UnknownOptionError) and words[:1] == ["fit"]:
+        from .cli._options import instead
+
+        flag = next((w for w in words if w.split("=")[0] == error.token.keyword), None)
+        if flag is not None and (told := instead(flag, words[words.index(flag) + 1 :])):
+            return f"Unknown option: {flag.split('=')[0]}. {told}"
     return " ".join(str(error).split())
 
 

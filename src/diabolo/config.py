@@ -6,11 +6,12 @@ flat options (`latent=16`, `epochs=20`, `train.epochs=20`) and finds where each 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
-from .errors import DiaboloError, unknown
+from .errors import DiaboloError, near, unknown
+from .registry import takes_bool
 
 __all__ = ["DataConfig", "RunConfig", "TrainConfig", "parse", "resolve"]
 
@@ -153,6 +154,10 @@ def parse(value: Mapping[str, Any]) -> RunConfig:
 def _build(cls: Any, values: Mapping[str, Any], part: str) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
+    hints = get_type_hints(cls)
+    for name, value in values.items():
+        if isinstance(value, bool) and not takes_bool(hints.get(name, Any)):
+            raise DiaboloError(f"{part}.{name} is neither true nor false, but got {value!r}.")
     try:
         return TypeAdapter(cls).validate_python(dict(values))
     except ValidationError as error:
@@ -166,13 +171,19 @@ def _build(cls: Any, values: Mapping[str, Any], part: str) -> Any:
         ) from None
 
 
-def resolve(base: RunConfig, options: Mapping[str, Any], recipe_options: list[str]) -> RunConfig:
+def resolve(
+    base: RunConfig,
+    options: Mapping[str, Any],
+    recipe_options: list[str],
+    takers: Callable[[str], Sequence[str]] = lambda name: (),
+) -> RunConfig:
     """Puts flat options where they belong: `train.epochs` or `epochs`, `data.size`, `latent`.
 
     Arguments:
         base: What holds where nothing is said.
         options: Names, with or without their part, and values.
         recipe_options: The options of the recipe, which a bare name means first.
+        takers: Tells which recipes take an option, for the error.
 
     Raises:
         DiaboloError: At an unknown name, with the nearest known one, or a wrong value.
@@ -193,8 +204,8 @@ def resolve(base: RunConfig, options: Mapping[str, Any], recipe_options: list[st
             found = [p for p in known if name in known[p]]
         if not found:
             every = [*known["options"], *(f"{p}.{k}" for p in ("train", "data") for k in known[p])]
-            near = [*every, *known["train"], *known["data"]]
-            raise _unknown_option(base.recipe, name, every, near)
+            bare = [k for p in known for k in known[p]]
+            raise _unknown_option(base.recipe, name, every, bare, takers(key))
         raw[found[0]][key] = value
     return replace(
         base,
@@ -204,6 +215,16 @@ def resolve(base: RunConfig, options: Mapping[str, Any], recipe_options: list[st
     )
 
 
-def _unknown_option(recipe: str, name: str, every: list[str], near: list[str]) -> DiaboloError:
-    error = str(unknown(f"option of recipe '{recipe}'", name, near))
-    return DiaboloError(f"{error.split(' Known: ')[0]} Known: {', '.join(every)}.")
+def _unknown_option(
+    recipe: str, name: str, every: list[str], bare: list[str], others: Sequence[str]
+) -> DiaboloError:
+    """Returns the error for an option; all are too many to tell where one is near."""
+    found = near(name, [*every, *bare])
+    told = f"Unknown option of recipe '{recipe}': '{name}'."
+    if others:
+        told += f" It is an option of {', '.join(others)}."
+    elif found is not None:
+        told += f" Did you mean '{found}'?"
+    if found is None and not others:
+        return DiaboloError(f"{told} Known: {', '.join(every)}.")
+    return DiaboloError(f"{told} See all with: diabolo list recipes, diabolo list settings.")

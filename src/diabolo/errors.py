@@ -7,18 +7,23 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["DiaboloError", "missing_extra", "unknown", "whole"]
+__all__ = ["DiaboloError", "lacks_memory", "missing_extra", "near", "unknown", "whole"]
 
 
 class DiaboloError(ValueError):
     """A mistake of the user's, told in one sentence; the command line exits with 2."""
 
 
+def near(got: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that is nearest to what was typed, or None if none is near."""
+    return next(iter(difflib.get_close_matches(got, sorted(known), n=1)), None)
+
+
 def unknown(what: str, got: str, known: Iterable[str]) -> DiaboloError:
     """Returns the error for a name that is not among the known ones, with the nearest of them."""
     names = sorted(known)
-    near = difflib.get_close_matches(got, names, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    found = near(got, names)
+    hint = f" Did you mean '{found}'?" if found else ""
     return DiaboloError(f"Unknown {what}: '{got}'.{hint} Known: {', '.join(names) or 'none'}.")
 
 
@@ -36,6 +41,15 @@ def whole(name: str, value: Any, *, least: int | None = None) -> int:
     if number is None or isinstance(value, bool) or (least is not None and number < least):
         raise DiaboloError(f"{name} is {wanted}, but got {value!r}.")
     return number
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory, of this machine or its accelerator, is spent."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )
 
 
 def missing_extra(package: str, extra: str, what: str) -> DiaboloError:

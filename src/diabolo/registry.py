@@ -11,11 +11,11 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from .errors import DiaboloError, unknown
 
-__all__ = ["Registry", "check_options", "extends", "keywords", "parse_call", "typed"]
+__all__ = ["Registry", "check_options", "extends", "keywords", "parse_call", "takes_bool", "typed"]
 
 
 def parse_call(text: str) -> tuple[str, dict[str, Any]]:
@@ -75,9 +75,12 @@ def typed(what: str, function: Callable[..., Any], options: Mapping[str, Any]) -
     parameters = inspect.signature(function, eval_str=True).parameters
     out = {}
     for key, value in options.items():
-        adapter = TypeAdapter(
-            parameters[key].annotation, config=ConfigDict(arbitrary_types_allowed=True)
-        )
+        annotation = parameters[key].annotation
+        if isinstance(value, bool) and not takes_bool(annotation):
+            raise DiaboloError(
+                f"Option '{key}' of {what} is neither true nor false, but got {value!r}."
+            )
+        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
         try:
             out[key] = adapter.validate_python(value)
         except ValidationError as error:
@@ -86,6 +89,11 @@ def typed(what: str, function: Callable[..., Any], options: Mapping[str, Any]) -
                 f"Option '{key}' of {what}: {told[0].lower()}{told[1:]}, but got {value!r}."
             ) from None
     return out
+
+
+def takes_bool(annotation: Any) -> bool:
+    """Whether a type has room for true and false, which else would pass for 1 and 0."""
+    return annotation is bool or annotation is Any or any(map(takes_bool, get_args(annotation)))
 
 
 def keywords(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

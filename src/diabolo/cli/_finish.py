@@ -29,8 +29,9 @@ def measure(run: Run, k: int | None) -> Evaluation:
     from ..run.asked import held_out
 
     _, data = held_out(run)
-    chosen = k or min(1000, max(50, PASSES // len(data)))
-    with Measuring(f"measuring {len(data)} held-out data with k={chosen}") as progress:
+    chosen = min(1000, max(50, PASSES // len(data))) if k is None else k
+    what = "one held-out datum" if len(data) == 1 else f"{len(data)} held-out data"
+    with Measuring(f"measuring {what} with k={chosen}") as progress:
         found = run.evaluate(k=chosen, progress=progress)
     if run.folder is not None:
         run.save()

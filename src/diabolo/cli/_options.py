@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from ..errors import DiaboloError
 
-__all__ = ["Flag", "Force", "Json", "Marginal", "parse_set", "parse_value"]
+__all__ = ["Flag", "Force", "Json", "Marginal", "instead", "parse_set", "parse_value"]
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Force = Annotated[bool, Parameter(name="--force", negative="")]
 Marginal = Annotated[bool, Parameter(name="--marginal", negative="")]
 Flag = Parameter(negative="")
 
+# Names that `diabolo.fit` itself has: those that say how data are read, and those with a flag.
+READ = ("labels", "condition", "valid")
+FLAGS = {
+    "data": "name DATA itself",
+    "progress": "leave it out",
+    "start": "use --from",
+    **{name: f"use --{name}" for name in ("force", "out", "recipe", "resume", "test")},
+}
 WORDS = {"none": None, "null": None, "true": True, "false": False}
 
 
@@ -52,9 +60,13 @@ def parse_set(pairs: Iterable[str], **flags: Any) -> dict[str, Any]:
             raise DiaboloError(
                 f"--set takes name=value, such as latent=16 or train.epochs=20, but got '{pair}'."
             )
+        if name in FLAGS:
+            raise DiaboloError(f"'{name}' is no option of --set: {FLAGS[name]}.")
+        name = f"data.{name}" if name in READ else name
         if name in options:
             raise DiaboloError(f"--set gives '{name}' twice.")
-        options[name] = parse_value(value)
+        ignored = name == "data.labels" and value.lower() == "none"  # a word of its own there
+        options[name] = "none" if ignored else parse_value(value)
     for name, value in flags.items():
         if value is None or value is False:
             continue
@@ -63,3 +75,28 @@ def parse_set(pairs: Iterable[str], **flags: Any) -> dict[str, Any]:
             raise DiaboloError(f"Both {flag} and --set give '{name}': use one of them.")
         options[f"data.{name}"] = value
     return options
+
+
+def instead(flag: str, after: Sequence[str]) -> str:
+    """Returns how to write an unknown flag that is an option: `--set epochs=3`; else nothing.
+
+    Arguments:
+        flag: The word that was typed, `--epochs` or `--epochs=3`.
+        after: The words after it.
+    """
+    from dataclasses import fields
+
+    from ..config import DataConfig, TrainConfig
+    from ..recipes import RECIPES
+    from ..registry import keywords
+
+    word, equals, value = flag.lstrip("-").partition("=")
+    name = word.replace("-", "_")
+    known = {f.name for part in (TrainConfig, DataConfig) for f in fields(part)}
+    for recipe in RECIPES.names():
+        known.update(keywords(RECIPES.load(recipe)))
+    if name.rpartition(".")[2] not in known:
+        return ""
+    if not equals:
+        value = after[0] if after and not after[0].startswith("--") else "..."
+    return f"Write --set {name}={value}."

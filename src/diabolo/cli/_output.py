@@ -82,8 +82,22 @@ def write(
         picture: Makes the picture, bytes (H, W) or (H, W, 3).
 
     Raises:
-        DiaboloError: If the format cannot hold the result.
+        DiaboloError: If the format cannot hold the result, or the file cannot be written.
     """
+    try:
+        _write(path, arrays, names, beside, picture)
+    except OSError as error:
+        reason = error.strerror or str(error).rpartition("] ")[2].rstrip(".")
+        raise DiaboloError(f"Cannot write '{path}': {reason}.") from None
+
+
+def _write(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    names: Sequence[str] | None,
+    beside: Mapping[str, np.ndarray] | None,
+    picture: Callable[[], np.ndarray] | None,
+) -> None:
     from ..checkpoint import atomic  # brings torch, which --help has no need of
 
     kind = path.suffix.lower()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..errors import DiaboloError
+from ..errors import DiaboloError, whole
 from ._finish import draw, interrupted, measure, report, shown
 from ._options import Flag, Force, Json, parse_set, parse_value
 from ._output import writable
@@ -86,6 +86,10 @@ def fit(
     """
     from ..run.folder import free
 
+    if k is not None:
+        whole("--k", k, least=1)
+    if not data:
+        raise DiaboloError("DATA is empty: name a set, a file or a folder.")
     given = {f.name: getattr(flags, f.name) for f in fields(flags)}
     given["data_dir"] = None if flags.data_dir is None else str(flags.data_dir)
     given["size"] = None if flags.size is None else parse_value(flags.size)

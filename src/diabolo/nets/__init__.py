@@ -13,12 +13,14 @@ Shapes: N data, C the condition's width, W raw numbers for each element of an ev
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import DiaboloError
 from ..registry import Registry
 
 __all__ = ["NETS", "Net", "set_start"]
@@ -32,13 +34,31 @@ class NetRegistry(Registry):
     def module(
         self, net: Net, inputs: tuple[int, ...], outputs: tuple[int, ...], condition: int = 0
     ) -> nn.Module:
-        """Returns the network that a name with options stands for, or the module as it is."""
+        """Returns the network that a name with options stands for, or the module as it is.
+
+        Raises:
+            DiaboloError: If there is no such network, or the module takes no condition beside h.
+        """
         if isinstance(net, nn.Module):
+            _refuse(net)
             return net
         return self.build(net, inputs, outputs, condition)
 
 
 NETS = NetRegistry("network", __name__, checks=True)
+
+
+def _refuse(net: nn.Module) -> None:
+    """Refuses a module that cannot be called as `net(h, c)`."""
+    try:
+        inspect.signature(net.forward).bind(None, None)
+    except TypeError:
+        name = type(net).__name__
+        raise DiaboloError(
+            f"A module given as a network is called as net(h, c), with a condition c or None, but "
+            f"{name}.forward takes {inspect.signature(net.forward)}: wrap it in a module whose "
+            "forward takes (h, c=None)."
+        ) from None
 
 
 def set_start(net: nn.Module, start: Callable[[Tensor], Tensor | None], mean: Tensor) -> bool:

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 import torch
 
 from .. import train
 from ..config import RunConfig, resolve
 from ..data import Loaded, Schema, Splits
 from ..data import load as load_data
+from ..data.memory import is_frame
+from ..data.readers.table import ENDINGS as TABLES
 from ..data.sets import SETS
 from ..distributions import Family, StandardizedFamily
 from ..errors import DiaboloError
@@ -26,7 +29,7 @@ from . import resume as resuming
 from . import store
 from .load import load
 from .measure import class_counts
-from .menu import build, checked, find
+from .menu import build, checked, find, takers
 from .presets import PRESETS
 from .run import Run
 from .training import Event, Fitting
@@ -222,21 +225,23 @@ def _plan(
     start: Run | str | Path | None,
     options: Mapping[str, Any],
 ) -> _Plan:
+    _refuse(data)
     given = dict(options)
     # These names are fields of DataConfig too: words go there, values to the reader.
     if isinstance(labels, str):
         given["data.labels"], labels = labels, None
-    if isinstance(condition, str) or _words(condition):
-        given["data.condition"], condition = condition, None
+    if isinstance(condition, str) or _words(condition, data):
+        given["data.condition"] = condition if isinstance(condition, str) else tuple(condition)
+        condition = None
     if isinstance(valid, int | float) and not isinstance(valid, bool):
         given["data.valid"], valid = valid, None
     named = isinstance(data, str | Path)
     origin = load(start) if isinstance(start, str | Path) else start
-    conditional = condition is not None or "data.condition" in given
+    conditional = condition is not None or given.get("data.condition") is not None
     config, function, by_name = _recipe(recipe, origin, conditional)
     config = replace(config, data=replace(config.data, source=str(data) if named else "memory"))
     config, notes = _preset(config, function, given)
-    config = resolve(config, given, list(keywords(function)))
+    config = resolve(config, given, list(keywords(function)), takers)
     if config.data.source != (str(data) if named else "memory"):
         raise DiaboloError("The source of the data is the first argument: leave data.source out.")
     if by_name:
@@ -255,9 +260,35 @@ def _plan(
     )
 
 
-def _words(value: Any) -> bool:
-    """Whether a condition is a tuple of names of columns; a list holds values."""
-    return isinstance(value, tuple) and all(isinstance(v, str) for v in value)
+def _refuse(data: Any) -> None:
+    """Refuses what is no data at all."""
+    if isinstance(data, str) and not data.strip():
+        raise DiaboloError("The path of the data is empty: name a set, a file or a folder.")
+    if data is None:
+        raise DiaboloError(
+            "Expected data, but got None: an array, a tensor, a data frame, a path or a set's name."
+        )
+    if isinstance(data, Mapping):
+        keys = ", ".join(map(repr, data)) or "none"
+        raise DiaboloError(
+            f"A mapping is no data (its keys: {keys}): pass one of its arrays, or a data frame."
+        )
+
+
+def _words(value: Any, data: Any) -> bool:
+    """Whether a condition is names of columns: a tuple, or a list of columns that a table has.
+
+    Any other list holds values, one a row.
+    """
+    if not isinstance(value, tuple | list) or not all(isinstance(v, str) for v in value):
+        return False
+    if isinstance(value, tuple):
+        return True
+    if is_frame(data):
+        return set(value) <= set(nw.from_native(data).columns)
+    # A column that the file has not is refused by its name.
+    table = isinstance(data, str | Path) and Path(data).suffix.lower() in TABLES
+    return table and len(set(value)) == len(value)
 
 
 def _recipe(

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-from ..errors import DiaboloError, unknown
+from ..errors import DiaboloError, lacks_memory, unknown
 from ..model import Recipe
 from ..recipes import RECIPES
-from ..registry import check_options, typed
+from ..registry import check_options, keywords, typed
 from ..spec import Spec
 
-__all__ = ["build", "checked", "find"]
+__all__ = ["build", "checked", "find", "takers"]
 
 GROUP = "diabolo.recipes"
 
@@ -41,6 +41,11 @@ def find(name: str) -> Callable[..., Recipe]:
     raise unknown("recipe", name, [*RECIPES.names(), *foreign])
 
 
+def takers(option: str) -> list[str]:
+    """Returns the recipes of this package that take an option."""
+    return [name for name in RECIPES.names() if option in keywords(RECIPES.load(name))]
+
+
 def checked(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a recipe's options with their values brought to the types of its signature.
 
@@ -54,12 +59,21 @@ def build(function: Callable[..., Recipe], spec: Spec, options: Mapping[str, Any
     """Returns what a recipe's function makes of a spec.
 
     Raises:
-        DiaboloError: If it does not take an option, or returns no recipe.
+        DiaboloError: If it does not take an option, returns no recipe, or asks for more memory
+            than there is.
     """
     kinds = [p.kind for p in inspect.signature(function).parameters.values()]
     if inspect.Parameter.VAR_KEYWORD not in kinds:
         check_options("the recipe", function, options)
-    recipe = function(spec, **options)
+    try:
+        recipe = function(spec, **options)
+    except (RuntimeError, MemoryError) as error:
+        if not lacks_memory(error):
+            raise
+        told = ", ".join(f"{k}={v}" for k, v in options.items()) or "its default options"
+        raise DiaboloError(
+            f"A model with {told} needs more memory than there is: choose a smaller one."
+        ) from None
     if not isinstance(recipe, Recipe):
         raise DiaboloError(
             f"A recipe's function returns diabolo.Recipe(model, objective, k), but this one "

@@ -37,7 +37,7 @@ def find(folder: Path) -> Path:
     if folders.is_run(folder):
         raise DiaboloError(
             f"There is nothing to resume: {folder} holds a run without a checkpoint. To train on "
-            "from its weights, begin a new run from it (start=, --from)."
+            "from its weights, begin a new run from it (start=)."
         )
     raise DiaboloError(
         f"There is nothing to resume: no training into {folder} left a checkpoint. Leave resume "

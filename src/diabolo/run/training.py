@@ -98,7 +98,7 @@ class Fitting:
             raise
         self.finish()
         if run.history.stopped == "interrupt":
-            if self.place is None or not self.stands():
+            if self.place is None or run.folder is not None:
                 raise Interrupted(run)
             raise Interrupted(run, self.place, folders.left_beside(self.place))
         return run

@@ -1,0 +1,34 @@
+"""Sentences that speak of Python's arguments, in the words of the command line."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["on_command_line"]
+
+FLAGS = {
+    **{n: f"--{n}" for n in ("binarize", "color", "condition", "force", "key", "label", "labels")},
+    **{n: f"--{n}" for n in ("missing", "out", "recipe", "resume", "size", "support", "valid")},
+    "start": "--from",
+}
+GIVEN = re.compile(r"(?<![\w'/.-])([a-z_][\w.]*)='([^']*)'")  # missing='nan'
+NAMED = re.compile(rf"(?<![\w'/.-])({'|'.join(FLAGS)})=(?=[\s,.;:)]|$)")  # label=, of cat, dog
+SAID = re.compile(r"\b(with|Leave) (force|resume|out)\b")
+
+
+def on_command_line(sentence: str) -> str:
+    """Returns a sentence with `--missing nan` for `missing='nan'`, `--force` for `with force`.
+
+    Example:
+        >>> on_command_line("Replace it with force, or say missing='nan' or schedule='cosine'.")
+        'Replace it with --force, or say --missing nan or --set schedule=cosine.'
+    """
+
+    def given(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        flag = FLAGS.get(name.removeprefix("data."))
+        return f"--set {name}={value}" if flag is None else f"{flag} {value}"
+
+    sentence = GIVEN.sub(given, sentence)
+    sentence = NAMED.sub(lambda m: FLAGS[m[1]], sentence)
+    return SAID.sub(lambda m: f"{m[1]} --{m[2]}", sentence)
