@@ -169,10 +169,36 @@ def test_reconstructions_show_the_original_itself(runs):
 
 
 def test_draw_all_leaves_out_what_does_not_apply(runs, tmp_path):
-    files, left_out = draw_all(runs("table"), tmp_path / "figures")
-    assert set(left_out) == {"manifold"}
-    assert {p.stem for p in (tmp_path / "figures").iterdir()} == set(files)
-    assert set(files) | set(left_out) == set(PANELS.names())
+    # What nobody expects of a table is not told; what one may miss is.
+    for kind, absent, told in (("table", {"manifold"}, set()), ("point", {"samples"}, {"samples"})):
+        files, left_out = draw_all(runs(kind), tmp_path / kind)
+        assert set(left_out) == told
+        assert {p.stem for p in (tmp_path / kind).iterdir()} == set(files)
+        assert set(files) == set(PANELS.names()) - absent
+
+
+def test_a_short_run_shows_its_whole_curve(runs):
+    run = runs("table")
+    figure = PANELS.load("learning_curve")(run)
+    for ax in figure.axes:
+        low, high = ax.get_ylim()
+        for line in ax.get_lines():
+            if len(line.get_ydata()) == len(run.history.rows) and line.get_linestyle() == "-":
+                assert low <= np.min(line.get_ydata())
+                assert np.max(line.get_ydata()) <= high
+
+
+def test_every_class_has_a_row_of_samples(runs):
+    labels = [str(min(i, 9)) for i in range(60)]  # most classes are one datum
+    made = diabolo.fit(pictures(8, 8), "cvae", labels=labels, condition="labels", **TINY)
+    figure = PANELS.load("samples")(made)
+    shown = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+    assert shown == [str(i) for i in range(10)]
+    assert "One class a row." in words(figure).replace("\n", " ")
+    many = [f"{min(i, 14):02}" for i in range(60)]
+    made = diabolo.fit(pictures(8, 8), "cvae", labels=many, condition="labels", **TINY)
+    told = words(PANELS.load("samples")(made)).replace("\n", " ")
+    assert "One class a row: 10 of the 15 classes." in told
 
 
 def test_save_leaves_nothing_half_done(runs, tmp_path):

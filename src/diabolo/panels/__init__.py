@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..registry import Registry
-from ._figure import NotApplicable, save
+from ._figure import NotApplicable, OtherData, save
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -25,7 +25,8 @@ def draw_all(run: Run, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """Draws every panel that applies into `folder/<name>.png`.
 
     Returns:
-        The files by the panel's name, and for each panel that does not apply the reason.
+        The files by the panel's name, and the reason for each that does not apply, though one
+        would expect it of such data.
 
     Raises:
         DiaboloError: If matplotlib is not installed.
@@ -35,6 +36,8 @@ def draw_all(run: Run, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
     for name in PANELS.names():
         try:
             figure = PANELS.load(name)(run)
+        except OtherData:
+            continue
         except NotApplicable as reason:
             left_out[name] = str(reason)
             continue

@@ -20,6 +20,7 @@ __all__ = [
     "GREY",
     "ORANGE",
     "NotApplicable",
+    "OtherData",
     "bare",
     "by_column",
     "new",
@@ -35,6 +36,10 @@ COLUMNS = 12  # columns of a table that are shown at most
 
 class NotApplicable(DiaboloError):
     """A figure that cannot be drawn of this run, with the reason."""
+
+
+class OtherData(NotApplicable):
+    """A figure of another kind of data, which nobody expects of this run."""
 
 
 def new(width: float, height: float, title: str, caption: str) -> Figure:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..run import asked
-from ._figure import NotApplicable
+from ._figure import NotApplicable, OtherData
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,11 +44,12 @@ def only_pictures(run: Run, what: str) -> None:
     """Refuses runs whose data are no pictures.
 
     Raises:
-        NotApplicable: With the shape that came instead.
+        OtherData: With the shape that came instead.
     """
     if not is_pictures(run):
         shape = "x".join(map(str, run.spec.event))
-        raise NotApplicable(f"{what} needs pictures, but one datum of this run is {shape} numbers.")
+        numbers = "number" if shape == "1" else "numbers"
+        raise OtherData(f"{what} needs pictures, but one datum of this run is {shape} {numbers}.")
 
 
 def pictures(run: Run, x: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:

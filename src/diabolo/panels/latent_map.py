@@ -40,7 +40,9 @@ def latent_map(run: Run, *, split: str | None = None, most: int = 5000) -> Figur
     mean = codes(run, data, most)
     n, d = mean.shape
     if n < 3:
-        raise NotApplicable(f"A map needs more than the {n} data that were held out.")
+        raise NotApplicable(
+            f"A map needs three data or more, but {n} {'was' if n == 1 else 'were'} held out."
+        )
     if d > 2:
         from sklearn.decomposition import PCA
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["learning_curve"]
 
+LONG = 10  # epochs from which on the first steep ones are left out of the frame
+
 
 def learning_curve(run: Run) -> Figure:
     """Objective and ELBO by epoch, rate and distortion apart; the selected epoch is marked.
@@ -74,12 +76,13 @@ def learning_curve(run: Run) -> Figure:
 
 
 def _finish(ax: Axes, epoch: np.ndarray, label: str, best: int, curves: list[np.ndarray]) -> None:
-    """Labels a curve, marks the best epoch and leaves the first steep epochs out of the frame."""
+    """Labels a curve, marks the best epoch and leaves the steep start of a long run out."""
     tidy(ax, "epoch", label)
     ax.axvline(best, color=GREY, lw=1.0, ls="--")
     if len(epoch) > 1:
         ax.set_xlim(epoch[0], epoch[-1])
-        late = np.concatenate([c[max(1, len(epoch) // 20) :] for c in curves])
+        steep = max(1, len(epoch) // 20) if len(epoch) >= LONG else 0
+        late = np.concatenate([c[steep:] for c in curves])
         low, high = late.min(), late.max()
         ax.set_ylim(low - 0.06 * (high - low) - 1e-6, high + 0.06 * (high - low) + 1e-6)
     ax.legend(fontsize=8.5, frameon=False)

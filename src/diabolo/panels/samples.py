@@ -57,7 +57,9 @@ def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figu
         "for each, as the model is defined. Right: the mean of p(x|z) at the same codes."
     )
     if names:
-        caption += " One class a row."
+        every = len(held_out(run).classes)
+        few = f": {len(names)} of the {every} classes" if len(names) < every else ""
+        caption += f" One class a row{few}."
     caption += size_note(means)
     lines = math.ceil(n / columns)
     height = 4.7 * lines / columns * drawn.shape[1] / drawn.shape[2] + 1.0
@@ -92,6 +94,9 @@ def _conditions(run: Run, rows: int, columns: int) -> tuple[Tensor | None, list[
     assert data.c is not None
     if data.labels is None or not data.classes:
         return data.c[: rows * columns], []
+    if [c.name for c in run.schema.conditions] == [run.schema.label]:  # the label is all it reads
+        few = list(data.classes[: max(rows, 10)])
+        return run.schema.condition(few).repeat_interleave(columns, 0), few
     values = torch.unique(data.labels)[: max(rows, 10)].tolist()
     first = [int((data.labels == v).nonzero()[0]) for v in values]
     c = data.c[first].repeat_interleave(columns, 0)
