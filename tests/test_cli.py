@@ -144,6 +144,7 @@ def read(path: Path) -> np.ndarray:
             array = arrays[arrays.files[0]]
     else:
         table = csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+        table = table.drop([n for n in ("row", "file") if n in table.column_names])
         array = np.stack([c.to_numpy() for c in table.columns], 1)
     return array.reshape(len(array), -1)
 
@@ -199,6 +200,25 @@ def test_png_is_refused_where_there_is_no_picture(verb, run, tmp_path, capsys):
     assert call(*words(run, verb), "--out", tmp_path / "x.png") == 2
     assert "PNG is for pictures" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("verb", ["encode", "score"])
+def test_rows_of_a_table_can_be_traced(verb, run, tmp_path):
+    for i, picture in enumerate(np.load(run.parent / "x.npy")[:6]):
+        place = tmp_path / "images" / "ab"[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture * 15).save(place / f"{9 - i}.png")
+    argv = ["fit", tmp_path / "images", *SMALL[:3], "train.epochs=1", "data.valid=2"]
+    assert call(*argv, "--out", tmp_path / "run", "--k", 2) == 0
+    for kind, reader in (("csv", csv.read_csv), ("parquet", pq.read_table)):
+        out = tmp_path / f"x.{kind}"
+        assert call(verb, tmp_path / "run", tmp_path / "images", "--out", out) == 0
+        first = reader(out)[0].to_pylist()
+        assert first == ["a/5.png", "a/7.png", "a/9.png", "b/4.png", "b/6.png", "b/8.png"]
+        assert reader(out).column_names[0] == "file"
+        assert call(verb, run, run.parent / "x.npy", "--out", out) == 0
+        assert reader(out).column_names[0] == "row"
+        assert reader(out)[0].to_pylist() == list(range(20))
 
 
 def test_encode_with_variance(run, tmp_path):

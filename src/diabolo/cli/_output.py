@@ -69,6 +69,7 @@ def write(
     arrays: Mapping[str, np.ndarray],
     *,
     names: Sequence[str] | None = None,
+    rows: Mapping[str, np.ndarray] | None = None,
     beside: Mapping[str, np.ndarray] | None = None,
     picture: Callable[[], np.ndarray] | None = None,
 ) -> None:
@@ -78,6 +79,7 @@ def write(
         path: Checked by `destination`.
         arrays: What the result is, each with N rows; columns of a table, or one array in `.npy`.
         names: Names of the columns, where there is one array and they are known.
+        rows: A first column that says which datum each row of a table is of, by its title.
         beside: More arrays that only `.npz` has room for.
         picture: Makes the picture, bytes (H, W) or (H, W, 3).
 
@@ -85,7 +87,7 @@ def write(
         DiaboloError: If the format cannot hold the result, or the file cannot be written.
     """
     try:
-        _write(path, arrays, names, beside, picture)
+        _write(path, arrays, names, rows or {}, beside, picture)
     except OSError as error:
         reason = error.strerror or str(error).rpartition("] ")[2].rstrip(".")
         raise DiaboloError(f"Cannot write '{path}': {reason}.") from None
@@ -95,6 +97,7 @@ def _write(
     path: Path,
     arrays: Mapping[str, np.ndarray],
     names: Sequence[str] | None,
+    rows: Mapping[str, np.ndarray],
     beside: Mapping[str, np.ndarray] | None,
     picture: Callable[[], np.ndarray] | None,
 ) -> None:
@@ -123,11 +126,11 @@ def _write(
         elif kind == ".csv":
             from pyarrow import csv
 
-            csv.write_csv(_table(plain, names), part)
+            csv.write_csv(_table({**rows, **plain}, names), part)
         else:
             from pyarrow import parquet
 
-            parquet.write_table(_table(plain, names), part)
+            parquet.write_table(_table({**rows, **plain}, names), part)
 
 
 def _plain(array: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..data import Data
     from ..run import Run
 
-__all__ = ["data_of", "label_value", "open_run", "picture_of", "row", "shows_pictures"]
+__all__ = ["data_of", "label_value", "open_run", "picture_of", "row", "rows_of", "shows_pictures"]
 
 
 def open_run(folder: Path) -> Run:
@@ -43,6 +43,15 @@ def data_of(run: Run, source: str | None, labels: str | None = None) -> Data:
     if labels is not None:
         raise DiaboloError("--labels says where the labels of DATA are: name DATA too.")
     return held_out(run)[1]
+
+
+def rows_of(data: Data) -> dict[str, np.ndarray]:
+    """Returns which datum each row is of: `file` for images of a folder, else `row` from 0."""
+    import numpy as np
+
+    if data.names is not None:
+        return {"file": np.array(data.names)}
+    return {"row": data.rows.cpu().numpy()}
 
 
 def row(data: Data, index: int, flag: str) -> Data:

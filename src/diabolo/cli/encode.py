@@ -7,7 +7,7 @@ from typing import Annotated
 
 from ._options import Flag, Json
 from ._output import destination, write
-from ._runs import data_of, open_run
+from ._runs import data_of, open_run, rows_of
 from ._talk import print_json, say
 
 __all__ = ["encode"]
@@ -23,7 +23,7 @@ def encode(
     variance: Annotated[bool, Flag] = False,
     json: Json = False,
 ) -> None:
-    """Writes the code of each datum: the mean of its posterior.
+    """Writes the code of each datum, the mean of its posterior, and which row or file it is of.
 
     Args:
         run: The folder of the run.
@@ -35,11 +35,12 @@ def encode(
     """
     destination(out, picture=False)
     opened = open_run(run)
-    codes = opened.encode(data_of(opened, data, labels), variance=True)
+    rows = data_of(opened, data, labels)
+    codes = opened.encode(rows, variance=True)
     arrays = {"z": codes.mean}
     if variance:
         arrays["variance"] = codes.variance
-    write(out, arrays)
+    write(out, arrays, rows=rows_of(rows))
     n, size = codes.mean.shape
     if json:
         print_json({"out": str(out), "n": n, "latent": size, "variance": variance})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ._options import Json, Marginal
 from ._output import destination, write
-from ._runs import data_of, open_run
+from ._runs import data_of, open_run, rows_of
 from ._talk import print_json, say
 
 __all__ = ["score"]
@@ -24,7 +24,7 @@ def score(
     seed: int = 0,
     json: Json = False,
 ) -> None:
-    """Writes the log-likelihood of each datum, in nats.
+    """Writes the log-likelihood of each datum, in nats, and which row or file it is of.
 
     It is the importance-weighted lower bound with k samples: low values are unlike the data
     that were fitted. Of a conditional model it is log p(x|c).
@@ -42,9 +42,10 @@ def score(
     """
     destination(out, picture=False)
     opened = open_run(run)
-    found = opened.score(data_of(opened, data, labels), k=k, marginal=marginal, seed=seed)
+    rows = data_of(opened, data, labels)
+    found = opened.score(rows, k=k, marginal=marginal, seed=seed)
     name = "log_px_given_c" if opened.model.condition and not marginal else "log_px"
-    write(out, {name: found})
+    write(out, {name: found}, rows=rows_of(rows))
     mean, least, most = (float(f()) for f in (found.mean, found.min, found.max))
     if json:
         numbers = {"mean": mean, "min": least, "max": most, "unit": "nats"}
