@@ -280,7 +280,7 @@ def _words(value: Any, data: Any) -> bool:
 
     Any other list holds values, one a row.
     """
-    if not isinstance(value, tuple | list) or not all(isinstance(v, str) for v in value):
+    if not isinstance(value, (tuple, list)) or not all(isinstance(v, str) for v in value):
         return False
     if isinstance(value, tuple):
         return True
@@ -327,6 +327,8 @@ def _preset(
         {k: v for k, v in part.items() if k not in out}
         for part in (preset.recipe, preset.data, preset.train)
     )
+    if "condition" in said:
+        own = {**own, **preset.conditional}
     own = {k: v for k, v in own.items() if k in taken}
     config = replace(
         config,
