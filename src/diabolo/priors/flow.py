@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..distributions import Couplings, Flowed, Normal
+from ..errors import DiaboloError
 from ..spec import Spec
 
 __all__ = ["FlowPrior", "flow"]
@@ -30,11 +31,13 @@ class FlowPrior(nn.Module):
         self, size: int, condition: int = 0, *, transforms: int = 8, hidden: tuple[int, ...]
     ) -> None:
         super().__init__()
+        self.condition = condition
         self.couplings = Couplings(size, condition, transforms=transforms, hidden=hidden)
         self.register_buffer("zero", torch.zeros(size), persistent=False)
 
     def forward(self, c: Tensor | None = None) -> Flowed:
-        """Returns the density of z (D,), with the batch shape (B,) of c where it is given."""
+        """Returns the density of z (D,), with the batch shape (B,) of c where c is read."""
+        c = c if self.condition else None
         zero = self.zero if c is None else self.zero.expand(len(c), -1)
         return Flowed(Normal(zero, self.zero, 1), self.couplings, c)
 
@@ -47,8 +50,12 @@ def flow(
     spec: Spec,
     transforms: int = 8,
     hidden: tuple[int, ...] = (128, 128),
+    conditional: bool | None = None,
 ) -> FlowPrior:
-    """Returns a flow prior, learned with the model; it reads the condition where there is one.
+    """Returns a flow prior, learned with the model.
+
+    A prior that reads the condition lets the code carry it too, so that another condition under
+    the same code may change little; one that does not keeps the code independent of it.
 
     References:
         | Variational Lossy Autoencoder (Chen et al., 2017), section 3.2
@@ -63,5 +70,16 @@ def flow(
         spec: Unused.
         transforms: The number of affine couplings.
         hidden: The widths of their networks' layers.
+        conditional: Whether the prior reads the condition; None does where there is one.
+
+    Raises:
+        DiaboloError: If `conditional` is said of a model without a condition.
     """
+    if conditional is not None and not condition:
+        raise DiaboloError(
+            "The option 'conditional' of the prior 'flow' has an effect on models with a condition "
+            "only: leave it out."
+        )
+    if conditional is False:
+        condition = 0
     return FlowPrior(latent, condition, transforms=transforms, hidden=tuple(hidden))

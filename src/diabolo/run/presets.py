@@ -19,6 +19,7 @@ class Preset:
 
     Arguments:
         recipe: Options of a recipe, used as far as the chosen recipe takes them.
+        conditional: Those that differ where there is a condition.
         data: Fields of `DataConfig`.
         train: Fields of `TrainConfig`.
         gives_way: Defaults that make sense with others of the preset only, and the options, each
@@ -26,6 +27,7 @@ class Preset:
     """
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    conditional: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
     gives_way: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -64,12 +66,12 @@ PRESETS: dict[str, Preset] = {
             "ema": 0.999,
             "precision": "bf16",
         },
+        # A prior that reads the label lets the code carry the digit: another label under the same
+        # code would then change nothing.
+        conditional={"prior": "flow(transforms=8, conditional=False)"},
         gives_way={
             "weight_decay": ("optimizer",),
             "binarize": ("dequantize", "support"),
-            # A prior that reads the label takes the digit into the code: another label under the
-            # same code would then change nothing.
-            "prior": ("condition",),
         },
     ),
 }
