@@ -268,6 +268,7 @@ def test_dequantised_levels_fill_their_cells():
         ({"valid": N}, BYTES, "nothing to learn from"),
         ({"valid": 1_000_000}, BYTES, "data.valid=1000000 leaves nothing"),
         ({"valid": 0.999}, BYTES, "data.valid=0.999 leaves nothing"),
+        ({"valid": 1.5}, BYTES, "a part below 1 or a whole number"),
         ({"limit": 0}, BYTES, "limit must be positive"),
         ({"condition": "labels"}, BYTES, "needs labels"),
         ({"condition": "age"}, BYTES, "Unknown condition"),

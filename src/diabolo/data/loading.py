@@ -328,6 +328,10 @@ def _divide(found: Found, config: DataConfig) -> tuple[Tensor, Tensor]:
     """
     if not config.valid > 0:
         raise DiaboloError(f"data.valid must be positive, not {config.valid}.")
+    if config.valid > 1 and config.valid != round(config.valid):
+        raise DiaboloError(
+            f"data.valid is a part below 1 or a whole number of rows, not {config.valid}."
+        )
     if config.limit is not None and config.limit < 1:
         raise DiaboloError(f"data.limit must be positive or none, not {config.limit}.")
     n = len(found.train.x)
