@@ -85,7 +85,7 @@ class TopDown(nn.Module):
         super().__init__()
         self.bottom = bottom
         self.ascend, self.steps = nn.ModuleList(ascend), nn.ModuleList(steps)
-        self.top = nn.Parameter(torch.randn(width))
+        self.top = nn.Parameter(torch.zeros(width))
         self.groups = tuple(step.size for step in self._steps())
 
     def forward(

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from ..errors import DiaboloError
 from ..registry import Registry
+from ._layers import keep_size
 
-__all__ = ["NETS", "Net", "set_start"]
+__all__ = ["NETS", "Net", "keep_size", "set_start"]
 
 Net = str | nn.Module
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..errors import DiaboloError, unknown
 
-__all__ = ["ACTIVATIONS", "activate", "positive", "scaled"]
+__all__ = ["ACTIVATIONS", "activate", "keep_size", "positive", "scaled"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "gelu": nn.GELU,
@@ -63,3 +63,20 @@ def scaled(
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def keep_size(module: nn.Module) -> nn.Module:
+    """Gives the dense layers of a module weights that keep the size of what passes; returns it.
+
+    torch's own start shrinks a signal at each layer, which a deep stack learns from only late.
+
+    References:
+        | Delving Deep into Rectifiers (He et al., 2015), eq. 10
+        | https://arxiv.org/abs/1502.01852
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return module

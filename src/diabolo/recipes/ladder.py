@@ -19,7 +19,7 @@ from ..distributions import Family
 from ..distributions.normal import NormalFamily
 from ..latents import Step, TopDown
 from ..model import Conditional, LatentModel, Recipe
-from ..nets import NETS, Net
+from ..nets import NETS, Net, keep_size
 from ..spec import Spec
 from . import parts
 
@@ -60,7 +60,8 @@ def ladder(
         return Conditional(body, NormalFamily(), (latent,))
 
     def dense(inputs: int) -> nn.Module:
-        return nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
+        layers = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
+        return keep_size(layers)
 
     steps = [
         Step(normal(width), normal(2 * width), dense(width + latent), latent) for _ in range(layers)
