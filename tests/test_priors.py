@@ -199,14 +199,6 @@ def test_mixture_counts_its_components() -> None:
         prior("mixture(components=0)")
 
 
-def test_flow_may_leave_the_condition_out() -> None:
-    c = torch.eye(C)
-    assert prior("flow(transforms=2)", C)(c).batch_shape == (C,)
-    assert prior("flow(transforms=2, conditional=False)", C)(c).batch_shape == ()
-    with pytest.raises(DiaboloError, match="'conditional' of the prior 'flow' has an effect"):
-        prior("flow(conditional=True)")
-
-
 def test_conditional_reads_its_condition() -> None:
     p = prior("conditional(hidden=(16,))", C)
     c = torch.randn(5, C)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..distributions import Couplings, Flowed, Normal
-from ..errors import DiaboloError
 from ..spec import Spec
 
 __all__ = ["FlowPrior", "flow"]
@@ -31,13 +30,11 @@ class FlowPrior(nn.Module):
         self, size: int, condition: int = 0, *, transforms: int = 8, hidden: tuple[int, ...]
     ) -> None:
         super().__init__()
-        self.condition = condition
         self.couplings = Couplings(size, condition, transforms=transforms, hidden=hidden)
         self.register_buffer("zero", torch.zeros(size), persistent=False)
 
     def forward(self, c: Tensor | None = None) -> Flowed:
-        """Returns the density of z (D,), with the batch shape (B,) of c where c is read."""
-        c = c if self.condition else None
+        """Returns the density of z (D,), with the batch shape (B,) of c where it is given."""
         zero = self.zero if c is None else self.zero.expand(len(c), -1)
         return Flowed(Normal(zero, self.zero, 1), self.couplings, c)
 
@@ -50,12 +47,8 @@ def flow(
     spec: Spec,
     transforms: int = 8,
     hidden: tuple[int, ...] = (128, 128),
-    conditional: bool | None = None,
 ) -> FlowPrior:
-    """Returns a flow prior, learned with the model.
-
-    A prior that reads the condition lets the code carry it too, so that another condition under
-    the same code may change little; one that does not keeps the code independent of it.
+    """Returns a flow prior, learned with the model; it reads the condition where there is one.
 
     References:
         | Variational Lossy Autoencoder (Chen et al., 2017), section 3.2
@@ -70,16 +63,5 @@ def flow(
         spec: Unused.
         transforms: The number of affine couplings.
         hidden: The widths of their networks' layers.
-        conditional: Whether the prior reads the condition; None does where there is one.
-
-    Raises:
-        DiaboloError: If `conditional` is said of a model without a condition.
     """
-    if conditional is not None and not condition:
-        raise DiaboloError(
-            "The option 'conditional' of the prior 'flow' has an effect on models with a condition "
-            "only: leave it out."
-        )
-    if conditional is False:
-        condition = 0
     return FlowPrior(latent, condition, transforms=transforms, hidden=tuple(hidden))
