@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
+import torch._inductor.config
 
 from diabolo.config import TrainConfig
 from diabolo.data import Data
@@ -58,6 +61,15 @@ def test_decodes_what_it_encodes(name):
 @every
 def test_compiles_to_the_same(name):
     laws.compiles_to_the_same(laws.case(name))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="optional package: a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@every
+def test_inductor_compiles_to_the_same(name):
+    with torch._inductor.config.patch(fallback_random=True):
+        laws.compiles_to_the_same(laws.case(name), backend="inductor")
 
 
 @every

@@ -254,7 +254,7 @@ def decodes_what_it_encodes(case: Case) -> None:
     assert torch.allclose(mean, t.px.mean.expand(1, *mean.shape)[0], atol=1e-5, rtol=1e-4)
 
 
-def compiles_to_the_same(case: Case) -> None:
+def compiles_to_the_same(case: Case, backend: str = "aot_eager") -> None:
     """One graph without breaks, with eager's values and gradients at the same seed."""
     found = []
     for compiled in (False, True):
@@ -264,14 +264,14 @@ def compiles_to_the_same(case: Case) -> None:
         def value(x: Tensor, c: Tensor | None, recipe: Recipe = recipe) -> Tensor:
             return recipe.objective(recipe.model(x, c, k=recipe.k))
 
-        step = torch.compile(value, fullgraph=True, backend="aot_eager") if compiled else value
+        step = torch.compile(value, fullgraph=True, backend=backend) if compiled else value
         torch.manual_seed(5)
         out = step(case.x, case.c)
         out.sum().backward()
         grads = [p.grad for p in recipe.model.parameters() if p.grad is not None]
         found.append((out.detach(), grads))
     (eager, eager_grads), (graph, graph_grads) = found
-    # aot_eager runs the same kernels; decompositions may add in another order.
+    # aot_eager runs the same kernels, Inductor its own: both may add in another order.
     assert torch.allclose(eager, graph, rtol=1e-5, atol=1e-5)
     for a, b in zip(eager_grads, graph_grads, strict=True):
         assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
