@@ -64,7 +64,7 @@ def test_compiles_to_the_same(name):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="optional package: a C++ compiler")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="a C++ compiler is not installed")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @every
 def test_inductor_compiles_to_the_same(name):
