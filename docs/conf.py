@@ -16,6 +16,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # formulas without a network
     "sphinx.ext.viewcode",
     "myst_parser",
     "sphinx_design",
@@ -28,6 +29,8 @@ nitpicky = False
 html_theme = "pydata_sphinx_theme"
 html_title = "Diabolo"
 html_static_path = ["_static"]
+# The pages lie side by side: only those with pages of their own below have a section to show.
+html_sidebars = {"[!gt]*": [], "generated/*": []}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,

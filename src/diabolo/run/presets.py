@@ -68,7 +68,7 @@ PRESETS: dict[str, Preset] = {
         },
         # With a learned prior the code carries the digit, and another label under the same code
         # changes little; the standard prior, and fewer latents, leave the digit to the label.
-        conditional={"prior": "normal", "latent": 16},
+        conditional={"prior": "normal", "latent": 10},
         gives_way={
             "weight_decay": ("optimizer",),
             "binarize": ("dequantize", "support"),
