@@ -19,6 +19,7 @@ EXPLAINED = (
     "DIABOLO_DATA has no",
     "no GPU",
     "not installed",  # an optional package
+    "the processor time of children is POSIX",
     "root may write anywhere",  # file permissions do not bind root
 )
 BROAD = 4  # laws over at least so many members are worth a line of the report
