@@ -133,18 +133,26 @@ class Data:
         mask = None if self.mask is None else self.mask[rows]
         return Batch(x, c, mask, index)
 
-    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
+    def batches(
+        self, size: int, generator: torch.Generator | None = None, *, start: int = 0
+    ) -> Iterator[Batch]:
         """Yields batches: with a generator in random order for training, else in order.
 
         Training leaves out a last batch that is smaller (one graph), unless it is the only one.
+        The order follows from the generator alone; the data that are skipped are not decoded.
+
+        Arguments:
+            size: The number B of data in a batch.
+            generator: Draws the order of training.
+            start: How many batches to skip, as when training goes on within an epoch.
         """
         n = len(self.x)
         if generator is None:
             order = torch.arange(n)
         else:
             order = torch.randperm(n, generator=generator)
-        for rows in order.to(self.x.device).split(size):
-            if generator is None or len(rows) == min(size, n):
+        for rows in order[start * size :].to(self.x.device).split(size):
+            if len(rows) and (generator is None or len(rows) == min(size, n)):
                 yield self.batch(rows, fresh=generator is not None)
 
     @property
