@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 
 import pytest
@@ -197,3 +198,57 @@ def test_mixed_seeds_are_distinct() -> None:
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= s < 2**63 for s in seeds)
     assert mix_seed(1, 2) != mix_seed(2, 1)
+
+
+def test_fresh_bits_have_their_probability() -> None:
+    """Zeros and ones are exact; the 16 bits between are off by at most 2^-17."""
+    p = torch.tensor([0.0, 1e-4, 0.25, 0.5, 1 - 1e-4, 1.0]).repeat(200_000, 1)
+    x = FRESH.bits(p)
+    assert x.dtype == p.dtype
+    assert x.unique().tolist() == [0.0, 1.0]
+    assert not x[:, 0].any()
+    assert x[:, -1].all()
+    # Five standard errors, which a sound generator leaves once in a million.
+    error = (p[0] * (1 - p[0]) / len(p)).sqrt()
+    assert bool(((x.mean(0) - p[0]).abs() <= 5 * error + 2**-17).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_fresh_bits_round_the_probability_to_16_bits(dtype, monkeypatch) -> None:
+    """Over all words, the number of ones is round(65536 p) of 65536."""
+    every = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int16)
+    monkeypatch.setattr(type(FRESH), "words", lambda self, shape: every.view(shape))
+    levels = [j / 255 for j in range(256)] + [2**-17 * 1.01, 1 - 2**-17 * 1.01, 2**-20]
+    for p in levels:
+        ones = int(FRESH.bits(torch.full((1 << 16,), p, dtype=dtype)).sum())
+        assert ones == round(65536 * p), p
+
+
+def test_fresh_bits_follow_from_the_seed_and_nothing_else() -> None:
+    p = torch.full((5, 7), 0.5)
+    first = FRESH.bits(p)
+    second = FRESH.bits(p)
+    torch.manual_seed(0)
+    assert FRESH.bits(p).equal(first)
+    assert FRESH.bits(p).equal(second)
+    assert not first.equal(second)
+
+
+def test_fresh_bits_are_independent() -> None:
+    """Neighbours in a batch, elements of a row and calls are uncorrelated."""
+    x = torch.stack([FRESH.bits(torch.full((300, 101), 0.5)) for _ in range(10)]) - 0.5
+    for axis in range(3):
+        a = x.narrow(axis, 0, x.shape[axis] - 1)
+        b = x.narrow(axis, 1, x.shape[axis] - 1)
+        product = (a * b).flatten()
+        assert abs(float(product.mean())) < 5 * 0.25 / len(product) ** 0.5
+
+
+def test_keyed_bits_never_change() -> None:
+    """Published likelihoods of binarised data rest on these bits."""
+    grey = (torch.arange(150) % 256).view(3, 50).float() / 255
+    noise = KeyedNoise(5, torch.tensor([0, 7, 2**40]), lead=1)
+    found = torch.cat([noise.bits(grey), noise.bits(grey)]).numpy().tobytes()
+    pinned = "15c14c8f9865409ebc9f126a8bce7c5e47c5eb5989674e472052117cc9630e23"
+    assert hashlib.sha256(found).hexdigest() == pinned
+    assert not MEAN.bits(grey)[grey < 0.5].any()

@@ -77,8 +77,7 @@ class Binarize(Decoder):
 
     def __call__(self, stored: Tensor, noise: Noise) -> Tensor:
         """Returns bits, as floats."""
-        grey = self.inner(stored, noise)
-        return (noise.uniform(tuple(grey.shape), grey) < grey).to(grey.dtype)
+        return noise.bits(self.inner(stored, noise))
 
     def mean(self, stored: Tensor) -> Tensor:
         """Returns the grey values."""
