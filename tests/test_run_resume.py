@@ -18,6 +18,7 @@ import torch
 
 import diabolo
 from diabolo.__main__ import main
+from diabolo.checkpoint import load_state
 from diabolo.errors import DiaboloError
 from diabolo.run import Interrupted, Run
 from diabolo.run import folder as folders
@@ -319,7 +320,7 @@ def test_a_killed_process_is_resumed_from_the_command_line(
     process.wait()
     left = folders.left_over(place)
     assert left is not None
-    epochs = len(torch.load(left, weights_only=True)["rows"]) + 2
+    epochs = len(load_state(left)["rows"]) + 2
     words.append(f"train.epochs={epochs}")
     assert main(words) == 2
     assert "cut short" in capsys.readouterr().err
