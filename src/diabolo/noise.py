@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["FRESH", "MEAN", "FreshNoise", "KeyedNoise", "Noise", "mix_seed"]
+__all__ = ["FRESH", "MEAN", "FreshNoise", "KeyedNoise", "Noise", "Sliced", "mix_seed"]
 
 _GAMMA = 0x9E3779B97F4A7C15
 _MULTIPLY_1 = 0xBF58476D1CE4E5B9
@@ -105,6 +105,40 @@ class FreshNoise(Noise):
         # (words + 32768.5) / 65536 < p for words from -32768 to 32767, in one pass
         above = torch.sub(probability, words, alpha=2.0**-16, out=words)
         return torch.gt(above, 0.5 + 2.0**-17, out=above)
+
+
+class Sliced(FreshNoise):
+    """A part of the fresh noise of a whole batch: what one process would draw for these data.
+
+    Arguments:
+        part: Which data of the batch are at hand.
+        size: The number of data of the whole batch.
+        lead: Leading axes of the shapes asked for: 2 for (K, B, *E), 1 for (B, *E).
+    """
+
+    def __init__(self, part: slice, size: int, *, lead: int = 2) -> None:
+        self.part, self.size, self.lead = part, size, lead
+
+    def _whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        axis = self.lead - 1
+        if shape[axis] != self.part.stop - self.part.start:
+            raise ValueError(f"Noise for {self.part} of {self.size} data was asked for {shape}.")
+        return (*shape[:axis], self.size, *shape[axis + 1 :])
+
+    def _mine(self, whole: Tensor) -> Tensor:
+        return whole[self.part] if self.lead == 1 else whole[:, self.part]
+
+    def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Returns this part of the whole batch's numbers."""
+        return self._mine(super().normal(self._whole(shape), like))
+
+    def uniform(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Returns this part of the whole batch's numbers."""
+        return self._mine(super().uniform(self._whole(shape), like))
+
+    def words(self, shape: tuple[int, ...]) -> Tensor:
+        """Returns this part of the whole batch's bits."""
+        return self._mine(super().words(self._whole(shape)))
 
 
 class MeanNoise(Noise):

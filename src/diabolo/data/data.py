@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..noise import FRESH, KeyedNoise, mix_seed
+from ..noise import FRESH, KeyedNoise, Noise, Sliced, mix_seed
+from ..ranks import WHOLE, Share
 from ..spec import Spec, Support
 from .decode import AsFloat, Decoder, Dequantize
 
@@ -118,23 +119,30 @@ class Data:
             index=self.rows.to(device),
         )
 
-    def batch(self, rows: Tensor, *, fresh: bool = False) -> Batch:
+    def batch(self, rows: Tensor, *, fresh: bool = False, noise: Noise = FRESH) -> Batch:
         """Returns the data at these positions, decoded.
 
         Arguments:
             rows: Positions (B,).
             fresh: Decode with torch's generator, for training; else with noise keyed by row.
+            noise: What fresh decoding draws from.
         """
         index = self.rows[rows.to(self.rows.device)]
         keyed = self.fixed or not fresh
-        noise = KeyedNoise(mix_seed(self.seed, STREAM), index, lead=1) if keyed else FRESH
+        if keyed:
+            noise = KeyedNoise(mix_seed(self.seed, STREAM), index, lead=1)
         x = self.decoder(self.x[rows], noise)
         c = None if self.c is None else self.c[rows]
         mask = None if self.mask is None else self.mask[rows]
         return Batch(x, c, mask, index)
 
     def batches(
-        self, size: int, generator: torch.Generator | None = None, *, start: int = 0
+        self,
+        size: int,
+        generator: torch.Generator | None = None,
+        *,
+        start: int = 0,
+        share: Share = WHOLE,
     ) -> Iterator[Batch]:
         """Yields batches: with a generator in random order for training, else in order.
 
@@ -145,6 +153,7 @@ class Data:
             size: The number B of data in a batch.
             generator: Draws the order of training.
             start: How many batches to skip, as when training goes on within an epoch.
+            share: Which part of each batch to yield, with the noise that it has in the whole.
         """
         n = len(self.x)
         if generator is None:
@@ -153,7 +162,9 @@ class Data:
             order = torch.randperm(n, generator=generator)
         for rows in order[start * size :].to(self.x.device).split(size):
             if len(rows) and (generator is None or len(rows) == min(size, n)):
-                yield self.batch(rows, fresh=generator is not None)
+                part = share.of(len(rows))
+                noise = FRESH if share.count == 1 else Sliced(part, len(rows), lead=1)
+                yield self.batch(rows[part], fresh=generator is not None, noise=noise)
 
     @property
     def dequantized(self) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
+from ..ranks import batch_mean, batch_sum
 from .base import Distribution, Family
 from .scales import FLOOR, Scale
 
@@ -105,10 +106,11 @@ class OptimalNormal(Distribution):
         x = x if mask is None else torch.where(mask, x, self.interior)
         square = (x - self.loc).square()
         if mask is None:
-            mean = square.mean()
+            mean = batch_mean(square)
         else:
             seen = mask.expand_as(square)
-            mean = torch.where(seen, square, 0.0).sum() / seen.sum().clamp(min=1)
+            part = torch.where(seen, square, 0.0).sum()
+            mean = batch_sum(part) / batch_sum(seen.sum()).clamp(min=1)
         mean = mean.clamp(min=FLOOR**2)  # so that a perfect fit has a finite density
         if torch.is_grad_enabled():
             with torch.no_grad():
