@@ -9,11 +9,13 @@ Shapes: K posterior samples, B batch, N data, D elements of one latent group.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .. import ranks
 from ..data import Data
 from ..distributions import kl_divergence
 from ..errors import DiaboloError
@@ -95,7 +97,8 @@ def bound(
                 closed[g] = closed[g] and _is_closed(draw)
                 rates[g].add(rate[g])
                 split[g] = _collect(split[g], elements[g])
-    facts = {"k": samples, "seed": seed}
+    facts = {"k": samples, "seed": seed, "n": len(data)}
+    steps = math.ceil(len(data) / size)
     kind = f"lower bound on {subject(model, data)} (ELBO){networks(precision)}"
     how = ["closed form" if yes else "by samples" for yes in closed]
     return Bound(
@@ -106,7 +109,8 @@ def bound(
         ),
         distortion=distorted.estimate(kind="distortion -log p(x|z), z ~ q(z|x)", **facts),
         rate_elements=tuple(
-            None if s is None else torch.stack(s).sum(0) / len(data) for s in split
+            None if s is None else ranks.gather(torch.stack(s), steps).sum(0) / len(data)
+            for s in split
         ),
     )
 
@@ -137,7 +141,7 @@ def distortion(
             with autocast("float32", device):
                 found.append(-px.log_prob(b.x, b.mask)[0].double().cpu())
     kind = "distortion -log p(x|z), z the code of x"
-    value = torch.cat(found)
+    value = ranks.gather(torch.cat(found), len(data))
     return Estimate.of(value, torch.zeros_like(value), k=1, seed=seed, kind=kind)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import ranks
 from ..errors import DiaboloError
 
 __all__ = ["Estimate", "Moments", "difference"]
@@ -167,7 +168,8 @@ class Moments:
         if len(values) > 1:
             self.variance.append(values.var(0) / len(values))
 
-    def estimate(self, *, k: int, seed: int, kind: str) -> Estimate:
-        """Returns the estimate over all batches."""
-        variance = torch.cat(self.variance) if self.variance else None
-        return Estimate.of(torch.cat(self.mean), variance, k=k, seed=seed, kind=kind)
+    def estimate(self, *, n: int, k: int, seed: int, kind: str) -> Estimate:
+        """Returns the estimate over all batches of n data."""
+        variance = ranks.gather(torch.cat(self.variance), n) if self.variance else None
+        mean = ranks.gather(torch.cat(self.mean), n)
+        return Estimate.of(mean, variance, k=k, seed=seed, kind=kind)

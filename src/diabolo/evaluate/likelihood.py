@@ -24,6 +24,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from .. import ranks
 from ..data import Batch, Data
 from ..data.decode import Dequantize
 from ..errors import DiaboloError, whole
@@ -101,7 +102,7 @@ def log_likelihood(
             for log_weight in _log_weights(model, b, k, seed, drawn, max(1, rows // len(b.x))):
                 sums.add(log_weight)
             found.append(sums.summary().cpu())
-    value, variance, ess, shape = torch.cat(found, dim=1)
+    value, variance, ess, shape = ranks.gather(torch.cat(found, dim=1), len(data), dim=1)
     kind = f"lower bound on {subject(model, data)} (importance-weighted, k={k})"
     return Estimate.of(
         value,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from math import prod
+from itertools import islice
+from math import ceil, prod
 from typing import Literal
 
 import torch
 
+from .. import ranks
 from ..data import Batch, Data
 from ..errors import DiaboloError
 from ..model import LatentModel
@@ -78,6 +80,9 @@ def batches(
 ) -> Iterator[Batch]:
     """Yields batches in order, on the device and in the type of the model.
 
+    Of several processes each goes through whole batches of its own, so that a batch has the shape
+    that it has in one process; `ranks.gather` brings their results together.
+
     Raises:
         DiaboloError: If there are no data, or they do not fit the model.
     """
@@ -93,14 +98,15 @@ def batches(
             "log p(x) the class frequencies, marginal=(p1, p2, ...)."
         )
     like = next(model.parameters())
-    done = 0
-    for batch in data.batches(max(1, size)):
+    size = max(1, size)
+    part = ranks.part(ceil(len(data) / size))
+    here = islice(data.batches(size, start=part.start), part.stop - part.start)
+    for done, batch in enumerate(here, 1):
         c = None if batch.c is None else batch.c.to(like)
         mask = None if batch.mask is None else batch.mask.to(like.device)
         yield Batch(batch.x.to(like), c, mask, batch.index.to(like.device))
-        done += len(batch.x)
         if progress is not None:
-            progress(done / len(data))
+            progress(done / (part.stop - part.start))
 
 
 def subject(model: LatentModel, data: Data, *, marginal: bool = False) -> str:

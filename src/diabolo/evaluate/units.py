@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import ranks
 from ..data import Data
 from ..errors import DiaboloError
 from ..model import LatentModel
@@ -80,6 +81,6 @@ def active_units(
             model.encode(b.x, b.c, mask=b.mask)[0].double().cpu()
             for b in batches(model, data, decoder_rows(data, device))
         ]
-    variance = torch.cat(found).var(0).split(list(model.groups))
+    variance = ranks.gather(torch.cat(found), len(data)).var(0).split(list(model.groups))
     groups = tuple(int((v > threshold).sum()) for v in variance)
     return ActiveUnits(sum(groups), groups, tuple(variance), threshold, len(data))
