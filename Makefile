@@ -6,7 +6,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: help demo test slow lint docs table clean
+PEERS  := benchmarks/.venv-peers
+BENCH  ?= --rounds 5
+
+.PHONY: help demo test slow lint docs table bench clean
 help:
 	@echo "make demo    train a VAE on real handwritten digits; look at runs/demo"
 	@echo "make test    the fast tests"
@@ -14,6 +17,7 @@ help:
 	@echo "make lint    format, style, types, dependencies"
 	@echo "make docs    the documentation, with every example executed"
 	@echo "make table   every recipe trained on digits: docs/results/recipes.json"
+	@echo "make bench   Diabolo beside its peers and this machine's limit; BENCH=\"--rounds 3 --data-dir DATA\""
 	@echo "make clean   remove the environment, caches and built documentation (runs stay)"
 
 # pip takes torch (it reads this machine's mirrors and wheels); uv, which keeps that torch, the rest.
@@ -52,7 +56,19 @@ docs: $(VENV)/.dev
 table: $(VENV)/.dev
 	$(BIN)/python benchmarks/recipes.py --data digits --out docs/results/recipes.json
 
+# The peers live in an environment of their own, with this torch and this project.
+$(PEERS)/.made: pyproject.toml constraints.txt benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch uv
+	$(PEERS)/bin/uv pip install --quiet --python $(PEERS)/bin/python --constraint constraints.txt \
+	--requirement benchmarks/peers.txt --editable .
+	@touch $@
+
+bench: $(PEERS)/.made
+	$(PEERS)/bin/python benchmarks/bench.py --against docs/results/bench.json $(BENCH)
+
 clean:
+	rm -rf $(PEERS) benchmarks/.cache
 	rm -rf $(VENV) docs/_build docs/gallery docs/generated docs/sg_execution_times.rst dist
 	rm -rf .pytest_cache .ruff_cache .hypothesis
 	find src tests docs examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
