@@ -137,6 +137,10 @@ def joined() -> Iterator[None]:
     )
     try:
         yield
+    except DiaboloError as error:
+        if number and not isinstance(error, Agreed):
+            error.add_note(f"(Process {number}.)")  # the others do not know of it
+        raise
     finally:
         dist.destroy_process_group()
 

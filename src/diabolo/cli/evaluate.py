@@ -39,18 +39,20 @@ def evaluate(
         precision: The type in which networks compute: bf16 is faster, float32 is for publication.
         json: Print one JSON object.
     """
+    from .. import ranks
     from ..run.asked import held_out
 
-    opened = open_run(run)
-    if data is None and labels is None:
-        split, chosen = held_out(opened)
-        where = SPLITS[split]
-    else:
-        where, chosen = str(data), data_of(opened, data, labels)
-    with Measuring(f"measuring with k={k}") as progress:
-        found = opened.evaluate(
-            chosen, k=k, marginal=marginal, seed=seed, precision=precision, progress=progress
-        )
+    with ranks.joined():
+        opened = open_run(run)
+        if data is None and labels is None:
+            split, chosen = held_out(opened)
+            where = SPLITS[split]
+        else:
+            where, chosen = str(data), data_of(opened, data, labels)
+        with Measuring(f"measuring with k={k}") as progress:
+            found = opened.evaluate(
+                chosen, k=k, marginal=marginal, seed=seed, precision=precision, progress=progress
+            )
     for sentence in found.notes:
         note(sentence)
     if json:

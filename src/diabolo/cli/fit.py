@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from ..errors import DiaboloError, whole
 from ._finish import draw, interrupted, measure, report, shown
+from ._launch import launch
 from ._options import Flag, Force, Json, parse_set, parse_value
 from ._output import writable
 from ._talk import Training
@@ -58,6 +59,7 @@ def fit(
     k: int | None = None,
     force: Force = False,
     resume: Annotated[bool, Flag] = False,
+    devices: int = 1,
     json: Json = False,
     flags: DataFlags = DataFlags(),
 ) -> int:
@@ -81,6 +83,8 @@ def fit(
         force: Replace a run that is in --out already, or a checkpoint that was left there.
         resume: Go on with the training into --out that was interrupted or killed; all other
             words are to be as they were.
+        devices: Train and measure on so many devices of this machine, a process for each; without
+            GPUs they share the cores. batch_size stays that of all of them together.
         json: Print one JSON object at the end.
         flags: How the data are found and read.
     """
@@ -100,7 +104,9 @@ def fit(
     if resume and out is None:
         raise DiaboloError("--resume goes on with the training into a folder: name it with --out.")
     place = out or free(Path("runs") / f"{Path(data).stem}-{recipe or 'vae'}")
-    return train(
+    return launch(
+        devices,
+        train,
         data,
         place,
         options,
@@ -136,38 +142,44 @@ def train(
     """Fits, measures, draws and reports; returns the exit code."""
     writable(place.parent)
 
+    from .. import ranks
     from .. import run as runs
     from ..train import Diverged
 
-    try:
-        with Training(f"training on {data}") as progress:
-            run = runs.fit(
-                data,
-                recipe,
-                out=place,
-                labels=labels,
-                condition=condition,
-                valid=valid,
-                test=test,
-                start=start,
-                force=force,
-                resume=resume,
-                progress=progress,
-                **options,
-            )
-    except runs.Interrupted as error:
-        return interrupted(error)
-    except Diverged as error:
-        kept = "" if error.folder is None else f" They are in {shown(error.folder)}/."
-        if error.folder not in (None, place.resolve()):
-            kept += f" The former run in {shown(place.resolve())}/ stands."
-        raise DiaboloError(f"{error}{kept}") from None
-    try:
-        found = measure(run, k)
-        figures = draw(run)
-    except KeyboardInterrupt:
-        told = f"diabolo: Interrupted after training; the run is in {shown(run.folder)}/"
-        print(told, file=sys.stderr)
-        return 130
-    report(run, found, figures, progress.notes, json=json)
+    with ranks.joined():
+        try:
+            with Training(f"training on {data}") as progress:
+                run = runs.fit(
+                    data,
+                    recipe,
+                    out=place,
+                    labels=labels,
+                    condition=condition,
+                    valid=valid,
+                    test=test,
+                    start=start,
+                    force=force,
+                    resume=resume,
+                    progress=progress,
+                    **options,
+                )
+        except runs.Interrupted as error:
+            return interrupted(error)
+        except Diverged as error:
+            kept = "" if error.folder is None else f" They are in {shown(error.folder)}/."
+            if error.folder not in (None, place.resolve()):
+                kept += f" The former run in {shown(place.resolve())}/ stands."
+            raise ranks.Agreed(f"{error}{kept}") from None
+        try:
+            found = measure(run, k)
+            if not ranks.lead():
+                return 0
+            with ranks.alone():
+                figures = draw(run)
+        except KeyboardInterrupt:
+            if ranks.lead():
+                told = f"diabolo: Interrupted after training; the run is in {shown(run.folder)}/"
+                print(told, file=sys.stderr)
+            return 130
+        report(run, found, figures, progress.notes, json=json)
     return 0
