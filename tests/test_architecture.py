@@ -19,9 +19,9 @@ FLOORS = (
     ("views",),
     ("objectives", "latents", "priors", "posteriors"),
     ("train", "recipes"),
-    ("evaluate",),
+    ("evaluate", "trackers"),
     ("run",),
-    ("tasks",),
+    ("tasks", "study"),
     ("panels",),
     ("cli",),
 )
