@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from .distributions import Distribution
 from .errors import DiaboloError
 from .model import Draw, Trace
+from .ranks import batch_mean
 
 __all__ = [
     "Declaration",
@@ -39,12 +40,14 @@ class Declaration(NamedTuple):
 
     Attributes:
         batch_level: Whether the value of a datum depends on the rest of its batch.
+        gathers: Whether it does so by `ranks.batch_mean`, over the parts of all processes.
         importance: Whether it averages samples by their importance weights.
         surrogate: Whether its value is no lower bound on log p(x).
         groups: How many latent groups it can take at most; None for any number.
     """
 
     batch_level: bool = False
+    gathers: bool = False
     importance: bool = False
     surrogate: bool = False
     groups: int | None = None
@@ -199,7 +202,7 @@ def iwae(t: Trace) -> Tensor:
     return t.log_weight.logsumexp(0) - math.log(t.log_weight.shape[0]) - t.penalty
 
 
-@declare(batch_level=True, surrogate=True)
+@declare(batch_level=True, gathers=True, surrogate=True)
 def free_bits(
     t: Trace, *, nats: float, per: str = "dimension", beta: float | Tensor = 1.0
 ) -> Tensor:
@@ -240,7 +243,7 @@ def free_bits(
                     f"{i + 1} has no such closed form: use per='group'."
                 )
             rate = elements.mean(0).flatten(1)  # (B, D)
-        paid = torch.where(rate.mean(0) > nats, rate, nats)
+        paid = torch.where(batch_mean(rate, 0) > nats, rate, nats)
         value = value - beta * paid.sum(1)
     return value - t.penalty
 

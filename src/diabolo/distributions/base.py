@@ -183,6 +183,7 @@ class Family(nn.Module):
 
     supports: ClassVar[frozenset[str]] = frozenset()
     batch_level: bool = False  # whether the density of a datum depends on the rest of its batch
+    gathers: bool = False  # whether it does so over the parts of all processes, see `ranks`
     deterministic: bool = False  # whether it is a point, with no density to speak of
 
     def __init__(self, *, levels: int | None = None, support: str | None = None) -> None:

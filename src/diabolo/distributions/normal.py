@@ -180,7 +180,7 @@ class NormalFamily(Family):
     ) -> None:
         super().__init__(levels=levels, support=support)
         self.scale = Scale("Normal", scale, floor, ("optimal",))
-        self.batch_level = scale == "optimal"
+        self.batch_level = self.gathers = scale == "optimal"
         if self.batch_level:
             self.register_buffer("running", torch.zeros(2))
 

@@ -110,6 +110,7 @@ class StandardizedFamily(Family):
             )
         self.base = base
         self.batch_level, self.deterministic = base.batch_level, base.deterministic
+        self.gathers = base.gathers
         self.register_buffer("loc", loc.to(torch.get_default_dtype()))
         self.register_buffer("scale", scale.to(torch.get_default_dtype()))
 
