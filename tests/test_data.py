@@ -56,7 +56,7 @@ def test_array_is_read_by_its_values_and_given_back(name):
 
 
 def test_grid_of_levels_is_found_beyond_the_first_piece(monkeypatch):
-    monkeypatch.setattr("diabolo.data.infer.CHUNK", 64)
+    monkeypatch.setattr("diabolo.data.mapped.BLOCK", 64 * 8)
     coarse = RNG.integers(0, 5, 640) / 4
     fine = RNG.integers(0, 17, 640) / 16
     x = np.concatenate([coarse, fine]).reshape(-1, 8)

@@ -38,6 +38,9 @@ class DataConfig:
         limit: Use only so many training data, drawn at random; None uses all.
         seed: The seed of splits and of fixed binarisation and dequantisation.
         strict: Refuse a folder with an unreadable image instead of skipping the image.
+        memory: Whether data are read `whole` into memory, or stay in their files, `mapped`, and
+            are read in chunks; `auto` leaves in files what exceeds 1 GiB or a quarter of the
+            memory that is left.
     """
 
     source: str = "digits"
@@ -56,6 +59,7 @@ class DataConfig:
     limit: int | None = None
     seed: int = 0
     strict: bool = False
+    memory: Literal["auto", "whole", "mapped"] = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

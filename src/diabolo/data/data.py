@@ -1,16 +1,21 @@
-"""Whole arrays, sliced by index on the device: no per-item Python, no workers.
+"""Arrays, sliced by index: whole on the device, or left in files and staged in chunks.
+
+Rows are never handled one by one. Data in files are read ahead by one thread, a chunk at a time,
+in an order that is drawn over all rows, so that training sees what it sees of data in memory.
 
 Shapes: N data, B batch, E event shape, C condition width.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,11 +23,13 @@ from ..noise import FRESH, KeyedNoise, Noise, Sliced, mix_seed
 from ..ranks import WHOLE, Share
 from ..spec import Spec, Support
 from .decode import AsFloat, Decoder, Dequantize
+from .mapped import Array, Mapped, ahead
 
 __all__ = ["Batch", "Data", "Splits"]
 
 STREAM = 0x64617461  # Apart from the noise of a model that is evaluated with the same seed.
 CHUNK = 1 << 20
+STAGE = 1 << 26  # bytes of data in files that are read ahead at once
 
 
 class Batch(NamedTuple):
@@ -46,7 +53,8 @@ class Data:
     """One split: arrays stored small, and how to decode them.
 
     Arguments:
-        x: Stored values (N, *E), of any type; images are (N, channels, height, width).
+        x: Stored values (N, *E), of any type; images are (N, channels, height, width). They are
+            a tensor, or rows that stay in files.
         support: The support of a decoded value.
         levels: The number of its values, where the support has levels.
         decoder: Turns stored values into x.
@@ -61,12 +69,12 @@ class Data:
             `/` between parts; None where data have no names.
     """
 
-    x: Tensor
+    x: Tensor | Mapped
     support: Support = "real"
     levels: int | None = None
     decoder: Decoder = field(default_factory=AsFloat)
     c: Tensor | None = None
-    mask: Tensor | None = None
+    mask: Tensor | Mapped | None = None
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     fixed: bool = False
@@ -87,34 +95,35 @@ class Data:
         """The row index of each datum, (N,)."""
         return torch.arange(len(self.x)) if self.index is None else self.index
 
+    @property
+    def device(self) -> torch.device:
+        """Where batches come from; data in files come to where their row indices are."""
+        return self.rows.device if isinstance(self.x, Mapped) else self.x.device
+
     def take(self, rows: Tensor) -> Data:
         """Returns the data at these positions; they keep their row indices."""
-
-        def pick(t: Tensor | None) -> Tensor | None:
-            return None if t is None else t[rows.to(t.device)]
-
         names = self.names
         return replace(
             self,
-            x=self.x[rows.to(self.x.device)],
-            c=pick(self.c),
-            mask=pick(self.mask),
-            labels=pick(self.labels),
-            index=pick(self.rows),
+            x=_take(self.x, rows),
+            c=None if self.c is None else _pick(self.c, rows),
+            mask=None if self.mask is None else _take(self.mask, rows),
+            labels=None if self.labels is None else _pick(self.labels, rows),
+            index=_pick(self.rows, rows),
             names=None if names is None else tuple(names[i] for i in rows.tolist()),
         )
 
     def to(self, device: torch.device | str) -> Data:
-        """Returns the data with their arrays on a device."""
+        """Returns the data with their arrays on a device; what is in files stays there."""
 
         def move(t: Tensor | None) -> Tensor | None:
             return None if t is None else t.to(device)
 
         return replace(
             self,
-            x=self.x.to(device),
+            x=self.x if isinstance(self.x, Mapped) else self.x.to(device),
             c=move(self.c),
-            mask=move(self.mask),
+            mask=self.mask if isinstance(self.mask, Mapped) else move(self.mask),
             labels=move(self.labels),
             index=self.rows.to(device),
         )
@@ -127,14 +136,22 @@ class Data:
             fresh: Decode with torch's generator, for training; else with noise keyed by row.
             noise: What fresh decoding draws from.
         """
-        index = self.rows[rows.to(self.rows.device)]
-        keyed = self.fixed or not fresh
-        if keyed:
+        x, mask = self._read(rows)
+        return self._decoded(x, mask, rows, fresh, noise)
+
+    def _read(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns stored values and mask at these positions, on the device."""
+        mask = None if self.mask is None else _gather(self.mask, rows, self.device)
+        return _gather(self.x, rows, self.device), mask
+
+    def _decoded(
+        self, x: Tensor, mask: Tensor | None, rows: Tensor, fresh: bool, noise: Noise
+    ) -> Batch:
+        index = _pick(self.rows, rows)
+        if self.fixed or not fresh:
             noise = KeyedNoise(mix_seed(self.seed, STREAM), index, lead=1)
-        x = self.decoder(self.x[rows], noise)
-        c = None if self.c is None else self.c[rows]
-        mask = None if self.mask is None else self.mask[rows]
-        return Batch(x, c, mask, index)
+        c = None if self.c is None else _pick(self.c, rows)
+        return Batch(self.decoder(x, noise), c, mask, index)
 
     def batches(
         self,
@@ -160,11 +177,40 @@ class Data:
             order = torch.arange(n)
         else:
             order = torch.randperm(n, generator=generator)
-        for rows in order[start * size :].to(self.x.device).split(size):
-            if len(rows) and (generator is None or len(rows) == min(size, n)):
-                part = share.of(len(rows))
-                noise = FRESH if share.count == 1 else Sliced(part, len(rows), lead=1)
-                yield self.batch(rows[part], fresh=generator is not None, noise=noise)
+            order = order[: n - n % size] if n >= size else order
+        if not isinstance(self.x, Mapped):
+            order = order.to(self.x.device)  # once, not batch by batch
+        chunks = order[start * size :].split(size * self._staged(size))
+        chunks = chunks if len(chunks[0]) else ()
+        with contextlib.closing(self._stored(chunks, size, share)) as stored:
+            for chunk, (x, mask) in zip(chunks, stored, strict=True):
+                at = 0
+                for rows in chunk.split(size):
+                    part = share.of(len(rows))
+                    noise = FRESH if share.count == 1 else Sliced(part, len(rows), lead=1)
+                    mine = rows[part].to(self.device)
+                    here = slice(at, at := at + len(mine))
+                    seen = None if mask is None else mask[here]
+                    yield self._decoded(x[here], seen, mine, generator is not None, noise)
+
+    def _staged(self, size: int) -> int:
+        """Returns how many batches are read at once: one from memory, more from files."""
+        mapped = [part for part in (self.x, self.mask) if isinstance(part, Mapped)]
+        row = sum(part.dtype.itemsize * math.prod(part.shape[1:]) for part in mapped)
+        return max(1, STAGE // (size * row)) if row else 1
+
+    def _stored(
+        self, chunks: Iterable[Tensor], size: int, share: Share
+    ) -> Generator[tuple[Tensor, Tensor | None]]:
+        """Yields this process's stored values and masks of each chunk of whole batches."""
+        mine = (
+            c if share.count == 1 else torch.cat([b[share.of(len(b))] for b in c.split(size)])
+            for c in chunks
+        )
+        if isinstance(self.x, Mapped):
+            yield from ahead(self._read, mine)
+        else:
+            yield from map(self._read, mine)
 
     @property
     def dequantized(self) -> bool:
@@ -172,7 +218,12 @@ class Data:
         return isinstance(self.decoder, Dequantize)
 
     def drawn(self) -> Data:
-        """Returns bits drawn once by row, in place of grey values to draw them from."""
+        """Returns bits drawn once by row, in place of grey values to draw them from.
+
+        Of data in files they are drawn when they are read, the same each time.
+        """
+        if isinstance(self.x, Mapped):
+            return replace(self, x=self.x.then(_Draw(self, self.x)), decoder=AsFloat())
         parts = torch.arange(len(self)).split(max(1, CHUNK // max(1, math.prod(self.event))))
         bits = torch.cat([self.batch(rows).x.to(torch.uint8) for rows in parts])
         return replace(self, x=bits, decoder=AsFloat())
@@ -186,21 +237,27 @@ class Data:
             found.update((x.to(torch.uint8) if bits else x.float()).numpy().tobytes())
         return found.hexdigest()
 
+    def masks(self) -> Iterator[Tensor]:
+        """Yields the mask of some rows after the other, (n, *E); nothing if all was seen."""
+        if self.mask is not None:
+            for rows in torch.arange(len(self)).split(max(1, CHUNK // math.prod(self.event))):
+                yield _gather(self.mask, rows, self.device)
+
     def moments(self) -> tuple[Tensor, Tensor]:
         """Returns the mean and variance of each element over the seen entries of all rows, (E).
 
         They are float64, in which squares of small and of large float32 values keep their digits.
         """
-        count = mean = square = torch.zeros(self.event, dtype=torch.float64, device=self.x.device)
+        count = mean = square = torch.zeros(self.event, dtype=torch.float64, device=self.device)
         rows = max(1, CHUNK // max(1, math.prod(self.event)))
         for start in range(0, len(self), rows):
-            x = self.decoder.mean(self.x[start : start + rows]).double()
-            if self.mask is None:
+            stored, seen = self._read(torch.arange(start, min(start + rows, len(self))))
+            x = self.decoder.mean(stored).double()
+            if seen is None:
                 new = torch.full_like(count, len(x))
                 centre = x.sum(0) / len(x)
                 spread = ((x - centre) ** 2).sum(0)
             else:
-                seen = self.mask[start : start + rows]
                 new = seen.sum(0).double()
                 x = torch.where(seen, x, 0.0)
                 centre = x.sum(0) / new.clamp(min=1)
@@ -223,10 +280,10 @@ class Data:
         if self.support not in ("real", "unit", "positive") or self.dequantized:
             return None
         rows = max(1000, 4 * CHUNK // max(1, math.prod(self.event)))
-        chosen = torch.arange(0, len(self), -(-len(self) // rows), device=self.x.device)
-        x = self.decoder.mean(self.x[chosen])
-        if self.mask is not None:
-            x = torch.where(self.mask[chosen], x, torch.nan)
+        stored, seen = self._read(torch.arange(0, len(self), -(-len(self) // rows)))
+        x = self.decoder.mean(stored)
+        if seen is not None:
+            x = torch.where(seen, x, torch.nan)
         x = x.sort(0).values  # NaN last
         gap = x.diff(dim=0)
         least = 8 * torch.finfo(torch.float32).eps * x[1:].abs()
@@ -264,6 +321,24 @@ class Data:
         )
 
 
+class _Draw:
+    """Grey values in files to bits: a function of seed and row."""
+
+    def __init__(self, data: Data, x: Mapped) -> None:
+        self.decoder, self.seed = data.decoder, mix_seed(data.seed, STREAM)
+        self.index = data.rows.cpu().numpy()
+        if x.rows is not None:
+            index = np.zeros(int(x.rows.max(initial=-1)) + 1, np.int64)
+            index[x.rows] = self.index
+            self.index = index  # of each position in the files
+
+    def __call__(self, values: Array, rows: Array) -> Array:
+        """Returns bits for values (n, *E) at positions (n,) in the files."""
+        noise = KeyedNoise(self.seed, torch.from_numpy(self.index[rows]), lead=1)
+        bits = self.decoder(torch.from_numpy(np.array(values)), noise)
+        return bits.to(torch.uint8).numpy()
+
+
 class Splits(NamedTuple):
     """The parts of a data set.
 
@@ -276,3 +351,17 @@ class Splits(NamedTuple):
     train: Data
     valid: Data
     test: Data | None = None
+
+
+def _pick(values: Tensor, rows: Tensor) -> Tensor:
+    return values[rows.to(values.device)]
+
+
+def _take(values: Tensor | Mapped, rows: Tensor) -> Tensor | Mapped:
+    return values.take(rows.cpu().numpy()) if isinstance(values, Mapped) else _pick(values, rows)
+
+
+def _gather(values: Tensor | Mapped, rows: Tensor, device: torch.device) -> Tensor:
+    if isinstance(values, Mapped):
+        return torch.from_numpy(values.gather(rows.cpu().numpy())).to(device)
+    return _pick(values, rows)

@@ -12,8 +12,9 @@ import numpy as np
 from ..config import DataConfig
 from ..errors import DiaboloError, unknown
 from .conditions import Condition, class_names, fit_condition
-from .found import Array, Found
+from .found import Array, Found, Values
 from .infer import Layout, Meaning, infer_layout, infer_support, parse_support, to_inside
+from .mapped import pieces
 from .schema import Schema
 from .values import as_float32, element_name, refuse_infinite
 
@@ -72,7 +73,7 @@ def fit_schema(
         shape=shape,
         layout=layout,
         dtype=str(x.dtype),
-        event=tuple(to_inside(x[:1], layout).shape[1:]),
+        event=tuple(to_inside(next(pieces(x))[1], layout).shape[1:]),
         support=meaning.support,
         levels=meaning.levels,
         source=meaning.support,
@@ -99,9 +100,11 @@ def fit_schema(
     return replace(schema, conditions=_conditions(found, config, classes, rows)), notes
 
 
-def _varies(x: Array) -> bool:
-    seen = x[~np.isnan(x)] if x.dtype.kind == "f" and np.isnan(x).any() else x
-    return bool(seen.size) and bool(seen.min() < seen.max())
+def _varies(x: Values) -> bool:
+    """Whether not all seen values are the same."""
+    low, high = _range(x)
+    seen = low <= high
+    return bool(seen.any()) and bool(low[seen].min() < high[seen].max())
 
 
 def _layout(text: str) -> Layout:
@@ -118,7 +121,7 @@ def _meaning(found: Found, config: DataConfig) -> Meaning:
     support, levels = parse_support(said)
     x = found.train.x
     if support == "byte" and x.dtype.kind == "f":
-        top = max(float(np.nanmax(p)) for p in parts)
+        top = max(float(_range(p)[1].max()) for p in parts)
         return Meaning(support, levels, "grid" if top <= 1 else "levels")
     if support == "unit" and x.dtype == np.uint8:
         return Meaning(
@@ -150,21 +153,21 @@ def _decoded(schema: Schema, config: DataConfig) -> Schema:
     return schema
 
 
-def _constants(schema: Schema, x: Array, rows: Array) -> tuple[Schema, list[str]]:
+def _constants(schema: Schema, x: Values, rows: Array) -> tuple[Schema, list[str]]:
     """Leaves out columns of continuous tables that never vary: no density on them is bounded."""
     if schema.layout != "vector" or schema.support not in ("real", "unit", "positive"):
         return schema, []
     if schema.grey is not None:
         return schema, []
-    whole = x.reshape(len(x), -1)
     # What does not vary in float32 does not vary for a model.
-    low, high = (r.astype(np.float64) for r in _range(as_float32(whole, schema.column)[rows]))
-    x = whole[rows]
+    for first, block in pieces(x):
+        as_float32(block, schema.column, first)
+    low, high = (r.astype(np.float64) for r in _range(x, rows, np.float32))
     still = np.nonzero(low >= high)[0]
-    exact_low, exact_high = _range(x)
+    exact_low, exact_high = _range(x, rows)
     lost = np.nonzero((low >= high) & (exact_low < exact_high))[0]
-    if len(still) == x.shape[1]:
-        raise _nothing(whole, len(rows), bool(len(lost)))
+    if len(still) == len(low):
+        raise _nothing(x, len(rows), bool(len(lost)))
     size, reach = np.maximum(np.abs(low), np.abs(high)), high - low
     extreme = np.nonzero((low < high) & ((size > LARGEST) | (reach < SMALLEST)))[0]
     if schema.support == "real" and len(extreme):
@@ -176,7 +179,7 @@ def _constants(schema: Schema, x: Array, rows: Array) -> tuple[Schema, list[str]
     notes = []
     # Only what float32 rounds is lost: whole numbers of any size up to 2^24 are not.
     rough = np.nonzero((low < high) & (reach < ROUGH * size))[0]
-    rough = rough[(np.abs(x[:, rough].astype(np.float32) - x[:, rough]) > 0).any(0)]
+    rough = rough[_rounded(x, rows, rough)] if len(rough) else rough
     if len(rough):
         few = "has a range that is" if len(rough) == 1 else "have ranges that are"
         notes.append(
@@ -185,7 +188,7 @@ def _constants(schema: Schema, x: Array, rows: Array) -> tuple[Schema, list[str]
         )
     if not len(still):
         return schema, notes
-    constants = tuple((int(i), _only(x[:, i])) for i in still)
+    constants = tuple((int(i), _only(x, rows, int(i))) for i in still)
     left_out = "left out of the model and put back on output."
     fixed = np.setdiff1d(still, lost)
     if len(fixed):
@@ -197,18 +200,44 @@ def _constants(schema: Schema, x: Array, rows: Array) -> tuple[Schema, list[str]
             f"{_named(schema, lost)} {vary} by less than float32 can tell: {left_out} Subtract an "
             "offset or rescale to keep what varies."
         )
-    return replace(schema, constants=constants, event=(x.shape[1] - len(still),)), notes
+    return replace(schema, constants=constants, event=(len(low) - len(still),)), notes
 
 
-def _range(x: Array) -> tuple[Array, Array]:
-    """Returns the least and greatest seen value of each column; inf and -inf without any."""
-    if x.dtype.kind != "f":
-        return x.min(0), x.max(0)
-    seen = ~np.isnan(x)
-    return np.where(seen, x, np.inf).min(0), np.where(seen, x, -np.inf).max(0)
+def _range(
+    x: Values, rows: Array | None = None, dtype: type[np.float32] | None = None
+) -> tuple[Array, Array]:
+    """Returns the least and greatest seen value of each element, flat; inf and -inf without any.
+
+    Arguments:
+        x: Values (N, *).
+        rows: The positions of those to look at; None for all.
+        dtype: The type to bring them to first.
+    """
+    lows: list[Array] = []
+    highs: list[Array] = []
+    for _, block in pieces(x, rows):
+        flat = block.reshape(len(block), -1)
+        flat = flat if dtype is None else flat.astype(dtype)
+        low, high = flat.min(0), flat.max(0)
+        if flat.dtype.kind == "f" and np.isnan(low).any():
+            seen = ~np.isnan(flat)
+            low = np.where(seen, flat, np.inf).min(0)
+            high = np.where(seen, flat, -np.inf).max(0)
+        lows.append(low)
+        highs.append(high)
+    return np.stack(lows).min(0), np.stack(highs).max(0)
 
 
-def _nothing(whole: Array, fitted: int, lost: bool) -> DiaboloError:
+def _rounded(x: Values, rows: Array, columns: Array) -> Array:
+    """Returns which of these columns have a value that float32 rounds."""
+    found = np.zeros(len(columns), bool)
+    for _, block in pieces(x, rows):
+        some = block.reshape(len(block), -1)[:, columns]
+        found |= (np.abs(some.astype(np.float32) - some) > 0).any(0)
+    return found
+
+
+def _nothing(whole: Values, fitted: int, lost: bool) -> DiaboloError:
     """Returns the error for training rows in which no column varies in float32."""
     if lost:
         return DiaboloError(
@@ -233,9 +262,14 @@ def _named(schema: Schema, columns: Array) -> str:
     return f"{'Column' if len(columns) == 1 else 'Columns'} {names}{more}"
 
 
-def _only(column: Array) -> float | None:
-    seen = column[~np.isnan(column)] if column.dtype.kind == "f" else column
-    return float(seen[0]) if len(seen) else None
+def _only(x: Values, rows: Array, column: int) -> float | None:
+    """Returns the first seen value of a column; None without any."""
+    for _, block in pieces(x, rows):
+        values = block.reshape(len(block), -1)[:, column].astype(np.float64)
+        seen = values[~np.isnan(values)]
+        if len(seen):
+            return float(seen[0])
+    return None
 
 
 def _classes(found: Found) -> tuple[str, ...]:

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
+from .mapped import Array, Values
 
-__all__ = ["Array", "Found", "Rows"]
-
-Array = np.ndarray[Any, Any]
+__all__ = ["Array", "Found", "Rows", "Values"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,13 +18,13 @@ class Rows:
     """One part of what was read.
 
     Arguments:
-        x: The data (N, *) in the user's layout.
+        x: The data (N, *) in the user's layout, in memory or in files.
         labels: A label for each row (N,), of any type; None without.
         conditions: Columns (N,) that a conditional model reads, by name.
         names: Where each row is from, (N,), such as an image's file; None without.
     """
 
-    x: Array
+    x: Values
     labels: Array | None = None
     conditions: Mapping[str, Array] = field(default_factory=dict)
     names: tuple[str, ...] | None = None

@@ -11,14 +11,14 @@ Shapes: N data, D features, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, cast
 
 import numpy as np
 
 from ..errors import DiaboloError, unknown
 from ..spec import SUPPORTS, Support
-from .found import Array
+from .mapped import Array, Values, pieces
 
 __all__ = [
     "Layout",
@@ -33,7 +33,6 @@ __all__ = [
 
 Layout = Literal["vector", "hw", "hwc", "chw"]
 Units = Literal["plain", "levels", "grid"]
-CHUNK = 1 << 20
 
 
 class Meaning(NamedTuple):
@@ -78,14 +77,14 @@ def parse_support(text: str) -> tuple[Support, int | None]:
     return cast(Support, name), int(count)
 
 
-def infer_support(parts: Sequence[Array]) -> Meaning:
+def infer_support(parts: Sequence[Values]) -> Meaning:
     """Returns what the values of these arrays are, together; NaN is passed over."""
     kinds = {p.dtype.kind for p in parts}
     if kinds == {"b"}:
         return Meaning("binary")
     if kinds <= {"b", "u", "i"}:
-        low = min(int(p.min()) for p in parts)
-        high = max(int(p.max()) for p in parts)
+        ends = [(int(c.min()), int(c.max())) for c in _chunks(parts)]
+        low, high = min(a for a, _ in ends), max(b for _, b in ends)
         if low >= 0 and high <= 1:
             return Meaning("binary")
         if all(p.dtype == np.uint8 for p in parts):
@@ -103,7 +102,7 @@ def _integers(low: int, high: int) -> Meaning:
     return Meaning("count", notes=(f"Integers from {low} to {high}: read as counts. {hint}",))
 
 
-def _floats(parts: Sequence[Array]) -> Meaning:
+def _floats(parts: Sequence[Values]) -> Meaning:
     low, high, whole = np.inf, -np.inf, True
     for chunk in _chunks(parts):
         if len(chunk):
@@ -122,10 +121,13 @@ def _floats(parts: Sequence[Array]) -> Meaning:
     return Meaning("real")
 
 
-def _chunks(parts: Sequence[Array]) -> list[Array]:
-    """Splits arrays into flat pieces without NaN."""
-    pieces = [p.reshape(-1)[i : i + CHUNK] for p in parts for i in range(0, p.size, CHUNK)]
-    return [c[~np.isnan(c)] if c.dtype.kind == "f" else c for c in pieces]
+def _chunks(parts: Sequence[Values]) -> Iterator[Array]:
+    """Yields flat pieces without NaN."""
+    for p in parts:
+        for _, block in pieces(p):
+            flat = block.reshape(-1)
+            missing = flat.dtype.kind == "f" and bool(np.isnan(flat.min()))
+            yield flat[~np.isnan(flat)] if missing else flat
 
 
 def grid_error(x: Array, levels: int) -> Array:
@@ -135,7 +137,7 @@ def grid_error(x: Array, levels: int) -> Array:
     return np.abs(scaled - np.rint(scaled)) > tolerance
 
 
-def _grid(parts: Sequence[Array]) -> int | None:
+def _grid(parts: Sequence[Values]) -> int | None:
     """Returns the least number of equally spaced levels that holds all values; None over 256."""
     distinct: Array | None = None
     levels: int | None = None

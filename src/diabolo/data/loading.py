@@ -21,14 +21,17 @@ from .conditions import codes, label_column
 from .data import Data, Splits
 from .fetch import Store
 from .fitting import condition_names, fit_schema
-from .found import Array, Found, Rows
+from .found import Array, Found, Rows, Values
 from .infer import to_inside
-from .memory import as_array, from_frame, is_frame
+from .mapped import Mapped, megabytes, size_of
+from .memory import as_values, from_frame, is_frame
 from .readers import open_path, options
 from .schema import Schema
 from .sets import SETS
 
 __all__ = ["Loaded", "load", "read"]
+
+CHOICES = ("key", "size", "color", "strict", "labels", "memory")  # not for every source
 
 
 class Loaded(NamedTuple):
@@ -89,13 +92,29 @@ def load(
     rows, held = _divide(found, config)
     schema, notes = fit_schema(found, config, rows.numpy(), tensor=tensor)
     splits = _splits(found, schema, rows, held)
-    valid_x = found.train.x[held.numpy()] if found.valid is None else found.valid.x
+    held_x = _at(found.train.x, held.numpy()) if schema.constants else None
+    valid_x = held_x if found.valid is None else found.valid.x
     test_x = None if found.test is None else found.test.x
     for part, x in (("validation", valid_x), ("test", test_x)):
         moved = None if x is None else schema.moved(x)
         if moved:
             notes.append(f"Of the {part} data: {moved[0].lower()}{moved[1:]}")
-    return Loaded(splits, schema, (*found.notes, *notes))
+    return Loaded(splits, schema, (*found.notes, *_kept(found), *notes))
+
+
+def _at(x: Values, rows: Array) -> Values:
+    return x.take(rows) if isinstance(x, Mapped) else x[rows]
+
+
+def _kept(found: Found) -> list[str]:
+    """Returns a sentence if data stay in files."""
+    sizes = [size_of(p.x) for p in found.parts if isinstance(p.x, Mapped)]
+    if not sizes:
+        return []
+    return [
+        f"{megabytes(sum(sizes))} of data stay in files and are read in chunks (data.memory=whole "
+        "takes them into memory)."
+    ]
 
 
 def _refuse_idle(source: Any, config: DataConfig) -> None:
@@ -105,16 +124,17 @@ def _refuse_idle(source: Any, config: DataConfig) -> None:
         DiaboloError: Naming the option.
     """
     known: tuple[str, ...] = ("labels", "condition") if is_frame(source) else ()
+    known = ("memory",) if isinstance(source, np.memmap) else known
     if isinstance(source, (str, Path)):
         path = Path(source).expanduser()
         if str(source) not in SETS.names():
-            known = options(path) if path.exists() else ("key", "size", "color", "strict", "labels")
+            known = options(path) if path.exists() else CHOICES
         if "labels" not in known and config.labels == "labels":
             config = replace(config, labels=None)  # The source's own: classes of a folder, a set.
     plain = DataConfig()
-    for name in ("key", "size", "color", "strict", "labels"):
+    for name in CHOICES:
         value = getattr(config, name)
-        if name not in known and value != getattr(plain, name) and value != "none":
+        if name not in known and value not in (getattr(plain, name), "none", "whole"):
             raise DiaboloError(
                 f"data.{name}={value} has no effect on this source, which takes "
                 f"{', '.join(known) or 'no such option'}: leave it out."
@@ -201,11 +221,17 @@ def _foreign(labels: Array | None, schema: Schema) -> bool:
     return False
 
 
-def _in_layout(x: Array, found: Found, schema: Schema) -> Array:
+def _in_layout(x: Values, found: Found, schema: Schema) -> Values:
     """Brings images of a file to the layout of the training data."""
     layout = found.layout
     if layout is None or layout == schema.layout or "vector" in (layout, schema.layout):
         return x
+    if isinstance(x, Mapped):
+        return x.then(lambda values, rows: _turned(values, layout, schema))
+    return _turned(x, layout, schema)
+
+
+def _turned(x: Array, layout: str, schema: Schema) -> Array:
     inside = to_inside(x, layout)  # type: ignore[arg-type]
     if schema.layout == "hw":
         return inside[:, 0]
@@ -240,7 +266,7 @@ def find(
             source, columns=features, label=label, conditions=names, strict=not features
         )
     else:
-        found = Found(Rows(as_array(source)))
+        found = Found(Rows(as_values(source, config.memory)))
     if labels is not None:
         column = label_column(labels, "labels", len(found.train.x))
         found = replace(found, train=replace(found.train, labels=column), classes=())
@@ -248,7 +274,7 @@ def find(
         columns = _condition_columns(condition, len(found.train.x))
         found = replace(found, train=replace(found.train, conditions=columns))
     for part in found.parts:
-        as_array(part.x)
+        as_values(part.x, config.memory)
         if part.labels is not None:
             label_column(part.labels, found.label, len(part.x))
     return found

@@ -1,4 +1,4 @@
-"""Arrays, tensors, sparse matrices, lists and data frames that a user has in memory.
+"""Arrays, tensors, sparse matrices, lists and data frames that a user has in Python.
 
 Shapes: N data.
 """
@@ -18,9 +18,10 @@ from narwhals.exceptions import DuplicateError
 from torch import Tensor
 
 from ..errors import DiaboloError, unknown
-from .found import Array, Found, Rows
+from .found import Array, Found, Rows, Values
+from .mapped import Mapped, Memory, mapping
 
-__all__ = ["as_array", "from_memory", "is_frame"]
+__all__ = ["as_array", "as_values", "from_memory", "is_frame"]
 
 
 def is_frame(value: Any) -> bool:
@@ -42,6 +43,20 @@ def _native(value: Any) -> Any:
         raise DiaboloError(
             f"Column '{name}' occurs {times}: give each column a name of its own."
         ) from None
+
+
+def as_values(value: Any, memory: Memory = "auto") -> Values:
+    """Returns numbers, left in their file where they are memory-mapped and large.
+
+    Raises:
+        DiaboloError: If they are ragged, empty or no numbers.
+    """
+    if isinstance(value, Mapped):
+        as_array(value.gather(np.arange(min(1, len(value)))))  # one row tells type and shape
+        return value
+    if isinstance(value, np.memmap) and mapping(memory, value.nbytes):
+        return as_values(Mapped((np.asarray(value),)))
+    return as_array(value)
 
 
 def as_array(value: Any, what: str = "the data") -> Array:
@@ -108,7 +123,7 @@ def from_memory(
         conditions: The columns of conditions, likewise.
     """
     if not is_frame(x):
-        return Found(Rows(as_array(x)), layout=None)
+        return Found(Rows(as_values(x)), layout=None)
     return from_frame(x, columns=columns, label=label, conditions=conditions)
 
 

@@ -20,10 +20,11 @@ from ..spec import Support
 from .conditions import Condition, codes, encode, label_column
 from .data import Data
 from .decode import AsFloat, Binarize, Decoder, Dequantize, Scale, Threshold
-from .found import Array, Rows
+from .found import Array, Rows, Values
 from .infer import Layout, Units, to_inside
+from .mapped import Mapped, pieces
 from .memory import from_memory
-from .values import element_name, stored_values
+from .values import element_name, refuse_infinite, refuse_missing, stored_values
 
 __all__ = ["Schema"]
 
@@ -175,20 +176,21 @@ class Schema:
             raise DiaboloError(moved)
         return data
 
-    def moved(self, x: Array) -> str | None:
+    def moved(self, x: Values) -> str | None:
         """Returns a sentence if a column that was constant in training has another value."""
-        flat = x.reshape(len(x), -1)
-        for i, value in self.constants:
-            if value is None:
-                continue
-            column = flat[:, i].astype(np.float64)
-            other = ~(np.isclose(column, value, rtol=1e-6, atol=0) | np.isnan(column))
-            if other.any():
-                row = int(other.nonzero()[0][0])
-                return (
-                    f"{self.column(i).capitalize()} was always {value:g} in training and is left "
-                    f"out of the model, but is {column[row]:g} in row {row}: train without it."
-                )
+        fixed = [(i, value) for i, value in self.constants if value is not None]
+        for first, block in pieces(x) if fixed else ():
+            flat = block.reshape(len(block), -1)
+            for i, value in fixed:
+                column = flat[:, i].astype(np.float64)
+                other = ~(np.isclose(column, value, rtol=1e-6, atol=0) | np.isnan(column))
+                if other.any():
+                    row = int(other.nonzero()[0][0])
+                    return (
+                        f"{self.column(i).capitalize()} was always {value:g} in training and is "
+                        f"left out of the model, but is {column[row]:g} in row {first + row}: "
+                        "train without it."
+                    )
         return None
 
     def column(self, i: int) -> str:
@@ -206,14 +208,7 @@ class Schema:
             )
         if not len(x):
             raise DiaboloError("Expected at least one row, but the data are empty.")
-        stored, mask = stored_values(
-            x, self.source, self.grey or self.levels, self.units, self.missing, self.column
-        )
-        stored = to_inside(stored, self.layout)
-        mask = None if mask is None else to_inside(mask, self.layout)
-        if self.constants:
-            stored = stored[:, self.kept]
-            mask = None if mask is None else mask[:, self.kept]
+        stored, mask = self._in_files(x) if isinstance(x, Mapped) else self._in_memory(x)
         labels = None
         if rows.labels is not None:
             column = label_column(rows.labels, self.label, len(x))
@@ -228,15 +223,13 @@ class Schema:
             raise DiaboloError(f"Expected {len(x)} conditions, one a row, but got {len(c)}.")
         if index is not None and len(index) != len(x):
             raise DiaboloError(f"Expected {len(x)} row indices, but got {len(index)}.")
-        if np.may_share_memory(stored, x):
-            stored = stored.copy()  # The user may change the array later.
         data = Data(
-            x=torch.from_numpy(np.ascontiguousarray(stored)),
+            x=stored,
             support=self.support,
             levels=self.levels,
             decoder=self.decoder,
             c=c,
-            mask=None if mask is None else torch.from_numpy(np.ascontiguousarray(mask)),
+            mask=mask,
             labels=labels,
             classes=self.classes,
             fixed=self.binarize == "static",
@@ -245,6 +238,49 @@ class Schema:
             names=rows.names,
         )
         return data.drawn() if self.binarize == "static" else data
+
+    def _stored(self, x: Array, first: int = 0) -> tuple[Array, Array | None]:
+        """Returns what to store of rows, and what was seen of them; `first` rows came before."""
+        levels = self.grey or self.levels
+        stored, mask = stored_values(
+            x, self.source, levels, self.units, self.missing, self.column, first
+        )
+        stored = to_inside(stored, self.layout)
+        mask = None if mask is None else to_inside(mask, self.layout)
+        if self.constants:
+            stored = stored[:, self.kept]
+            mask = None if mask is None else mask[:, self.kept]
+        return stored, mask
+
+    def _in_memory(self, x: Array) -> tuple[Tensor, Tensor | None]:
+        stored, mask = self._stored(x)
+        if np.may_share_memory(stored, x):
+            stored = stored.copy()  # The user may change the array later.
+        seen = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))
+        return torch.from_numpy(np.ascontiguousarray(stored)), seen
+
+    def _in_files(self, x: Mapped) -> tuple[Mapped, Mapped | None]:
+        """Returns what `_in_memory` does, left in files: each value is looked at, none is kept."""
+        if x.dtype.kind == "f":
+            refuse_infinite(x, self.column)
+            if self.missing == "refuse":
+                refuse_missing(x, self.column)
+        types, masked = set(), False
+        for first, block in pieces(x):
+            stored, mask = self._stored(block, first)
+            types.add(stored.dtype)
+            masked = mask is not None
+        dtype = np.result_type(*types)  # counts take the type of the largest
+
+        def values(block: Array, rows: Array) -> Array:
+            return self._stored(block)[0].astype(dtype, copy=False)
+
+        def seen(block: Array, rows: Array) -> Array:
+            mask = self._stored(block)[1]
+            assert mask is not None
+            return mask
+
+        return x.then(values), x.then(seen) if masked else None
 
     def restore(self, x: Tensor) -> Array:
         """Returns model values (n, *E) in the user's layout, type and grey levels, (n, *shape).

@@ -12,10 +12,10 @@ import numpy as np
 
 from ..errors import DiaboloError
 from ..spec import Support
-from .found import Array
 from .infer import Units, grid_error
+from .mapped import Array, Values, pieces
 
-__all__ = ["as_float32", "element_name", "refuse_infinite", "stored_values"]
+__all__ = ["as_float32", "element_name", "refuse_infinite", "refuse_missing", "stored_values"]
 
 Name = Callable[[int], str]
 
@@ -29,24 +29,51 @@ def element_name(i: int, shape: tuple[int, ...], columns: tuple[str, ...]) -> st
     return f"position {tuple(int(p) for p in np.unravel_index(i, shape))}"
 
 
-def _where(bad: Array, name: Name) -> str:
-    """Returns `row 3, column 'pH'` for the first marked value."""
+def _where(bad: Array, name: Name, first: int = 0) -> str:
+    """Returns `row 3, column 'pH'` for the first marked value; `first` rows came before."""
     row, *rest = (int(i[0]) for i in bad.nonzero())
     element = int(np.ravel_multi_index(tuple(rest), bad.shape[1:])) if rest else 0
-    return f"row {row}, {name(element)}"
+    return f"row {first + row}, {name(element)}"
 
 
-def refuse_infinite(x: Array, name: Name) -> None:
+def _count(x: Values, test: Callable[[Array], Array], name: Name) -> tuple[int, str]:
+    """Returns how many values pass a test, and where the first is."""
+    count, where = 0, ""
+    for first, block in pieces(x):
+        found = test(block)
+        new = int(found.sum())
+        if new and not count:
+            where = _where(found, name, first)
+        count += new
+    return count, where
+
+
+def refuse_infinite(x: Values, name: Name) -> None:
     """Refuses infinite values, naming the first.
 
     Raises:
         DiaboloError: If there is one.
     """
-    bad = np.isinf(x)
-    if bad.any():
+    count, where = _count(x, np.isinf, name)
+    if count:
         raise DiaboloError(
-            f"The data have {int(bad.sum())} infinite values, the first in {_where(bad, name)}: "
+            f"The data have {count} infinite values, the first in {where}: "
             "remove the rows or mend the values."
+        )
+
+
+def refuse_missing(x: Values, name: Name) -> None:
+    """Refuses NaN, naming the first.
+
+    Raises:
+        DiaboloError: If there is one.
+    """
+    count, where = _count(x, np.isnan, name)
+    if count:
+        raise DiaboloError(
+            f"The data have {count} missing values (NaN or masked), the first in "
+            f"{where}: fill them in, or say missing='nan' to treat them as "
+            "not seen."
         )
 
 
@@ -57,6 +84,7 @@ def stored_values(
     units: Units,
     missing: Literal["refuse", "nan"],
     name: Name,
+    first: int = 0,
 ) -> tuple[Array, Array | None]:
     """Returns what to store of (N, *), in a small type, and the mask of seen entries or None.
 
@@ -67,6 +95,7 @@ def stored_values(
         units: How the user writes grey levels; `plain` where they are none.
         missing: What NaN means.
         name: What to call an element of a datum in a sentence.
+        first: How many rows came before these, for sentences.
 
     Raises:
         DiaboloError: At a value outside its support, naming its row and column.
@@ -76,25 +105,21 @@ def stored_values(
         raise DiaboloError(f"Expected numbers, but the array holds '{x.dtype}'.")
     if x.dtype.kind == "f":
         refuse_infinite(x, name)
-        unseen = np.isnan(x)
         if missing == "nan":
+            unseen = np.isnan(x)
             mask = ~unseen
             fill = 1.0 if support == "positive" else 0.0
             x = np.where(unseen, np.asarray(fill, x.dtype), x) if unseen.any() else x
-        elif unseen.any():
-            raise DiaboloError(
-                f"The data have {int(unseen.sum())} missing values (NaN or masked), the first in "
-                f"{_where(unseen, name)}: fill them in, or say missing='nan' to treat them as "
-                "not seen."
-            )
+        else:
+            refuse_missing(x, name)
     elif missing == "nan":
         mask = np.ones(x.shape, bool)
     if levels is not None and units != "plain":
-        return _levels(x, levels, units, name), mask
-    return _plain(x, support, levels, name), mask
+        return _levels(x, levels, units, name, first), mask
+    return _plain(x, support, levels, name, first), mask
 
 
-def _levels(x: Array, levels: int, units: Units, name: Name) -> Array:
+def _levels(x: Array, levels: int, units: Units, name: Name, first: int) -> Array:
     if x.dtype == np.uint8 and levels == 256 and units == "levels":
         return x
     if units == "grid":
@@ -103,14 +128,14 @@ def _levels(x: Array, levels: int, units: Units, name: Name) -> Array:
         if bad.any():
             raise DiaboloError(
                 f"Expected {levels} equally spaced values in [0, 1] as grey levels, but got "
-                f"{_first(x, bad)} in {_where(bad, name)}."
+                f"{_first(x, bad)} in {_where(bad, name, first)}."
             )
         return np.rint(floats * np.float32(levels - 1)).astype(np.uint8)
     bad = (x < 0) | (x > levels - 1) | (x != np.rint(x))
     if bad.any():
         raise DiaboloError(
             f"Expected grey levels 0 to {levels - 1} (byte:{levels}), but got {_first(x, bad)} in "
-            f"{_where(bad, name)}."
+            f"{_where(bad, name, first)}."
         )
     return x.astype(np.uint8)
 
@@ -127,9 +152,9 @@ EXPECTED: dict[str, str] = {
 }
 
 
-def _plain(x: Array, support: Support, levels: int | None, name: Name) -> Array:
+def _plain(x: Array, support: Support, levels: int | None, name: Name, first: int) -> Array:
     if support == "real" and x.dtype.kind == "f":
-        return x if x.dtype == np.float32 else as_float32(x, name)
+        return x if x.dtype == np.float32 else as_float32(x, name, first)
     if support == "real":
         return x.astype(np.float32)
     if support == "binary":
@@ -142,7 +167,9 @@ def _plain(x: Array, support: Support, levels: int | None, name: Name) -> Array:
         bad = (x < 0) | (x != np.rint(x)) | (x >= (levels or np.inf))
     if bad.any():
         expected = EXPECTED.get(support, f"codes 0 to {(levels or 0) - 1} ({support})")
-        raise DiaboloError(f"Expected {expected}, but got {_first(x, bad)} in {_where(bad, name)}.")
+        raise DiaboloError(
+            f"Expected {expected}, but got {_first(x, bad)} in {_where(bad, name, first)}."
+        )
     if support == "binary":
         return x.astype(np.uint8)
     if support in ("unit", "positive"):
@@ -156,8 +183,13 @@ def _plain(x: Array, support: Support, levels: int | None, name: Name) -> Array:
     return x.astype(np.uint8 if top < 1 << 8 else np.int16 if top < 1 << 15 else np.int32)
 
 
-def as_float32(x: Array, name: Name) -> Array:
+def as_float32(x: Array, name: Name, first: int = 0) -> Array:
     """Returns float32.
+
+    Arguments:
+        x: Floats (N, *).
+        name: What to call an element of a datum in a sentence.
+        first: How many rows came before these, for sentences.
 
     Raises:
         DiaboloError: If a value is too large for it, naming its row and column.
@@ -167,7 +199,7 @@ def as_float32(x: Array, name: Name) -> Array:
     bad = np.isinf(narrow)
     if bad.any():
         raise DiaboloError(
-            f"The value {_first(x, bad)} in {_where(bad, name)} is too large for float32: rescale "
-            "the data."
+            f"The value {_first(x, bad)} in {_where(bad, name, first)} is too large for float32: "
+            "rescale the data."
         )
     return narrow

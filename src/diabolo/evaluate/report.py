@@ -217,7 +217,8 @@ def _numbers(data: Data) -> float:
     """The mean count of seen numbers in a datum."""
     if data.mask is None:
         return prod(data.event)
-    return float(data.mask.flatten(1).sum(1).double().mean())
+    seen = sum(int(block.sum()) for block in data.masks())
+    return seen / len(data)
 
 
 def _row(name: str, e: Estimate, how: str) -> Quantity:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ..checkpoint import atomic
 from ..data import Data
+from ..data.mapped import Mapped, pieces
 from ..errors import DiaboloError
 
 __all__ = [
@@ -80,9 +81,10 @@ def fingerprint(data: Data) -> str:
     found = hashlib.sha256(f"{data.support} {data.levels} {data.decoder}".encode())
     for part in (data.x, data.mask, data.c):
         if part is not None:
-            array = np.ascontiguousarray(part.cpu().numpy())
-            found.update(f"{array.dtype} {array.shape}".encode())
-            found.update(array.data)
+            values = part if isinstance(part, Mapped) else part.cpu().numpy()
+            found.update(f"{values.dtype} {values.shape}".encode())
+            for _, block in pieces(values):
+                found.update(np.ascontiguousarray(block).data)
     return found.hexdigest()
 
 

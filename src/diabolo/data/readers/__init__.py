@@ -1,7 +1,7 @@
 """Readers of files: `readers/<name>.py` defines `<name>(path, ask) -> Found`.
 
 Beside it are ENDINGS, the file endings that it reads, and OPTIONS, the options of `DataConfig`
-that change what it does.
+that change what it does. Folders of files with an ending in SHARDS are read too, as one data set.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ...config import DataConfig
 from ...errors import DiaboloError
 from ...registry import Registry
 from ..found import Found
-from .ask import Ask
+from .ask import Ask, shards
 
 __all__ = ["READERS", "endings", "open_path", "options", "reader_of"]
 
@@ -58,11 +58,22 @@ def reader_of(path: Path) -> str:
         DiaboloError: If no reader knows its ending.
     """
     known = endings()
-    name = "/" if path.is_dir() else path.name.lower().removesuffix(".gz")
+    if path.is_dir():
+        return _reader_of_folder(path, known)
+    name = path.name.lower().removesuffix(".gz")
     reader = next((r for e, r in known.items() if name.endswith(e)), None)
     if reader is None:
         raise DiaboloError(
             f"Cannot tell what '{path}' is by its ending. Known: "
-            f"{', '.join(sorted(e for e in known if e != '/'))}, and folders of images."
+            f"{', '.join(sorted(e for e in known if e != '/'))}, and folders of images, of .npy "
+            "and of Parquet or Arrow files."
         )
     return reader
+
+
+def _reader_of_folder(path: Path, known: dict[str, str]) -> str:
+    """Returns the reader whose shards a folder holds, else that of folders."""
+    for name in READERS.names():
+        if shards(path, importlib.import_module(f"{__name__}.{name}").SHARDS):
+            return name
+    return known["/"]

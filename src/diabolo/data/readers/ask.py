@@ -1,12 +1,13 @@
-"""What is asked of a reader."""
+"""What is asked of a reader, and the files that it finds in a folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...config import DataConfig
 
-__all__ = ["Ask"]
+__all__ = ["Ask", "shards"]
 
 
 @dataclass(frozen=True)
@@ -22,3 +23,16 @@ class Ask:
     config: DataConfig
     features: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+
+
+def shards(path: Path, endings: tuple[str, ...]) -> list[Path]:
+    """Returns the files of a data set, sorted by name: those of a folder, or the file itself.
+
+    Arguments:
+        path: A file, or a folder; its subfolders and hidden files are left out.
+        endings: How the names of the files of a folder end.
+    """
+    if not path.is_dir():
+        return [path]
+    names = [p for p in path.iterdir() if endings and p.name.lower().endswith(endings)]
+    return sorted(p for p in names if p.is_file() and not p.name.startswith((".", "_")))

@@ -15,6 +15,7 @@ __all__ = ["ENDINGS", "folder"]
 
 ENDINGS = ("/",)
 OPTIONS: tuple[str, ...] = ("size", "color", "strict")
+SHARDS: tuple[str, ...] = ()
 
 
 def folder(path: Path, ask: Ask) -> Found:

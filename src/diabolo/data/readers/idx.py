@@ -21,6 +21,7 @@ __all__ = ["ENDINGS", "idx", "parse_idx"]
 
 ENDINGS = ("-ubyte", ".idx", ".idx1", ".idx3", "-idx3", "-idx1")
 OPTIONS: tuple[str, ...] = ()
+SHARDS: tuple[str, ...] = ()
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 

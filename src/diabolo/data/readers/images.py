@@ -40,6 +40,7 @@ ENDINGS = (
     ".pbm",
 )
 OPTIONS: tuple[str, ...] = ("size", "color", "strict")
+SHARDS: tuple[str, ...] = ()
 SPLITS = {
     "train": "train",
     "training": "train",

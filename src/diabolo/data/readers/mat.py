@@ -20,6 +20,7 @@ __all__ = ["ENDINGS", "mat"]
 
 ENDINGS = (".mat",)
 OPTIONS: tuple[str, ...] = ("key", "labels", "condition")
+SHARDS: tuple[str, ...] = ()
 
 
 def mat(path: Path, ask: Ask) -> Found:

@@ -19,10 +19,11 @@ from ..found import Array, Found, Rows
 from ..keyed import from_keys
 from .ask import Ask
 
-__all__ = ["ENDINGS", "numpy_file"]
+__all__ = ["ENDINGS", "numpy_file", "refusal"]
 
 ENDINGS = (".npz",)
 OPTIONS: tuple[str, ...] = ("key", "labels", "condition")
+SHARDS: tuple[str, ...] = ()
 MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")
 
 
@@ -44,20 +45,21 @@ def numpy_file(path: Path, ask: Ask) -> Found:
             return Found(Rows(file))
         keys = list(file.keys())
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise _refusal(path, error) from None
+        raise refusal(path, error) from None
 
     def get(key: str) -> Array:
         try:
             return file[key]
         except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise _refusal(path, error, key) from None
+            raise refusal(path, error, key) from None
 
     return from_keys(keys, get, ask, str(path))
 
 
-def _refusal(path: Path, error: Exception, key: str = "") -> DiaboloError:
+def refusal(path: Path, error: Exception, key: str = "") -> DiaboloError:
+    """Returns what to say of a file that NumPy cannot read."""
     where = f"'{path}'" + (f", key '{key}'," if key else "")
-    if "pickle" in str(error):
+    if "pickle" in str(error) or "Python objects" in str(error):
         return DiaboloError(
             f"{where} holds a pickled object, and reading it could run code: save numbers, with "
             "np.save(path, np.asarray(x, dtype=float))."

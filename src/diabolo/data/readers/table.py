@@ -23,6 +23,7 @@ __all__ = ["ENDINGS", "table"]
 
 ENDINGS = (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq")
 OPTIONS: tuple[str, ...] = ("labels", "condition")
+SHARDS: tuple[str, ...] = ()
 HEAD = 1 << 20
 COMMA = r"\s*-?\d*,\d+(e-?\d+)?\s*"
 
