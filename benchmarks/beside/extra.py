@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .plan import STEPS
+from .plan import WHOLE
 
 __all__ = ["BASE", "curves", "growth"]
 
@@ -24,7 +24,7 @@ GROWING = {
 
 def curves(seeds: int, epochs: int) -> list[tuple[str, int, dict[str, Any]]]:
     """Returns (entry, seed, task) of the learning curves: 10,000 images validate each epoch."""
-    task = {"task": "train", "net": "mlp", "batch": 128, "n": STEPS * 128, "epochs": epochs}
+    task = {"task": "train", "net": "mlp", "batch": 128, "n": WHOLE, "epochs": epochs}
     more = {"valid": 10_000, "allocator": True}
     return [
         (name, seed, {**task, **more, **way}) for seed in range(seeds) for name, way in WAYS.items()
@@ -37,7 +37,7 @@ def growth() -> list[tuple[str, str, int, dict[str, Any]]]:
     few = {"n": 60 * 128, "epochs": 3}
     points: list[tuple[str, int, dict[str, Any]]] = []
     points += [("latent", d, {**few, "latent": d}) for d in (2, 20, 100, 1000, 10_000)]
-    points += [("data", n, {"n": n, "epochs": 2}) for n in (46 * 128, STEPS * 128, 4 * STEPS * 128)]
+    points += [("data", n, {"n": n, "epochs": 2}) for n in (46 * 128, WHOLE, 4 * WHOLE)]
     sizes = {1: few, 10: few, 100: {"n": 1280, "epochs": 2}, 1000: {"n": 256, "epochs": 2}}
     points += [("k", k, {**size, "k": k}) for k, size in sizes.items()]
     return [

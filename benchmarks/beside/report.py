@@ -17,14 +17,12 @@ __all__ = [
     "agreement",
     "cost",
     "curve_verdicts",
-    "memory_calls",
     "regressions",
     "summary",
     "table",
 ]
 
 WORSE = 0.10  # a ratio that lost so much is a regression
-MEMORY_OF = "train-mlp-b128"
 Call = Mapping[str, Any]
 
 
@@ -61,15 +59,6 @@ def cost(call: Call, best: float | None = None) -> float:
     return seconds * call["gemm"] / best
 
 
-def memory_calls(calls: Iterable[Call]) -> list[dict[str, Any]]:
-    """Returns the calls of the section `memory`: the most MiB a training has held."""
-    return [
-        {**c, "section": "memory", "seconds": c["memory"], "count": 1, "gemm": None, "faults": None}
-        for c in calls
-        if c["section"] == MEMORY_OF and c.get("memory")
-    ]
-
-
 def _by_round(calls: Iterable[Call]) -> dict[tuple[str, str], dict[int, Call]]:
     found: dict[tuple[str, str], dict[int, Call]] = {}
     for c in calls:
@@ -100,7 +89,6 @@ def summary(
         floors: The name of an entry's floor, by (section, entry).
         goals: The least ratio and the aim of an entry, likewise.
     """
-    calls = [*calls, *memory_calls(calls)]
     rounds = _by_round(calls)
     best = max((c["gemm"] for c in calls if c.get("gemm")), default=None)
     machine = _floor(rounds.get(("floor", "this machine"), {}), best)

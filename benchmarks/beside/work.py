@@ -47,6 +47,7 @@ class Clock:
         """Returns what a training took; the first epoch, which warms up, is apart."""
         return {
             "first": self.seconds[0],
+            "epochs": self.seconds,
             "seconds": statistics.median(self.seconds[1:] or self.seconds),
             "count": n,
             "faults": statistics.median(self.faults[1:] or self.faults) / steps,
