@@ -51,7 +51,9 @@ class TensorBoard(Tracker):
         from torch.utils.tensorboard.summary import hparams
 
         self.begun = True
-        experiment, start, _ = hparams(dict(settings), dict.fromkeys(METRICS, 0.0))
+        # torch would write true and false as numbers
+        told = {k: str(v) if isinstance(v, bool) else v for k, v in settings.items()}
+        experiment, start, _ = hparams(told, dict.fromkeys(METRICS, 0.0))
         self.files.add_summary(experiment)
         self.files.add_summary(start)
         if notes:
