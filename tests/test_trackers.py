@@ -90,7 +90,7 @@ def read_csv(folder: Path, package: Any) -> tuple[Rows, dict[str, str], dict[str
 
 
 def read_tensorboard(folder: Path, package: Any) -> tuple[Rows, dict[str, str], dict[str, float]]:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
     from tensorboard.util import tensor_util
 
@@ -286,14 +286,17 @@ def test_a_package_that_lacks_is_told_before(name: str, monkeypatch: pytest.Monk
 MISTAKES = {
     "tensorbord": "Did you mean 'tensorboard'",
     "csv(foldr='x')": "Did you mean 'folder'",
-    "csv,csv": "named twice",
+    "csv(folder='a'),csv": "named twice",
     "csv(": "Expected a name",
     "csv": "name one with out",
 }
 
 
 @pytest.mark.parametrize(("call", "told"), MISTAKES.items())
-def test_a_mistake_is_a_sentence(call: str, told: str) -> None:
+def test_a_mistake_is_a_sentence(
+    call: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(DiaboloError, match=told) as caught:
         Tracking(call, None, "run")
     assert "\n" not in str(caught.value)
