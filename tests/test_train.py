@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from dataclasses import replace
 
@@ -19,8 +20,9 @@ from diabolo.model import Recipe
 from diabolo.noise import mix_seed
 from diabolo.objectives import declare, elbo, terms
 from diabolo.recipes import build
-from diabolo.train import Diverged, History, clipped, computing, fit, pick_device
+from diabolo.train import Diverged, History, clipped, computing, fit, pick_device, settings
 from diabolo.train.loop import _Loop, validate
+from diabolo.train.settings import settle
 
 CONFIG = TrainConfig(epochs=3, batch_size=16, learning_rate=3e-3, compile="off", device="cpu")
 NET = "mlp(hidden=(16,))"
@@ -69,32 +71,39 @@ def held_elbo(recipe: Recipe, config: TrainConfig = CONFIG) -> float:
 
 
 class Trap(nn.Module):
-    """A decoder that does something at its n-th call in training.
+    """A decoder that does something at its n-th call in training, or from it on.
 
     It stands for what goes wrong in mid-epoch: numbers that overflow, an interrupt.
     """
 
-    def __init__(self, net: nn.Module, at: int, act) -> None:
+    def __init__(self, net: nn.Module, at: int, act, last: float | None = None) -> None:
         super().__init__()
         self.net, self.at, self.act, self.calls = net, at, act, 0
+        self.last = at if last is None else last
 
     def forward(self, h: Tensor, c: Tensor | None = None) -> Tensor:
         out = self.net(h, c)
         if self.training:
             self.calls += 1
-            if self.calls == self.at:
+            if self.at <= self.calls <= self.last:
                 return self.act(out)
         return out
 
 
-def trap(recipe: Recipe, at: int, act) -> Recipe:
+def trap(recipe: Recipe, at: int, act, last: float | None = None) -> Recipe:
     like = recipe.model.likelihood
-    like.net = Trap(like.net, at, act)
+    like.net = Trap(like.net, at, act, last)
     return recipe
 
 
 def interrupt(_: Tensor) -> Tensor:
     raise KeyboardInterrupt
+
+
+def ctrl_c(out: Tensor) -> Tensor:
+    """What the keyboard does: the step that is being taken is finished."""
+    signal.raise_signal(signal.SIGINT)
+    return out
 
 
 RECIPES = [
@@ -155,20 +164,43 @@ def test_resumed_training_equals_an_uninterrupted_one(name, options, workload, t
     assert same(weights(second), weights(whole))
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_an_interrupt_within_an_epoch_goes_back_to_its_beginning(ema, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("extra", "at"), [({}, 11), ({}, 12), ({"ema": 0.9}, 10), ({"accumulate": 2}, 9)]
+)
+def test_a_signal_within_an_epoch_keeps_every_step(extra, at, number, tmp_path):
     """However rare the checkpoints are, the interrupted training is gone on with exactly."""
-    config = replace(CONFIG, epochs=5, ema=ema)
+    config = replace(CONFIG, epochs=5, **extra)
     path = tmp_path / "state.pt"
     whole = make()
     expected = run(whole, config)
-    first = trap(make(), 11, interrupt)  # in the third epoch, of 4 batches each
-    part = run(first, config, checkpoint=path)
-    assert part.stopped == "interrupt"
-    assert len(part.rows) == len(load_state(path)["rows"])
+    before = signal.getsignal(number)
+
+    def stop(out: Tensor) -> Tensor:
+        signal.raise_signal(number)
+        return out
+
+    part = run(trap(make(), at, stop), config, checkpoint=path)  # of 4 batches an epoch
+    assert (part.stopped, part.signal) == ("interrupt", number)
+    assert signal.getsignal(number) is before
+    assert len(part.rows) == at // 4 if at == 12 else (at - 1) // 4
+    assert load_state(path)["step"] == math.ceil(at / config.accumulate)
     again = make()
     found = run(trap(again, 10**9, interrupt), config, checkpoint=path, resume=path)
     assert numbers(found) == numbers(expected)
+    assert same(weights(again), weights(trap(whole, 10**9, interrupt)))
+
+
+def test_an_interrupt_within_a_step_leaves_the_last_checkpoint(tmp_path):
+    """A second Ctrl-C may leave a step half taken, which is nothing to go on from."""
+    config = replace(CONFIG, epochs=5, checkpoint_minutes=1e-9)
+    path = tmp_path / "state.pt"
+    whole = make()
+    expected = run(whole, config)
+    run(trap(make(), 11, interrupt), config, checkpoint=path)
+    assert load_state(path)["step"] == 10
+    again = trap(make(), 10**9, interrupt)
+    assert numbers(run(again, config, resume=path)) == numbers(expected)
     assert same(weights(again), weights(trap(whole, 10**9, interrupt)))
 
 
@@ -185,9 +217,55 @@ def test_settings_that_few_data_cannot_honour_are_told():
 
 def test_what_auto_means_is_told():
     told = computing(replace(CONFIG, compile="auto", device="cpu"))
-    assert told == {"device": "cpu", "precision": "float32", "compile": False}
+    here = {"threads": torch.get_num_threads(), "torch": str(torch.__version__)}
+    assert told == {"device": "cpu", "precision": "float32", "compile": False, **here}
     assert computing(replace(CONFIG, compile="on", device="cpu"))["compile"]
     assert computing(CONFIG)["device"] == pick_device("auto").type
+
+
+AUTO = replace(CONFIG, compile="auto", precision="auto")
+
+
+def chosen(train: Data, config: TrainConfig) -> tuple[str, str]:
+    config, notes = settle(make(train=train), train, config)
+    assert bool(notes) == (config.compile == "on" or config.precision == "bf16")
+    return config.compile, config.precision
+
+
+def test_short_trainings_are_eager_in_float32():
+    assert chosen(bits(), AUTO) == ("off", "float32")
+    assert chosen(bits(), replace(AUTO, epochs=10**6, minutes=0.5)) == ("off", "float32")
+
+
+@pytest.mark.parametrize(("ratio", "precision"), [(2.0, "bf16"), (1.0, "float32")])
+def test_long_trainings_are_compiled_and_use_what_was_measured(monkeypatch, ratio, precision):
+    monkeypatch.setattr(settings, "_gain", lambda *_: ratio)
+    long = replace(AUTO, epochs=10**6)
+    assert chosen(bits(), long) == ("on", precision)
+    real = Data(torch.rand(64, 8), support="real")
+    assert chosen(real, long) == ("on", "float32")  # eight binary digits are too few for reals
+    monkeypatch.setattr(settings, "compiler", lambda: None)
+    recipe = make()
+    config, notes = settle(recipe, bits(), long)
+    assert config.compile == "off"
+    assert "no C++ compiler" in notes[0]
+
+
+def test_a_probe_leaves_no_trace():
+    recipe = make()
+    recipe.model.train()
+    before, state = weights(recipe), torch.get_rng_state()
+    assert settings._gain(recipe, bits(), CONFIG, torch.device("cpu")) > 0
+    assert settings._estimate(recipe, bits(), replace(CONFIG, epochs=100)) > 0
+    assert same(weights(recipe), before)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert recipe.model.training
+
+
+def test_what_was_chosen_holds_when_training_goes_on():
+    before = {"precision": "bf16", "compile": "on"}
+    config, notes = settle(make(), bits(), AUTO, before)
+    assert (config.precision, config.compile, notes) == ("bf16", "on", [])
 
 
 def test_resume_keeps_patience_and_the_best(tmp_path):
@@ -274,20 +352,20 @@ def test_ema_weights_are_those_evaluated_and_saved():
     config = replace(CONFIG, ema=0.5, epochs=1)
     averaged, shadow = make(), None
     reference = make()
-    loop = _Loop(reference, bits(), bits(40, 1), replace(config, ema=0.0), None)
-    step = loop.optimizer.step
-    shadow = [p.detach().clone() for p in loop.parameters]
+    loop = _Loop(reference, bits(), bits(40, 1), replace(config, ema=0.0), None, print)
+    step = loop.take.optimizer.step
+    shadow = [w.clone() for w in loop.take.weights]
 
     def counted(*args, **kwargs):
         step(*args, **kwargs)
         t = loop.step + 1
         decay = min(0.5, (1 + t) / (10 + t))
-        for s, p in zip(shadow, loop.parameters, strict=True):
-            s.mul_(decay).add_(p.detach(), alpha=1 - decay)
+        for s, w in zip(shadow, loop.take.weights, strict=True):
+            s.mul_(decay).add_(w, alpha=1 - decay)
 
-    loop.optimizer.step = counted
+    loop.take.optimizer.step = counted
     with torch.random.fork_rng():
-        loop._epoch(0)
+        loop._epoch(lambda: None)
     run(averaged, config)
     for s, p in zip(shadow, averaged.model.parameters(), strict=True):
         torch.testing.assert_close(s, p.detach())
@@ -357,37 +435,76 @@ def test_minutes_leave_one_epoch_and_long_ones_no_trace():
     assert same(weights(plain), weights(timed))
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("at", [1, 3, 7])
+def test_a_step_that_is_not_finite_is_skipped_and_counted(bad, at, accumulate):
+    """All is as if its batches had not been there, and the rows are finite."""
+    config = replace(CONFIG, accumulate=accumulate, ema=0.5)
+    recipe = trap(make(), at, lambda out: out * bad)
+    loop = _Loop(recipe, bits(), bits(40, seed=1), config, None, print)
+    taken = []
+    take = loop.take
+
+    def spy(batches, rate, decay):
+        state = [t.clone() for t in (*take.weights, *take.shadow)]
+        found = type(take).__call__(take, batches, rate, decay)
+        now = (*take.weights, *take.shadow)
+        taken.append(not all(map(torch.equal, state, now)))
+        return found
+
+    loop.take = Spy(take, spy)
+    with torch.random.fork_rng():
+        history = loop.run(None)
+    assert [i + 1 for i, t in enumerate(taken) if not t] == [math.ceil(at / accumulate)]
+    assert [r.skipped for r in history.rows] == [int(i == (at - 1) // 4) for i in range(3)]
+    assert all(math.isfinite(r.objective) and math.isfinite(r.valid_elbo) for r in history.rows)
+
+
+class Spy:
+    """A step that is looked at."""
+
+    def __init__(self, take, call) -> None:
+        self.take, self.call = take, call
+
+    def __getattr__(self, name: str):
+        return getattr(self.take, name)
+
+    def __call__(self, *args):
+        return self.call(*args)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("at", [1, 3, 7])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_divergence_names_step_and_term_and_keeps_the_weights(bad, at, accumulate):
-    """The n-th batch has a number that is not finite: its step is named, epoch 1 is kept."""
-    recipe = trap(make(), at, lambda out: out * bad)
+    """From the n-th batch on numbers are not finite: its step is named, the best are kept."""
+    recipe = trap(make(), at, lambda out: out * bad, last=math.inf)
     before = weights(recipe)
     rows = []
     step = math.ceil(at / accumulate)
+    whole = {(1, 1): 0, (3, 1): 0, (7, 1): 1, (1, 2): 0, (3, 2): 1, (7, 2): 2}  # two steps fail
     with pytest.raises(Diverged, match=rf"the distortion is \S+ at step {step}\. ") as caught:
         run(recipe, replace(CONFIG, accumulate=accumulate), on_epoch=rows.append)
     assert caught.value.rows == rows
     assert ("holds the last good weights" in str(caught.value)) == bool(rows)
     assert ("holds its initial weights" in str(caught.value)) == (not rows)
-    if at <= 4:  # in the first epoch: nothing was validated yet
-        assert rows == []
+    assert len(rows) == whole[at, accumulate]
+    if rows:
+        assert held_elbo(recipe) == max(r.valid_elbo for r in rows)
+    else:  # nothing was validated yet
         assert same(weights(recipe), before)
-    else:
-        assert len(rows) == 1
-        assert held_elbo(recipe) == rows[0].valid_elbo
     assert not recipe.model.training
 
 
 def test_divergence_is_named_beyond_the_first_hundred_batches():
-    recipe = trap(make(), 131, lambda out: out * math.nan)
+    recipe = trap(make(), 131, lambda out: out * math.nan, last=math.inf)
     with pytest.raises(Diverged, match=r"at step 66\. "):
         run(recipe, replace(CONFIG, batch_size=1, accumulate=2), train=bits(300))
 
 
 def test_divergence_stops_within_a_hundred_batches():
-    recipe = trap(make(), 3, lambda out: out * math.nan)
+    recipe = trap(make(), 3, lambda out: out * math.nan, last=math.inf)
     with pytest.raises(Diverged, match=r"at step 3\. "):
         run(recipe, replace(CONFIG, batch_size=1), train=bits(300))
     assert recipe.model.likelihood.net.calls == 100
@@ -396,7 +513,7 @@ def test_divergence_stops_within_a_hundred_batches():
 def test_divergence_names_the_rate():
     recipe = make()
     net = recipe.model.latent.posterior
-    net.net = Trap(net.net, 2, lambda out: out + torch.tensor([1e20, 0.0, 0.0, 0.0]))
+    net.net = Trap(net.net, 2, lambda out: out + torch.tensor([1e20, 0.0, 0.0, 0.0]), math.inf)
     with pytest.raises(Diverged, match=r"the rate of group 1 is inf at step 2\. "):
         run(recipe)
 
@@ -430,7 +547,7 @@ def test_interrupt_leaves_a_usable_model(where):
             raise KeyboardInterrupt
 
     if where != "on_epoch":
-        trap(recipe, {"first epoch": 3, "second epoch": 6}[where], interrupt)
+        trap(recipe, {"first epoch": 3, "second epoch": 6}[where], ctrl_c)
     before = weights(recipe)
     history = run(recipe, on_epoch=on_epoch)
     assert history.stopped == "interrupt"
@@ -521,7 +638,7 @@ def test_an_option_changes_the_training(change):
 
 def test_schedule_and_warmup():
     config = replace(CONFIG, epochs=10, schedule="cosine", warmup=0.3, learning_rate=1.0)
-    loop = _Loop(make(), bits(), bits(40, 1), config, None)
+    loop = _Loop(make(), bits(), bits(40, 1), config, None, print)
     rate = [loop._learning_rate(p) for p in (0.0, 0.15, 0.3, 0.65, 1.0)]
     assert rate == pytest.approx([1e-3, 0.5, 1.0, 0.505, 0.01])
 

@@ -49,6 +49,7 @@ class Row:
         valid_distortion: Its distortion.
         valid_rate: Its rate of each latent group.
         best: Whether this is the best validation ELBO so far.
+        skipped: Steps of the epoch that were not taken, since a number was not finite.
     """
 
     epoch: int
@@ -63,6 +64,7 @@ class Row:
     valid_distortion: float
     valid_rate: tuple[float, ...]
     best: bool
+    skipped: int = 0
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Row:
@@ -74,10 +76,19 @@ class Row:
 
 @dataclass
 class History:
-    """The rows of a training, and why it ended."""
+    """The rows of a training, why it ended, and how it was computed.
+
+    Attributes:
+        rows: One an epoch.
+        stopped: Why it ended.
+        computing: Device, precision, whether compiled, threads and the version of torch.
+        signal: The signal that interrupted it, if one did.
+    """
 
     rows: list[Row] = field(default_factory=list)
     stopped: Stop = "epochs"
+    computing: dict[str, Any] = field(default_factory=dict)
+    signal: int | None = None
 
     @property
     def best(self) -> Row | None:

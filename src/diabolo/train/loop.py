@@ -1,8 +1,8 @@
 """The only training loop: any recipe, any data, one hook.
 
-Order and noise are functions of (seed, epoch) and (seed, step), so a run repeats exactly and a
-resumed one goes on as if never stopped. Weights are selected by the validation ELBO (price 1, no
-free bits, fixed noise), whatever the objective.
+Order and noise are functions of (seed, epoch) and (seed, step), so a run repeats exactly and one
+that was stopped after any step goes on as if never stopped. Weights are selected by the validation
+ELBO (price 1, no free bits, fixed noise), whatever the objective.
 
 Shapes: K posterior samples, B batch, L latent groups.
 """
@@ -10,13 +10,13 @@ Shapes: K posterior samples, B batch, L latent groups.
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,16 +28,20 @@ from ..errors import DiaboloError
 from ..model import Recipe
 from ..noise import KeyedNoise, mix_seed
 from ..objectives import Warmup, elbo, terms
+from .graph import GraphStep, NoGraph
 from .history import History, Row, rates, stop_at
-from .settings import computing, pick_device, refuse
+from .settings import computing, pick_device, refuse, settle
 from .settle import settled
+from .step import Step
+from .stop import Stopped, stoppable
 
 __all__ = ["fit"]
 
 CHECK_EVERY = 100  # batches between looks for numbers that are not finite: one host sync each
+SKIPS = 0.1  # the part of these batches whose steps may be skipped before training has diverged
 DEFAULT = TrainConfig()
 # What may differ in a resumed training: when to stop, and where to compute.
-MAY_CHANGE = ("epochs", "minutes", "patience", "device", "compile", "checkpoint_minutes")
+MAY_CHANGE = ("epochs", "minutes", "patience", "device", "checkpoint_minutes")
 
 
 def fit(
@@ -46,11 +50,16 @@ def fit(
     valid: Data,
     config: TrainConfig = DEFAULT,
     *,
-    on_epoch: Callable[[Row], None] | None = None,
+    on_epoch: Callable[[Row], object] | None = None,
+    on_config: Callable[[TrainConfig], object] | None = None,
+    on_note: Callable[[str], object] | None = None,
     checkpoint: Path | None = None,
     resume: Path | None = None,
 ) -> History:
     """Maximises the objective and leaves the best weights in the model.
+
+    Ctrl-C and SIGTERM end training in order after the step that is being taken, with
+    `stopped="interrupt"`; a second Ctrl-C ends it at once.
 
     Arguments:
         recipe: A model, an objective and k.
@@ -58,22 +67,32 @@ def fit(
         valid: What selects the weights.
         config: How to train.
         on_epoch: Called with each row.
+        on_config: Called once, before the first step, with the configuration in which nothing is
+            `auto` any more.
+        on_note: Called with sentences for the user: what was chosen, what went wrong.
         checkpoint: A file for the state of the training, written now and then and when it is
             interrupted; None for none.
         resume: A file with the state of a training to go on from.
 
     Returns:
-        The rows. An interrupt ends training in order, with `stopped="interrupt"`.
+        The rows, why it ended, and how it was computed.
 
     Raises:
-        Diverged: If a number is not finite; the model holds the best weights before that.
+        Diverged: If too many steps are not finite; the model holds the best weights before that.
         DiaboloError: If the configuration cannot be honoured.
     """
+    say = on_note or (lambda sentence: None)
+    state = None if resume is None else load_state(resume)
     refuse(recipe, train, valid, config)
     with _own_randomness():
-        loop = _Loop(recipe, train, valid, config, checkpoint)
-        if resume is not None:
-            loop.load(load_state(resume))
+        config, notes = settle(recipe, train, config, None if state is None else state["config"])
+        for sentence in notes:
+            say(sentence)
+        if on_config is not None:
+            on_config(config)
+        loop = _Loop(recipe, train, valid, config, checkpoint, say)
+        if state is not None:
+            loop.load(state)
         return loop.run(on_epoch)
 
 
@@ -83,14 +102,6 @@ def _own_randomness() -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         yield
-
-
-def measure(recipe: Recipe, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Returns the summed objective, and the sums (3 + L,) of its value and parts, in nats."""
-    trace = recipe.model(batch.x, batch.c, k=recipe.k, mask=batch.mask)
-    t = terms(recipe.objective, trace)
-    parts = torch.stack([t.value, t.distortion, t.penalty, *t.rate]).sum(1)
-    return t.value.sum(), parts.detach()
 
 
 @torch.no_grad()
@@ -108,43 +119,54 @@ class _Loop:
     """The state of one training."""
 
     def __init__(
-        self, recipe: Recipe, train: Data, valid: Data, config: TrainConfig, path: Path | None
+        self,
+        recipe: Recipe,
+        train: Data,
+        valid: Data,
+        config: TrainConfig,
+        path: Path | None,
+        say: Callable[[str], object],
     ) -> None:
-        self.recipe, self.config, self.path = recipe, config, path
+        self.recipe, self.config, self.path, self.say = recipe, config, path, say
         self.device = pick_device(config.device)
         recipe.model.to(self.device)
         if isinstance(recipe.objective, nn.Module):
             recipe.objective.to(self.device)
         self.train, self.valid = train.to(self.device), valid.to(self.device)
-        self.parameters: list[Tensor] = [p for p in recipe.model.parameters() if p.requires_grad]
-        self.optimizer = _optimizer(self.parameters, config)
-        self.shadow = [p.detach().clone() for p in self.parameters] if config.ema else []
+        recipe.model.train()
+        kind = GraphStep if config.compile == "on" else Step
+        self.take = kind(recipe, config, self.device)
         self.batch_size = min(config.batch_size, len(train))
         self.batches = len(train) // self.batch_size
         self.total = config.epochs * math.ceil(self.batches / config.accumulate)
-        self.measure = torch.compile(measure) if computing(config)["compile"] else measure
-        self.history = History()
-        self.step, self.waited, self.before = 0, 0, 0.0
+        self.history = History(computing=computing(config))
+        self.step, self.position, self.waited = 0, 0, 0
+        self.before, self.rate = 0.0, config.learning_rate
+        self.seen: list[Tensor] = []  # the parts (n, 4 + L) of the batches of this epoch, by step
+        self.recent: list[Tensor] = []  # those of the epochs before, as far as they are looked at
         self.best, self.best_state = -math.inf, _snapshot(recipe.model)
         self.began = self.saved = time.monotonic()
-        self.kept: dict[str, Any] | None = None  # the state at the end of the last whole epoch
+        self.whole = True  # whether no step is being taken at this moment
 
-    def run(self, on_epoch: Callable[[Row], None] | None) -> History:
+    def run(self, on_epoch: Callable[[Row], object] | None) -> History:
         self.began = self.saved = time.monotonic()
         try:
-            while not self._ended():
-                epoch = len(self.history.rows)
-                parts = self._epoch(epoch)
-                row = self._validate(epoch, parts)
-                self.history.rows.append(row)
-                self._keep()
-                if on_epoch is not None:
-                    on_epoch(row)
-                self._save()
-        except KeyboardInterrupt:
+            with stoppable() as asked:
+                while not self._ended():
+                    self._epoch(asked)
+                    row = self._validate()
+                    self.history.rows.append(row)
+                    self.recent, self.position = (self.recent + self.seen)[-CHECK_EVERY:], 0
+                    self.seen.clear()
+                    if on_epoch is not None:
+                        on_epoch(row)
+                    self._pause(asked)
+        except KeyboardInterrupt as error:
             self.history.stopped = "interrupt"
-            self._save()
-            if self.best == -math.inf and all(bool(p.isfinite().all()) for p in self.parameters):
+            self.history.signal = error.number if isinstance(error, Stopped) else None
+            if self.whole:  # else the last checkpoint stands
+                self._save()
+            if self.best == -math.inf and all(bool(p.isfinite().all()) for p in self.take.weights):
                 self.best_state = _snapshot(self.recipe.model)
         finally:
             self.recipe.model.load_state_dict(self.best_state)
@@ -184,85 +206,85 @@ class _Loop:
             rate *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part))
         return rate
 
-    def _epoch(self, epoch: int) -> Tensor:
-        """Trains one epoch; returns the means (3 + L,) of the objective and its parts."""
+    def _epoch(self, asked: Callable[[], int | None]) -> None:
+        """Trains one epoch, or what is left of it."""
         self.recipe.model.train()
-        order = torch.Generator().manual_seed(mix_seed(self.config.seed, 1, epoch))
-        seen: list[Tensor] = []
-        first, pending = self.step, 0
-        torch.manual_seed(mix_seed(self.config.seed, 2, self.step))
-        for i, batch in enumerate(self.train.batches(self.batch_size, order)):
-            with self._precision():
-                value, parts = self.measure(self.recipe, batch)
-            pending += len(batch.x)
-            (-value).backward()
-            seen.append(parts)
-            if (i + 1) % self.config.accumulate == 0 or i + 1 == self.batches:
-                self._update(pending)
-                pending = 0
-                # The next batch is decoded when the iterator goes on: its noise starts here.
-                torch.manual_seed(mix_seed(self.config.seed, 2, self.step))
-            if (i + 1) % CHECK_EVERY == 0:
-                self._check(seen, first, i + 1 - CHECK_EVERY)
-            if self.config.minutes is not None and self._progress() >= 1:
-                break
-        self._check(seen, first)
-        return torch.stack(seen).double().sum(0) / (len(seen) * self.batch_size)
+        epoch, config = len(self.history.rows), self.config
+        order = torch.Generator().manual_seed(mix_seed(config.seed, 1, epoch))
+        batches = self.train.batches(self.batch_size, order, start=self.position)
+        with contextlib.closing(cast("Generator[Batch]", batches)):
+            while self.position < self.batches:
+                # A batch is decoded when it is asked for, so its noise belongs to the step too.
+                torch.manual_seed(mix_seed(config.seed, 2, self.step))
+                few = min(config.accumulate, self.batches - self.position)
+                self.whole = False
+                self.seen.append(self._take(islice(batches, few)))
+                self.step, self.position = self.step + 1, self.position + few
+                if isinstance(self.recipe.objective, Warmup):
+                    self.recipe.objective.advance(self._progress())
+                self.whole = True
+                if len(self.seen) % max(1, CHECK_EVERY // config.accumulate) == 0:
+                    self._check()
+                if config.minutes is not None and self._progress() >= 1:
+                    break
+                if self.position < self.batches:
+                    self._pause(asked)
+        self._check()
 
-    def _precision(self) -> contextlib.AbstractContextManager[Any]:
-        if self.config.precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+    def _take(self, batches: Iterator[Batch]) -> Tensor:
+        """Takes a step, eagerly from the first one on if it cannot be compiled."""
+        decay = min(self.config.ema, (1 + self.step + 1) / (10 + self.step + 1))
+        rate = self.rate = self._learning_rate(self._progress())
+        group = list(batches) if isinstance(self.take, GraphStep) else batches
+        try:
+            return self.take(group, rate, decay)
+        except NoGraph as reason:
+            self.say(f"Training goes on without compilation, since {reason}.")
+            state, self.config = self.take.state(), replace(self.config, compile="off")
+            self.take = Step(self.recipe, self.config, self.device)
+            self.take.load(state)
+            self.history.computing = computing(self.config)
+            torch.manual_seed(mix_seed(self.config.seed, 2, self.step))
+            return self.take(group, rate, decay)
 
-    def _update(self, count: int) -> None:
-        for p in self.parameters:
-            if p.grad is not None:
-                p.grad.div_(count)
-        if self.config.clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
-        progress = self._progress()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(progress)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        if isinstance(self.recipe.objective, Warmup):
-            self.recipe.objective.advance(self._progress())
-        if self.shadow:
-            decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-            with torch.no_grad():
-                torch._foreach_lerp_(self.shadow, self.parameters, 1 - decay)
+    def _pause(self, asked: Callable[[], int | None]) -> None:
+        """Between two steps: writes a checkpoint that is due, and stops if that is asked for."""
+        number = asked()
+        if number is not None:
+            raise Stopped(number)
+        if time.monotonic() - self.saved >= 60 * self.config.checkpoint_minutes:
+            self._save()
 
-    def _check(self, seen: list[Tensor], first: int, start: int = 0) -> None:
-        """Stops at a number that is not finite, naming its step and term.
+    def _check(self) -> None:
+        """Stops if too many of the last batches were not finite, naming the first one's term.
 
-        Arguments:
-            seen: The parts of each batch of the epoch.
-            first: The steps before the epoch.
-            start: How many batches have been looked at before.
+        A single step that is not finite was skipped, and is counted in the row.
         """
-        values = torch.stack(seen[start:])
-        bad = ~torch.isfinite(values)
-        if not bool(bad.any()):
+        last = [*self.recent, *self.seen]
+        while len(last) > 1 and sum(map(len, last[1:])) >= CHECK_EVERY:
+            last.pop(0)
+        values = torch.cat(last)
+        bad = ~torch.isfinite(values).all(1) | (values[:, -1] > 0)
+        skipped = [bool(b.any()) for b in bad.split([len(v) for v in last])]
+        if sum(skipped) <= max(1, SKIPS * len(skipped)):
             return
-        i = int(bad.any(1).nonzero()[0])
-        value, distortion, penalty, *rate = values[i].tolist()
-        step = first + (start + i) // self.config.accumulate + 1
-        stop_at(
-            {"distortion": distortion, **rates(rate), "penalty": penalty, "objective": value},
-            step,
-            self.history.rows,
-        )
+        value, distortion, penalty, *rate = values[bad][0, :-1].tolist()
+        named = {"distortion": distortion, **rates(rate), "penalty": penalty, "objective": value}
+        step = self.step - len(last) + skipped.index(True) + 1
+        stop_at({**named, "gradient": math.nan}, step, self.history.rows)
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
         """Puts the averaged weights in the model for a while."""
+        weights, shadow = self.take.weights, self.take.shadow
 
         def swap() -> None:
-            for p, s in zip(self.parameters, self.shadow, strict=True):
-                p.data, s.data = s.data, p.data
+            for p, s in zip(weights, shadow, strict=True):
+                kept = p.clone()
+                p.copy_(s)
+                s.copy_(kept)
 
-        if not self.shadow:
+        if not shadow:
             yield
             return
         swap()
@@ -272,7 +294,10 @@ class _Loop:
         finally:
             swap()
 
-    def _validate(self, epoch: int, parts: Tensor) -> Row:
+    def _validate(self) -> Row:
+        parts = torch.cat(self.seen)
+        good = torch.isfinite(parts).all(1)
+        means = parts[good, :-1].double().sum(0) / (max(1, int(good.sum())) * self.batch_size)
         self.recipe.model.eval()
         with self._averaged():
             seed = mix_seed(self.config.seed, 3)
@@ -286,12 +311,12 @@ class _Loop:
                 self.best, self.waited = found[0], 0
             else:
                 self.waited += 1
-        value, distortion, penalty, *rate = parts.tolist()
+        value, distortion, penalty, *rate = means.tolist()
         return Row(
-            epoch=epoch + 1,
+            epoch=len(self.history.rows) + 1,
             step=self.step,
             seconds=round(self.seconds(), 3),
-            learning_rate=self.optimizer.param_groups[0]["lr"],
+            learning_rate=self.rate,
             objective=value,
             distortion=distortion,
             rate=tuple(rate),
@@ -300,40 +325,34 @@ class _Loop:
             valid_distortion=found[1],
             valid_rate=tuple(found[2:]),
             best=better,
+            skipped=sum(int(s[0, -1]) for s in self.seen),
         )
 
-    def _keep(self) -> None:
-        """Holds a copy of the state: an interrupt in the middle of an epoch goes back to it."""
-        if self.path is not None:
-            now = self.state()
-            constant = {name: now.pop(name) for name in ("best_state", "rows")}
-            self.kept = {**copy.deepcopy(now), **constant}
-
     def _save(self) -> None:
-        """Writes the state that is held, if that is due or training ends before its time."""
-        late = time.monotonic() - self.saved >= 60 * self.config.checkpoint_minutes
-        if self.path is None or self.kept is None:
-            return
-        if late or self.history.stopped == "interrupt":
+        """Writes the state as it is between two steps."""
+        if self.path is not None:
             self.saved = time.monotonic()
-            rows = [asdict(r) for r in self.kept["rows"]]
-            save_state(self.path, {**self.kept, "rows": rows})
+            save_state(self.path, self.state())
 
     def state(self) -> dict[str, Any]:
         """Everything that training goes on from; noise and order follow from seed and step."""
         objective = self.recipe.objective
         return {
             "config": asdict(self.config),
+            "computing": self.history.computing,
             "model": self.recipe.model.state_dict(),
             "objective": objective.state_dict() if isinstance(objective, nn.Module) else {},
-            "optimizer": self.optimizer.state_dict(),
-            "shadow": self.shadow,
+            **self.take.state(),
             "best": self.best,
             "best_state": self.best_state,
             "step": self.step,
+            "position": self.position,
+            "seen": list(self.seen),
+            "recent": list(self.recent),
             "waited": self.waited,
+            "rate": self.rate,
             "seconds": self.seconds(),
-            "rows": list(self.history.rows),
+            "rows": [asdict(r) for r in self.history.rows],
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -348,26 +367,18 @@ class _Loop:
             self.recipe.model.load_state_dict(state["model"])
             if isinstance(self.recipe.objective, nn.Module):
                 self.recipe.objective.load_state_dict(state["objective"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.take.load(state)
         except (RuntimeError, ValueError):
             raise DiaboloError(
                 "The checkpoint is of another model: resume with the recipe and the options "
                 "that the training began with."
             ) from None
-        self.shadow = [s.to(self.device) for s in state["shadow"]]
         self.best, self.best_state = state["best"], state["best_state"]
         self.step, self.waited, self.before = state["step"], state["waited"], state["seconds"]
+        self.position, self.rate = state["position"], state["rate"]
+        self.seen = [s.to(self.device) for s in state["seen"]]
+        self.recent = [s.to(self.device) for s in state["recent"]]
         self.history.rows = [Row.of(r) for r in state["rows"]]
-        self._keep()
-
-
-def _optimizer(parameters: list[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
-    if config.optimizer == "adamax":
-        return torch.optim.Adamax(parameters, lr=config.learning_rate)
-    if config.optimizer == "adamw":
-        decay = config.weight_decay
-        return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=decay, fused=True)
-    return torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
 
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -1,0 +1,212 @@
+"""The whole step as one compiled graph: objective, gradient, optimiser and averages.
+
+A step of a small network is many small operations, and most of its time goes by between them. The
+step is traced once, for the weights, moments and one batch, down to torch's primitive operations,
+and Inductor makes one program of all of them. Its random numbers are torch's own, drawn in the
+order of the eager step, so the two differ by rounding only.
+
+What cannot be traced so (a value that decides what comes next) or compiled is trained eagerly, and
+that is said.
+
+Shapes: B batch, L latent groups.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ..config import TrainConfig
+from ..data import Batch
+from ..model import Recipe
+from .optimizers import BETA1, BETA2, RULES
+from .step import Step, measure
+
+__all__ = ["GraphStep", "NoGraph", "compiler"]
+
+
+class NoGraph(Exception):
+    """The step cannot be made one graph; its text says why."""
+
+
+def compiler() -> str | None:
+    """Returns the C++ compiler that Inductor would call, or None if there is none."""
+    return shutil.which(os.environ.get("CXX") or "g++") or shutil.which("clang++")
+
+
+class _Measured(nn.Module):
+    """Model and objective as one module, so that all of their tensors have names."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.model = recipe.model
+        if isinstance(recipe.objective, nn.Module):
+            self.objective = recipe.objective
+        self.recipe = recipe
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return measure(self.recipe, batch)
+
+
+class GraphStep(Step):
+    """What one step does, as one graph that is compiled when it is first taken.
+
+    Arguments:
+        recipe: A model, which lies on the device, an objective and k.
+        config: How to train, with a precision that is settled.
+        device: Where to compute.
+    """
+
+    def __init__(self, recipe: Recipe, config: TrainConfig, device: torch.device) -> None:
+        super().__init__(recipe, config, device)
+        self.rule = RULES[config.optimizer]
+        self.whole = _Measured(recipe)
+        trained = {id(p) for p in self.parameters}
+        named = dict(chain(self.whole.named_parameters(), self.whole.named_buffers()))
+        self.names = [n for n, t in named.items() if id(t) in trained]
+        self.rest = {n: t.detach() for n, t in named.items() if id(t) not in trained}
+        self.moments: tuple[list[Tensor], list[Tensor]] = ([], [])
+        self.done = torch.zeros((), device=device)  # steps that were not skipped
+        self.graphs: dict[int, Callable[..., Tensor]] = {}  # by the number of batches
+        self._fresh()
+
+    def __call__(self, batches: Iterable[Batch], rate: float, decay: float) -> Tensor:
+        """Takes one step; see `Step`.
+
+        Raises:
+            NoGraph: If the step cannot be traced or compiled; nothing was changed.
+        """
+        group = [(b.x, b.c, b.mask) for b in batches]
+        scalars = torch.tensor([rate, decay], dtype=torch.float64)
+        given = (*self._state(), scalars.to(self.device), group)
+        with torch.no_grad():
+            if len(group) not in self.graphs:  # the last step of an epoch may have fewer
+                graph = _compiled(self._step, given)
+                found = _first(graph, given)
+                self.graphs[len(group)] = graph
+                return found
+            return self.graphs[len(group)](*given)
+
+    def _state(self) -> tuple[list[Tensor], ...]:
+        rest = list(self.rest.values())
+        return (self.weights, *self.moments, self.shadow, rest, [self.done])
+
+    def _step(
+        self,
+        weights: list[Tensor],
+        first: list[Tensor],
+        second: list[Tensor],
+        shadow: list[Tensor],
+        rest: list[Tensor],
+        steps: list[Tensor],
+        scalars: Tensor,
+        group: list[tuple[Tensor, Tensor | None, Tensor | None]],
+    ) -> Tensor:
+        """The step as a function of all that it reads, which it changes in place."""
+        (done,), (rate, decay) = steps, scalars.unbind()
+        parts, gradients = self._gradients(weights, rest, group)
+        norm = nn.utils.get_total_norm(gradients)
+        scale = torch.ones_like(norm)
+        if self.config.clip is not None:  # as torch's clip_grads_with_norm_
+            scale = (self.config.clip / (norm + 1e-6)).clamp(max=1.0)
+        good = norm.isfinite()
+        count = done + good
+        c1, c2 = (1 - b ** count.double() for b in (BETA1, BETA2))
+        for p, g, m, v in zip(weights, gradients, first, second, strict=True):
+            new = self.rule.update(p, g * scale, m, v, rate, c1, c2, self.config.weight_decay)
+            for old, value in zip((p, m, v), new, strict=True):
+                old.copy_(torch.where(good, value, old))
+        for s, p in zip(shadow, weights, strict=False):  # there may be none
+            s.copy_(torch.where(good, torch.lerp(p, s, decay), s))
+        done.copy_(count)
+        return torch.cat([parts, (~good).to(parts).expand(len(parts), 1)], dim=1)
+
+    def _gradients(
+        self,
+        weights: list[Tensor],
+        rest: list[Tensor],
+        group: list[tuple[Tensor, Tensor | None, Tensor | None]],
+    ) -> tuple[Tensor, list[Tensor]]:
+        found: list[Tensor] = []
+        total, count = torch.zeros((), device=self.device), 0
+        with torch.enable_grad():
+            leaves = [w.detach().requires_grad_() for w in weights]
+            given = dict(zip((*self.names, *self.rest), (*leaves, *rest), strict=True))
+            for x, c, mask in group:
+                batch = Batch(x, c, mask, torch.empty(0))
+                with self.precision():
+                    value, parts = functional_call(self.whole, given, (batch,))
+                total, count = total - value, count + len(x)
+                found.append(parts)
+            gradients = torch.autograd.grad(
+                total / count, leaves, allow_unused=True, materialize_grads=True
+            )
+        return torch.stack(found), list(gradients)
+
+    def _fresh(self) -> None:
+        first, second = ([torch.zeros_like(w) for w in self.weights] for _ in range(2))
+        self.moments = (first, second)
+
+    def state(self) -> dict[str, Any]:
+        """Returns the state as torch's own optimiser would."""
+        for p, *moments in zip(self.parameters, *self.moments, strict=True):
+            named = dict(zip(self.rule.states, moments, strict=True))
+            self.optimizer.state[p] = {"step": self.done.clone(), **named}
+        return super().state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Takes a state over, from whichever kind of step."""
+        super().load(state)
+        self._fresh()
+        for i, p in enumerate(self.parameters):
+            there = self.optimizer.state.get(p)
+            if there:
+                self.done.copy_(there["step"])
+                for kept, name in zip(self.moments, self.rule.states, strict=True):
+                    kept[i].copy_(there[name])
+
+
+def _compiled(step: Callable[..., Tensor], given: tuple[Any, ...]) -> Callable[..., Tensor]:
+    """Traces a step with tensors that have no values, so that none can be taken for a constant."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    def function(*parts: Any) -> Tensor:  # a method's object would count as an argument
+        return step(*parts)
+
+    try:
+        with warnings.catch_warnings(), torch.enable_grad():
+            warnings.simplefilter("ignore")
+            module = make_fx(function, tracing_mode="fake")(*given)
+    except Exception as error:
+        raise NoGraph(f"the step cannot be traced ({_said(error)})") from error
+    options = {"cpp_wrapper": given[0][0].device.type == "cpu", "fallback_random": True}
+    return torch.compile(module, fullgraph=True, dynamic=False, options=options)
+
+
+def _first(graph: Callable[..., Tensor], given: tuple[Any, ...]) -> Tensor:
+    """Compiles and runs a graph."""
+    quiet = logging.getLogger("torch._inductor")
+    level = quiet.level
+    quiet.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return graph(*given)
+    except (torch._dynamo.exc.TorchDynamoException, RuntimeError, OSError) as error:
+        raise NoGraph(f"the step cannot be compiled ({_said(error)})") from error
+    finally:
+        quiet.setLevel(level)
+
+
+def _said(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__
