@@ -31,8 +31,10 @@ HOLES = np.where(RNG.random((N, 4)) < 0.2, np.nan, REALS)
 
 
 @pytest.fixture(autouse=True)
-def small_pieces(monkeypatch):
-    """Several blocks and stages even of small data."""
+def small_pieces(monkeypatch, tmp_path_factory):
+    """Several blocks and stages even of small data, and a cache of each test's own."""
+    monkeypatch.setenv("DIABOLO_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr("diabolo.data.readers.columns.PIECE", 40)
     monkeypatch.setattr("diabolo.data.mapped.BLOCK", 400)
     monkeypatch.setattr("diabolo.data.data.STAGE", 1000)
 

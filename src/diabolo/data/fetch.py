@@ -17,7 +17,13 @@ import pooch
 
 from ..errors import DiaboloError
 
-__all__ = ["File", "Store", "contents"]
+__all__ = ["File", "Store", "cache_folder", "contents"]
+
+
+def cache_folder() -> Path:
+    """Returns the user's cache: `DIABOLO_CACHE`, else where the system keeps caches."""
+    given = os.environ.get("DIABOLO_CACHE")
+    return Path(given).expanduser() if given else Path(pooch.os_cache("diabolo"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +89,7 @@ class Store:
     @property
     def cache(self) -> Path:
         """The user's cache."""
-        return Path(pooch.os_cache("diabolo"))
+        return cache_folder()
 
     def find(self, name: str, file: str, folder: str = "") -> Path | None:
         """Returns the path of a file of a set, plain or gzipped; None if it is nowhere."""

@@ -78,6 +78,11 @@ def load(
     found = find(source, config, labels=labels, condition=condition)
     if config.labels == "labels" and found.train.labels is None:
         raise _no_labels(source, "labels")
+    if config.memory == "mapped" and not isinstance(found.train.x, Mapped):
+        raise DiaboloError(
+            f"'{source}' cannot stay in its file: leave data.memory out, or save it as .npy or "
+            "Parquet."
+        )
     for name, extra in (("valid", valid), ("test", test)):
         if extra is not None:
             rows, y, c = (

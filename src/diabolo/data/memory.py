@@ -23,6 +23,9 @@ from .mapped import Mapped, Memory, mapping
 
 __all__ = ["as_array", "as_values", "from_memory", "is_frame"]
 
+INDEX = re.compile(r"|Unnamed: 0|__index_level_0__|column_0_index")  # names of a column of counts
+INDEX_NOTE = "The first column counts the rows and was left out."
+
 
 def is_frame(value: Any) -> bool:
     """Whether this is a data frame of any library that narwhals knows.
@@ -157,11 +160,11 @@ def from_frame(
     notes: list[str] = []
     if not columns:
         columns = tuple(n for n in names if n not in aside)
-        if columns and re.fullmatch(r"|Unnamed: 0|__index_level_0__|column_0_index", columns[0]):
+        if columns and INDEX.fullmatch(columns[0]):
             first = table[columns[0]].to_numpy()
             if np.array_equal(first, np.arange(len(first))):
                 columns = columns[1:]
-                notes.append("The first column counts the rows and was left out.")
+                notes.append(INDEX_NOTE)
     if not columns or not len(table):
         raise DiaboloError(
             f"Expected rows and numeric columns, but the table has {len(table)} rows and "

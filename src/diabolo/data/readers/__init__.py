@@ -17,7 +17,7 @@ from .ask import Ask, shards
 
 __all__ = ["READERS", "endings", "open_path", "options", "reader_of"]
 
-READERS = Registry("reader", __name__, skip=("ask",))
+READERS = Registry("reader", __name__, skip=("ask", "columns"))
 
 
 def endings() -> dict[str, str]:

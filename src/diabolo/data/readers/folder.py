@@ -14,7 +14,7 @@ from .images import image_files, read_images
 __all__ = ["ENDINGS", "folder"]
 
 ENDINGS = ("/",)
-OPTIONS: tuple[str, ...] = ("size", "color", "strict")
+OPTIONS: tuple[str, ...] = ("size", "color", "strict", "memory")
 SHARDS: tuple[str, ...] = ()
 
 

@@ -5,6 +5,7 @@ that it covers `size` and cropped about its centre. Without a `size`, that is th
 if at least half of the images have it and no side exceeds 256, else the median height and width,
 shrunk to at most 64. If any image has colour, all are RGB. The class is the first subfolder;
 subfolders `train`, `valid` (`val`) and `test` at the top are splits. Rows are sorted by path.
+From 1,000 images or 8 MiB on, they are decoded once, to a file of the user's cache.
 """
 
 from __future__ import annotations
@@ -13,15 +14,21 @@ import os
 import struct
 import zlib
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL import __version__ as VERSION
 
+from ...config import DataConfig
 from ...errors import DiaboloError
+from ..cache import CacheError, Decoded, Writer, decoded, in_memory, state_of
 from ..found import Array, Found, Rows
+from ..mapped import Mapped, mapping, megabytes, size_of
 from .ask import Ask
 
 __all__ = ["ENDINGS", "image_files", "images", "read_images"]
@@ -39,7 +46,7 @@ ENDINGS = (
     ".pgm",
     ".pbm",
 )
-OPTIONS: tuple[str, ...] = ("size", "color", "strict")
+OPTIONS: tuple[str, ...] = ("size", "color", "strict", "memory")
 SHARDS: tuple[str, ...] = ()
 SPLITS = {
     "train": "train",
@@ -62,6 +69,11 @@ UNREADABLE = (
     Image.DecompressionBombWarning,
 )
 ORIENTATION = 0x0112
+# Fewer and smaller files are decoded faster than anybody would notice.
+WORTH_FILES, WORTH_BYTES = 1000, 1 << 23
+AT_ONCE = 256
+
+T = TypeVar("T")
 
 
 class Head(NamedTuple):
@@ -90,26 +102,88 @@ def image_files(root: Path) -> list[Path]:
 def read_images(root: Path, files: list[Path], ask: Ask) -> Found:
     """Returns images with their classes and splits.
 
+    Many images are decoded once, to the user's cache.
+
     Arguments:
         root: The folder that classes and splits are subfolders of.
         files: The images.
-        ask: `size`, `color` and `strict` of its config.
+        ask: `size`, `color`, `strict` and `memory` of its config.
 
     Raises:
-        DiaboloError: If none can be read, or one cannot and `strict` holds.
+        DiaboloError: If none can be read, or one cannot and `strict` holds, or they are to stay
+            in a file and the cache cannot be written.
     """
     config = ask.config
+
+    def write(out: Writer) -> dict[str, Any]:
+        return _decode(root, files, config, out)
+
+    found, told = _from_cache(root, files, config, write)
+    size = size_of(found.x)
+    x = found.x
+    if isinstance(x, Mapped) and not mapping(config.memory, size):
+        x = x.gather(np.arange(len(x)))
+    paths = [root / name for name in found.facts["names"]]
+    split = _is_split(root, paths)
+    parts: dict[str, list[int]] = {}
+    for i, path in enumerate(paths):
+        top = path.relative_to(root).parts[0].lower()
+        parts.setdefault(SPLITS[top] if split else "train", []).append(i)
+    kinds = [_class(path, root, split) for path in paths]
+    classes = () if "" in kinds else tuple(sorted(set(kinds)))
+    rows = {
+        part: Rows(
+            x.take(np.array(at)) if isinstance(x, Mapped) else x if len(at) == len(x) else x[at],
+            np.array([kinds[i] for i in at]) if classes else None,
+            names=tuple(found.facts["names"][i] for i in at),
+        )
+        for part, at in parts.items()
+    }
+    return Found(
+        rows["train"],
+        rows.get("valid"),
+        rows.get("test"),
+        layout="hwc" if found.facts["color"] else "hw",
+        support="byte",
+        classes=classes,
+        notes=(*found.facts["notes"], *told),
+    )
+
+
+def _from_cache(
+    root: Path, files: list[Path], config: DataConfig, write: Callable[[Writer], dict[str, Any]]
+) -> tuple[Decoded, list[str]]:
+    """Returns what images are decoded to, from the cache if they are many, and what to say."""
+    large = sum(p.stat().st_size for p in files) >= WORTH_BYTES or len(files) >= WORTH_FILES
+    if config.memory != "mapped" and not large:
+        return in_memory(write), []
+    size = [config.size] * 2 if isinstance(config.size, int) else config.size
+    options = {"size": size, "color": config.color, "strict": config.strict, "pillow": VERSION}
+    try:
+        found = decoded(root, options, state_of(files, root), write)
+    except CacheError as error:
+        if config.memory == "mapped":
+            raise
+        return in_memory(write), [f"{error} They were decoded in memory, as they will be again."]
+    count, held = f"{len(found.x):,} images", megabytes(size_of(found.x))
+    if found.fresh:
+        return found, [f"Decoded {count} to a cache of {held}."]
+    return found, [f"{count} come decoded from a cache of {held}."]
+
+
+def _decode(root: Path, files: list[Path], config: DataConfig, out: Writer) -> dict[str, Any]:
+    """Appends all images that can be read; returns their names, sentences and whether in colour."""
     bad: dict[Path, str] = {}
+    heads: dict[Path, Head] = {}
+    notes: list[str] = []
+    color = config.color == "rgb"
+    good: list[Path] = []
     with ThreadPoolExecutor() as pool:
-        heads: dict[Path, Head] = {}
-        for path, head in zip(files, pool.map(_head, files), strict=True):
+        for path, head in _in_turn(pool, _head, files):
             if isinstance(head, Head):
                 heads[path] = head
             else:
                 bad[path] = head
-        notes: list[str] = []
-        size = (0, 0)
-        color = config.color == "rgb"
         if heads:
             size, notes = _size(list(heads.values()), config.size)
             colored = sum(h.color for h in heads.values())
@@ -118,22 +192,21 @@ def read_images(root: Path, files: list[Path], ask: Ask) -> Found:
                 notes.append(
                     f"{len(heads) - colored} of {len(heads)} images are grey: all are read as RGB."
                 )
-        jobs = [(path, size, color) for path in heads]
-        pixels: dict[Path, Array] = {}
-        for path, found in zip(heads, pool.map(_pixels, jobs), strict=True):
-            if isinstance(found, np.ndarray):
-                pixels[path] = found
-            else:
-                bad[path] = found
+            pixels = partial(_pixels, size=size, color=color)
+            for path, found in _in_turn(pool, pixels, heads):
+                if isinstance(found, np.ndarray):
+                    out.append(found[None])
+                    good.append(path)
+                else:
+                    bad[path] = found
+    first, reason = min(bad.items(), default=(root, ""))
     if bad and config.strict:
-        path, reason = next(iter(sorted(bad.items())))
         raise DiaboloError(
-            f"{len(bad)} of {len(files)} images cannot be read, the first is '{path}' ({reason})."
+            f"{len(bad)} of {len(files)} images cannot be read, the first is '{first}' ({reason})."
         )
-    if not pixels:
-        path, reason = next(iter(sorted(bad.items())))
+    if not good:
         raise DiaboloError(
-            f"None of {len(files)} images can be read; the first is '{path}' ({reason})."
+            f"None of {len(files)} images can be read; the first is '{first}' ({reason})."
         )
     if bad:
         names = ", ".join(str(p.relative_to(root)) for p in sorted(bad)[:3])
@@ -141,30 +214,18 @@ def read_images(root: Path, files: list[Path], ask: Ask) -> Found:
         notes.insert(
             0, f"{len(bad)} of {len(files)} images cannot be read and were skipped: {names}{more}."
         )
-    split = _is_split(root, list(pixels))
-    parts: dict[str, list[Path]] = {}
-    for path in pixels:
-        top = path.relative_to(root).parts[0].lower()
-        parts.setdefault(SPLITS[top] if split else "train", []).append(path)
-    names = {_class(path, root, split) for path in pixels}
-    classes = () if "" in names else tuple(sorted(names))
-    rows = {
-        part: Rows(
-            np.stack([pixels[p] for p in paths]),
-            np.array([_class(p, root, split) for p in paths]) if classes else None,
-            names=tuple(p.relative_to(root).as_posix() for p in paths),
-        )
-        for part, paths in parts.items()
-    }
-    return Found(
-        rows["train"],
-        rows.get("valid"),
-        rows.get("test"),
-        layout="hwc" if color else "hw",
-        support="byte",
-        classes=classes,
-        notes=tuple(notes),
-    )
+    names = [p.relative_to(root).as_posix() for p in good]
+    return {"names": names, "color": color, "notes": notes}
+
+
+def _in_turn(
+    pool: ThreadPoolExecutor, function: Callable[[Path], T], files: Iterable[Path]
+) -> Iterator[tuple[Path, T]]:
+    """Yields each file with what a function makes of it; only so many wait to be used."""
+    files = list(files)
+    for i in range(0, len(files), AT_ONCE):
+        some = files[i : i + AT_ONCE]
+        yield from zip(some, pool.map(function, some), strict=True)
 
 
 def _reason(error: BaseException) -> str:
@@ -216,8 +277,7 @@ def _size(
     ]
 
 
-def _pixels(job: tuple[Path, tuple[int, int], bool]) -> Array | str:
-    path, size, color = job
+def _pixels(path: Path, size: tuple[int, int], color: bool) -> Array | str:
     try:
         with Image.open(path) as image:
             upright = _eight_bits(ImageOps.exif_transpose(image))

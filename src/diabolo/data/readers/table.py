@@ -1,4 +1,4 @@
-"""Numeric tables: CSV with any usual separator, with or without a header, and Parquet."""
+"""Numeric tables: CSV with any usual separator, with or without a header, Parquet and Arrow."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 
 from ...errors import DiaboloError
 from ..fetch import contents
 from ..found import Found
 from ..memory import from_frame
-from .ask import Ask
+from .ask import Ask, shards
+from .columns import COLUMNS, read_columns
 
 __all__ = ["ENDINGS", "table"]
 
-ENDINGS = (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq")
-OPTIONS: tuple[str, ...] = ("labels", "condition")
-SHARDS: tuple[str, ...] = ()
+ENDINGS = (".csv", ".tsv", ".txt", ".data", *COLUMNS)
+OPTIONS: tuple[str, ...] = ("labels", "condition", "memory")
+SHARDS: tuple[str, ...] = COLUMNS
 HEAD = 1 << 20
 COMMA = r"\s*-?\d*,\d+(e-?\d+)?\s*"
 
@@ -34,17 +34,15 @@ def table(path: Path, ask: Ask) -> Found:
     Raises:
         DiaboloError: If it is damaged, or a column is lacking or holds no numbers.
     """
-    notes: tuple[str, ...] = ()
+    if path.is_dir() or path.name.lower().endswith(COLUMNS):
+        return read_columns(path, shards(path, SHARDS), ask)
     raw = contents(path)
     if not raw.strip():
         raise DiaboloError(f"The table '{path}' is empty.")
     try:
-        if path.name.lower().endswith((".parquet", ".pq")):
-            read = pyarrow.parquet.read_table(io.BytesIO(raw))
-        else:
-            raw, told = _as_utf8(raw)
-            read, notes = _csv(raw, path)
-            notes = (*told, *notes)
+        raw, told = _as_utf8(raw)
+        read, notes = _csv(raw, path)
+        notes = (*told, *notes)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         reason = str(error).split("\n")[0]
         raise DiaboloError(f"Cannot read the table '{path}': {reason}") from None
