@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "diabolo"
 FLOORS = (
-    ("errors", "spec", "noise"),  # the ground: words that every room uses
+    ("errors", "spec", "noise", "signals"),  # the ground: words that every room uses
     ("registry", "ranks"),
     ("distributions", "nets", "config"),  # floor 0
     ("model", "data", "checkpoint"),

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 
 import diabolo
 from diabolo.__main__ import main
-from diabolo.checkpoint import load_state
+from diabolo.checkpoint import load_state, states
 from diabolo.errors import DiaboloError
 from diabolo.run import Interrupted, Run
 from diabolo.run import folder as folders
@@ -31,6 +32,11 @@ SMALL: dict[str, Any] = {
     "batch_size": 16,
     "schedule": "cosine",
 }
+
+
+def left_over(place: Path) -> Path | None:
+    """The newest state of a training into a folder."""
+    return next((p for b in folders.left(place) for p in states(b / folders.STATE)), None)
 
 
 class Killed(Exception):
@@ -81,7 +87,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(error: type[BaseException], t
     place = tmp_path / "run"
     cut(place, error)
     said: list[Any] = []
-    found = diabolo.fit(table(), out=place, resume=True, progress=said.append, **SMALL)
+    found = diabolo.resume(place, table(), progress=said.append, **SMALL)
     assert same(found, expected)
     assert same(diabolo.load(place), expected)
     told = next(s for s in said if isinstance(s, str) and s.startswith("Going on from"))
@@ -97,10 +103,10 @@ def test_a_training_may_be_cut_again_and_again(tmp_path: Path) -> None:
     place = tmp_path / "run"
     cut(place, KeyboardInterrupt)
     with pytest.raises(Killed):  # before the first state of its own
-        diabolo.fit(table(), out=place, resume=True, progress=after(4, Killed), **SMALL)
+        diabolo.resume(place, table(), progress=after(4, Killed), **SMALL)
     with pytest.raises(Interrupted):
-        diabolo.fit(table(), out=place, resume=True, progress=after(4, KeyboardInterrupt), **SMALL)
-    found = diabolo.fit(table(), out=place, resume=True, **SMALL)
+        diabolo.resume(place, table(), progress=after(4, KeyboardInterrupt), **SMALL)
+    found = diabolo.resume(place, table(), **SMALL)
     assert same(found, diabolo.fit(table(), **SMALL))
 
 
@@ -117,10 +123,9 @@ def test_a_resumed_training_that_diverges_keeps_all_its_rows(tmp_path: Path, mon
     seen: list[Any] = []
     monkeypatch.setattr(loop, "validate", spoiled)
     with pytest.raises(Diverged, match="last good weights"):
-        diabolo.fit(
+        diabolo.resume(
+            place,
             table(),
-            out=place,
-            resume=True,
             progress=lambda e: seen.append(e) if isinstance(e, Row) else None,
             **SMALL,
         )
@@ -128,14 +133,14 @@ def test_a_resumed_training_that_diverges_keeps_all_its_rows(tmp_path: Path, mon
 
 
 def test_there_is_nothing_to_resume(tmp_path: Path) -> None:
-    with pytest.raises(DiaboloError, match="name it with out"):
-        diabolo.fit(table(), resume=True, **SMALL)
-    with pytest.raises(DiaboloError, match=r"nothing to resume.*Leave resume out"):
-        diabolo.fit(table(), out=tmp_path / "a" / "run", resume=True, **SMALL)
+    with pytest.raises(DiaboloError, match=r"nothing to resume: no training into .*run left"):
+        diabolo.resume(tmp_path / "a" / "run", table(), **SMALL)
     assert not list(tmp_path.iterdir())
     diabolo.fit(table(), out=tmp_path / "run", **{**SMALL, "epochs": 1})
-    with pytest.raises(DiaboloError, match=r"nothing to resume.*a run without a checkpoint.*start"):
-        diabolo.fit(table(), out=tmp_path / "run", resume=True, **SMALL)
+    with pytest.raises(
+        DiaboloError, match=r"nothing to resume: the training of .* has ended.*start"
+    ):
+        diabolo.resume(tmp_path / "run", table(), **SMALL)
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
@@ -158,25 +163,25 @@ def test_another_training_is_refused_and_harms_nothing(
     before = sorted(str(p) for p in tmp_path.rglob("*"))
     options, told = OTHERS[other]
     with pytest.raises(DiaboloError, match=told):
-        diabolo.fit(**{"data": table(), "out": place, "resume": True, **SMALL, **options})
+        diabolo.resume(place, **{"data": table(), **SMALL, **options})
     assert sorted(str(p) for p in tmp_path.rglob("*")) == before
-    diabolo.fit(table(), out=place, resume=True, **SMALL)  # as if nothing had been
+    diabolo.resume(place, table(), **SMALL)  # as if nothing had been
 
 
 def test_more_epochs_may_follow(tmp_path: Path) -> None:
     options = {**SMALL, "schedule": "constant"}
     cut(tmp_path / "run", KeyboardInterrupt, **options)
     more = {**options, "epochs": 7}
-    found = diabolo.fit(table(), out=tmp_path / "run", resume=True, **more)
+    found = diabolo.resume(tmp_path / "run", table(), **more)
     assert same(found, diabolo.fit(table(), **more))
 
 
 def test_a_checkpoint_that_was_left_is_never_removed_silently(tmp_path: Path) -> None:
     place = tmp_path / "run"
     cut(place, Killed)
-    left = folders.left_over(place)
+    left = left_over(place)
     assert left is not None
-    with pytest.raises(DiaboloError, match=r"cut short.*\.run\.part.*with resume.*with force"):
+    with pytest.raises(DiaboloError, match=r"cut short.*\.run\.part.*with force.*resume\('"):
         diabolo.fit(table(), out=place, **SMALL)
     with pytest.raises(DiaboloError, match="cut short"):
         diabolo.fit(table(), **{**SMALL, "epochs": 1}).save(place)
@@ -194,25 +199,26 @@ def test_a_damaged_beginning_is_a_sentence(tmp_path: Path) -> None:
     cut(place, KeyboardInterrupt)
     (place / "checkpoint" / "began.json").write_text("[")
     with pytest.raises(DiaboloError, match="missing or damaged"):
-        diabolo.fit(table(), out=place, resume=True, **SMALL)
+        diabolo.resume(place, table(), **SMALL)
 
 
 def test_an_interrupted_training_never_replaces_a_finished_run(tmp_path: Path) -> None:
     place = tmp_path / "run"
     former = diabolo.fit(table(), out=place, **{**SMALL, "epochs": 1})
     new = {**SMALL, "latent": 3}
-    stopped = {"force": True}, {"resume": True}  # again, before it is gone on with
-    for i, how in enumerate(stopped):
+    for i in range(2):  # and again, before it is gone on with to its end
         stop = after(3 + i, KeyboardInterrupt)
+        options: dict[str, Any] = {} if i else {"out": place, "force": True, **new}
+        begin = partial(diabolo.resume, place) if i else diabolo.fit
         with pytest.raises(Interrupted, match=r"The former run in .*run stands") as caught:
-            diabolo.fit(table(), out=place, progress=stop, **how, **new)
+            begin(table(), progress=stop, **options)
         assert same(diabolo.load(place), former)
         assert caught.value.run.folder is None
         assert caught.value.left == tmp_path / ".run.part"
         assert len(caught.value.run.history.rows) == 3 + i
     with pytest.raises(DiaboloError, match=r"holds a run already.*go on with its training"):
         diabolo.fit(table(), out=place, **new)
-    found = diabolo.fit(table(), out=place, resume=True, **new)
+    found = diabolo.resume(place, table(), **new)
     assert same(found, diabolo.fit(table(), **new))
     assert same(diabolo.load(place), found)
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
@@ -236,14 +242,13 @@ def test_a_diverged_training_never_replaces_a_finished_run(tmp_path: Path, monke
 
     place = tmp_path / "run"
     former = diabolo.fit(table(), out=place, **{**SMALL, "epochs": 1})
-    measured = loop.measure
+    real = loop.validate
 
-    def breaking(recipe: Any, batch: Any) -> Any:
-        value, parts = measured(recipe, batch)
-        return value, parts * float("nan") if len(seen) == 2 else parts
+    def spoiled(*args: Any) -> torch.Tensor:
+        return real(*args) * (torch.nan if len(seen) == 2 else 1)
 
     seen: list[Any] = []
-    monkeypatch.setattr(loop, "measure", breaking)
+    monkeypatch.setattr(loop, "validate", spoiled)
     tell = lambda e: seen.append(e) if isinstance(e, Row) else None  # noqa: E731
     for name in ("run-diverged", "run-diverged-2"):
         seen.clear()
@@ -274,7 +279,7 @@ def test_the_command_line_tells_that_the_former_run_stands(
     assert main([*words, "--force"]) == 130
     told = capsys.readouterr().err
     assert f"the former run in {place}/ stands" in told
-    assert f"--out {place} --resume in place of --force" in told
+    assert f"diabolo fit --resume {place}" in told
     assert (place / "weights.safetensors").read_bytes() == before
 
 
@@ -285,15 +290,18 @@ def test_a_place_where_nothing_can_be_made_is_said_to_be_so() -> None:
         diabolo.fit(table(), out="/proc/xx", **SMALL)
 
 
-@pytest.mark.parametrize("options", [{}, {"force": True}, {"resume": True}])
-def test_two_trainings_share_no_folder(options: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["fit", "force", "resume"])
+def test_two_trainings_share_no_folder(how: str, tmp_path: Path) -> None:
     place = tmp_path / "run"
     told: list[str] = []
 
     def second(event: Any) -> None:
         if isinstance(event, Row) and event.epoch == 2:
+            other = partial(diabolo.resume, place)
+            if how != "resume":
+                other = partial(diabolo.fit, out=place, force=how == "force", **SMALL)
             with pytest.raises(DiaboloError, match="Another training is writing") as caught:
-                diabolo.fit(table(), out=place, **SMALL, **options)
+                other(table())
             told.append(str(caught.value))
 
     found = diabolo.fit(table(), out=place, progress=second, checkpoint_minutes=1e-9, **SMALL)
@@ -314,22 +322,23 @@ def test_a_killed_process_is_resumed_from_the_command_line(
     pipe = subprocess.DEVNULL
     process = subprocess.Popen(began, stdout=pipe, stderr=pipe)
     until = time.monotonic() + 100
-    while folders.left_over(place) is None and time.monotonic() < until:
+    while left_over(place) is None and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    left = folders.left_over(place)
+    left = left_over(place)
     assert left is not None
     epochs = len(load_state(left)["rows"]) + 2
     words.append(f"train.epochs={epochs}")
     assert main(words) == 2
     assert "cut short" in capsys.readouterr().err
-    assert main([*words, "--resume"]) == 0
+    again = ["fit", "--resume", str(place), "--k", "2", "--json", "--set", words[-1]]
+    assert main(again) == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["epochs"] == epochs
     assert "note: Going on from the checkpoint" in told.err
     options = {"latent": 2, "net": "mlp(hidden=(8,))", "limit": 100, "epochs": epochs}
     whole = diabolo.fit("digits", **options, schedule="constant", warmup=0.0)
     assert same(diabolo.load(place), whole)
-    assert main(["fit", "digits", "--resume"]) == 2
-    assert "name it with --out" in capsys.readouterr().err
+    assert main(["fit", "--resume"]) == 2
+    assert "fit --resume RUN" in capsys.readouterr().err

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .errors import DiaboloError
     from .model import Conditional, Draw, LatentModel, Recipe, Trace, View
     from .recipes import build
-    from .run import Codes, Interrupted, Run, fit, load
+    from .run import Codes, Interrupted, Run, fit, load, resume
     from .spec import Spec
     from .train import Diverged, History, Row
 
@@ -38,7 +38,7 @@ _HOMES = {
     "errors": ("DiaboloError",),
     "model": ("Conditional", "Draw", "LatentModel", "Recipe", "Trace", "View"),
     "recipes": ("build",),
-    "run": ("Codes", "Interrupted", "Run", "fit", "load"),
+    "run": ("Codes", "Interrupted", "Run", "fit", "load", "resume"),
     "spec": ("Spec",),
     "train": ("Diverged", "History", "Row"),
 }
@@ -93,6 +93,7 @@ __all__ = [
     "posteriors",
     "priors",
     "recipes",
+    "resume",
 ]
 
 

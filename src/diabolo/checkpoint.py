@@ -11,19 +11,16 @@ import contextlib
 import hashlib
 import io
 import os
-import signal
-import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import IO, Any, cast
 
 import torch
 
 from .errors import DiaboloError
 
-__all__ = ["atomic", "former", "load_state", "save_state", "states", "undisturbed", "verify"]
+__all__ = ["atomic", "former", "load_state", "save_state", "states", "verify"]
 
 MAGIC = b"diabolo state 1\n"
 DIGEST = hashlib.sha256().digest_size  # bytes at the end of a state
@@ -39,27 +36,6 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(part, path)
         _sync(path.parent)
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Holds Ctrl-C and SIGTERM back until a few files have been written and renamed together."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are handled in the main thread only
-        return
-    caught: list[int] = []
-
-    def later(number: int, frame: FrameType | None) -> None:
-        caught.append(number)
-
-    before = {s: signal.signal(s, later) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        if caught:
-            signal.raise_signal(caught[0])
 
 
 def former(path: Path) -> Path:

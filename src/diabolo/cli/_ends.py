@@ -1,7 +1,7 @@
 """How a command ends: the one place where errors become exit codes.
 
 0: done. 1: our own fault, with a traceback. 2: the user's mistake, in one sentence.
-130: interrupted.
+130: interrupted by Ctrl-C. 143: ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from ..errors import DiaboloError, lacks_memory, unknown
+from ..signals import Terminated, terminable
 
-__all__ = ["INTERRUPTED", "USER", "guarded", "keep_memory"]
+__all__ = ["FAULT", "INTERRUPTED", "TERMINATED", "USER", "ending", "guarded", "keep_memory"]
 
-USER, INTERRUPTED = 2, 130
+FAULT, USER, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 # What the machine refuses for reasons that the user can change.
 REFUSED = {
@@ -46,7 +47,7 @@ def guarded(call: Callable[[], int | None], words: Sequence[str] = ()) -> int:
     from ._words import on_command_line
 
     try:
-        with _first_speaks():
+        with terminable(), _first_speaks():
             code = call()
         sys.stdout.flush()
         return code or 0
@@ -54,10 +55,11 @@ def guarded(call: Callable[[], int | None], words: Sequence[str] = ()) -> int:
         return _refuse(_sentence(error, words))
     except DiaboloError as error:
         return _refuse(on_command_line(str(error)), *getattr(error, "__notes__", ()))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        word, code = ending(isinstance(error, Terminated))
         if not _is_other():
-            print("diabolo: Interrupted; nothing was written.", file=sys.stderr)
-        return INTERRUPTED
+            print(f"diabolo: {word}; nothing was written.", file=sys.stderr)
+        return code
     except BrokenPipeError:
         return _unheard()
     except SystemExit as error:  # how rich ends when it cannot print
@@ -73,6 +75,11 @@ def guarded(call: Callable[[], int | None], words: Sequence[str] = ()) -> int:
         if error.errno not in REFUSED or error.filename is None:
             raise
         return _refuse(f"Cannot use '{error.filename}': {error.strerror}.", *_who())
+
+
+def ending(terminated: bool) -> tuple[str, int]:
+    """Returns the word and the exit code for the end by a signal: SIGTERM, or else Ctrl-C."""
+    return ("Terminated", TERMINATED) if terminated else ("Interrupted", INTERRUPTED)
 
 
 def _is_other() -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import missing_extra
+from ..signals import Terminated
+from ._ends import ending
 from ._tables import SPLITS, print_evaluation
 from ._talk import Measuring, duration, note, print_json, say
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from ..evaluate import Evaluation
     from ..run import Interrupted, Run
 
-__all__ = ["draw", "interrupted", "measure", "report"]
+__all__ = ["again", "cut_off", "draw", "interrupted", "measure", "report", "shown"]
 
 PASSES = 1_000_000  # decoded samples that a first look at the likelihood may cost
 
@@ -105,25 +108,45 @@ def shown(path: Path | None) -> str:
 
 def interrupted(error: Interrupted) -> int:
     """Says what an interrupted training left, and returns the exit code."""
-    run = error.run
-    done = len(run.history.rows)
-    if error.former is not None:
-        place = shown(error.former)
-        told = f"the former run in {place}/ stands; nothing of this one was kept"
-        if error.left is not None:
-            told = (
-                f"the former run in {place}/ stands, and this training is kept beside it in "
-                f"{shown(error.left)}/; go on with the same command, with --out {place} --resume "
-                "in place of --force"
-            )
-        print(f"diabolo: Interrupted after {_epochs(done)}; {told}", file=sys.stderr)
-        return 130
-    left = "nothing was saved" if run.folder is None else f"a usable run is in {shown(run.folder)}/"
-    on = ""
-    if run.folder is not None and done:
-        on = f"; go on with the same command and --out {shown(run.folder)} --resume"
-    print(f"diabolo: Interrupted after {_epochs(done)}; {left}{on}", file=sys.stderr)
-    return 130
+    from ..run.folder import is_run
+
+    run, place = error.run, error.place
+    assert place is not None
+    word, code = ending(error.terminated)
+    if run.folder is not None:
+        left = f"a usable run is in {shown(run.folder)}/"
+    elif is_run(place):
+        kept = "nothing of this one" if error.left is None else "this one beside it"
+        left = f"the former run in {shown(place)}/ stands, and {kept} was kept"
+    else:
+        left = "nothing was saved"
+    when = f"after {_epochs(len(run.history.rows))}"
+    if run.history.stopped != "interrupt":
+        when = "after training"
+    on = "" if error.left is None else f"; go on with: {again(place)}"
+    print(f"diabolo: {word} {when}; {left}{on}", file=sys.stderr)
+    return code
+
+
+def cut_off(error: KeyboardInterrupt, place: Path) -> int:
+    """Says what is there after an end without a step more, and returns the exit code.
+
+    Raises:
+        KeyboardInterrupt: If nothing is there; that is told where errors become exit codes.
+    """
+    from ..run.folder import left
+
+    if not left(place.resolve()):
+        raise error
+    word, code = ending(isinstance(error, Terminated))
+    told = f"the last checkpoint is kept; go on with: {again(place)}"
+    print(f"diabolo: {word}; {told}", file=sys.stderr)
+    return code
+
+
+def again(place: Path) -> str:
+    """Returns the command that goes on with a training into a folder."""
+    return f"diabolo fit --resume {shlex.quote(shown(place))}"
 
 
 def _epochs(n: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 __all__ = ["on_command_line"]
 
@@ -13,7 +14,8 @@ FLAGS = {
 }
 GIVEN = re.compile(r"(?<![\w'/.-])([a-z_][\w.]*)='([^']*)'")  # missing='nan'
 NAMED = re.compile(rf"(?<![\w'/.-])({'|'.join(FLAGS)})=(?=[\s,.;:)]|$)")  # label=, of cat, dog
-SAID = re.compile(r"\b(with|Leave) (force|resume|out)\b")
+SAID = re.compile(r"\b(with|Leave) (force|out)\b")
+RESUMED = re.compile(r"diabolo\.resume\('([^']*)'\)")
 
 
 def on_command_line(sentence: str) -> str:
@@ -29,6 +31,7 @@ def on_command_line(sentence: str) -> str:
         flag = FLAGS.get(name.removeprefix("data."))
         return f"--set {name}={value}" if flag is None else f"{flag} {value}"
 
+    sentence = RESUMED.sub(lambda m: f"diabolo fit --resume {shlex.quote(m[1])}", sentence)
     sentence = GIVEN.sub(given, sentence)
     sentence = NAMED.sub(lambda m: FLAGS[m[1]], sentence)
     return SAID.sub(lambda m: f"{m[1]} --{m[2]}", sentence)

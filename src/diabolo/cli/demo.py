@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import DiaboloError
+from ._finish import again as command
 from ._finish import report, shown
 from ._options import Force, Json
 from ._talk import note, say
@@ -49,7 +50,7 @@ def again(out: Path, *, json: bool) -> None:
     except DiaboloError as error:
         raise DiaboloError(f"{error} Train it anew with: diabolo demo --force.") from None
     if run.history.stopped == "interrupt":
-        note("This demo was interrupted. Train it to the end with: diabolo demo --force.")
+        note(f"This demo was interrupted. Train it to the end with: {command(out)}.")
     else:
         note(f"{out} is there already. Train it anew with: diabolo demo --force.")
     found = run.evaluate(k=1000)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ..errors import DiaboloError, whole
-from ._finish import draw, interrupted, measure, report, shown
+from ..signals import Terminated
+from ._ends import FAULT, ending
+from ._finish import cut_off, draw, interrupted, measure, report, shown
 from ._launch import launch
 from ._options import Flag, Force, Json, parse_set, parse_value
 from ._output import writable
 from ._talk import Training
+
+if TYPE_CHECKING:
+    from ..train import Diverged
 
 __all__ = ["DataFlags", "fit"]
 
@@ -45,7 +50,7 @@ class DataFlags:
 
 
 def fit(
-    data: str,
+    data: str | None = None,
     /,
     *,
     recipe: str | None = None,
@@ -66,7 +71,8 @@ def fit(
     """Trains a model on data, measures it and draws its figures.
 
     DATA is the name of a set (`diabolo list data`), an array (.npy, .npz, .mat), a table (.csv,
-    .parquet), an IDX file or a folder of images.
+    .parquet), an IDX file or a folder of images. With --resume it is the folder of a run whose
+    training was interrupted or killed, and no other word is needed.
 
     Args:
         data: What to fit.
@@ -81,8 +87,9 @@ def fit(
         start: The folder of a run from whose weights to start.
         k: Posterior samples of each datum for the final log-likelihood.
         force: Replace a run that is in --out already, or a checkpoint that was left there.
-        resume: Go on with the training into --out that was interrupted or killed; all other
-            words are to be as they were.
+        resume: Go on with a training that was interrupted or killed: `diabolo fit --resume RUN`.
+            What else is said is compared with what it began with; --set changes epochs, minutes,
+            patience, device and checkpoint_minutes.
         devices: Train and measure on so many devices of this machine, a process for each; without
             GPUs they share the cores. batch_size stays that of all of them together.
         json: Print one JSON object at the end.
@@ -92,7 +99,15 @@ def fit(
 
     if k is not None:
         whole("--k", k, least=1)
-    if not data:
+    if resume and out is None:
+        data, out = None, None if data is None else Path(data)
+    if resume and out is None:
+        raise DiaboloError("--resume goes on with a training: name its folder, fit --resume RUN.")
+    if resume and force:
+        raise DiaboloError("--force begins anew and --resume goes on: use one of them.")
+    if not resume and data is None:
+        raise DiaboloError("DATA is missing: name a set, a file or a folder.")
+    if data is not None and not data.strip():
         raise DiaboloError("DATA is empty: name a set, a file or a folder.")
     given = {f.name: getattr(flags, f.name) for f in fields(flags)}
     given["data_dir"] = None if flags.data_dir is None else str(flags.data_dir)
@@ -101,9 +116,7 @@ def fit(
     for name, value in (("labels", labels), ("condition", condition), ("valid", valid)):
         if value and (name in options or f"data.{name}" in options):
             raise DiaboloError(f"Both --{name} and --set give '{name}': use one of them.")
-    if resume and out is None:
-        raise DiaboloError("--resume goes on with the training into a folder: name it with --out.")
-    place = out or free(Path("runs") / f"{Path(data).stem}-{recipe or 'vae'}")
+    place = out or free(Path("runs") / f"{Path(data or '').stem}-{recipe or 'vae'}")
     return launch(
         devices,
         train,
@@ -124,7 +137,7 @@ def fit(
 
 
 def train(
-    data: str,
+    data: str | None,
     place: Path,
     options: dict[str, Any],
     *,
@@ -146,40 +159,63 @@ def train(
     from .. import run as runs
     from ..train import Diverged
 
+    title = f"training on {data}" if not resume else f"going on in {shown(place.resolve())}"
     with ranks.joined():
         try:
-            with Training(f"training on {data}") as progress:
-                run = runs.fit(
-                    data,
-                    recipe,
-                    out=place,
-                    labels=labels,
-                    condition=condition,
-                    valid=valid,
-                    test=test,
-                    start=start,
-                    force=force,
-                    resume=resume,
-                    progress=progress,
-                    **options,
-                )
+            with Training(title) as progress:
+                if resume:
+                    run = runs.resume(
+                        place,
+                        data,
+                        recipe=recipe,
+                        labels=labels,
+                        condition=condition,
+                        valid=valid,
+                        test=test,
+                        start=start,
+                        progress=progress,
+                        **options,
+                    )
+                else:
+                    run = runs.fit(
+                        data,
+                        recipe,
+                        out=place,
+                        labels=labels,
+                        condition=condition,
+                        valid=valid,
+                        test=test,
+                        start=start,
+                        force=force,
+                        progress=progress,
+                        **options,
+                    )
         except runs.Interrupted as error:
             return interrupted(error)
+        except KeyboardInterrupt as error:
+            return cut_off(error, place)
         except Diverged as error:
-            kept = "" if error.folder is None else f" They are in {shown(error.folder)}/."
-            if error.folder not in (None, place.resolve()):
-                kept += f" The former run in {shown(place.resolve())}/ stands."
-            raise ranks.Agreed(f"{error}{kept}") from None
+            return _diverged(error, place)
         try:
             found = measure(run, k)
             if not ranks.lead():
                 return 0
             with ranks.alone():
                 figures = draw(run)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            word, code = ending(isinstance(error, Terminated))
             if ranks.lead():
-                told = f"diabolo: Interrupted after training; the run is in {shown(run.folder)}/"
+                told = f"diabolo: {word} after training; the run is in {shown(run.folder)}/"
                 print(told, file=sys.stderr)
-            return 130
+            return code
         report(run, found, figures, progress.notes, json=json)
     return 0
+
+
+def _diverged(error: Diverged, place: Path) -> int:
+    """Says that training diverged and what is left of it, and returns the exit code."""
+    kept = "" if error.folder is None else f" They are in {shown(error.folder)}/."
+    if error.folder not in (None, place.resolve()):
+        kept += f" The former run in {shown(place.resolve())}/ stands."
+    print(f"diabolo: {error}{kept}", file=sys.stderr)
+    return FAULT

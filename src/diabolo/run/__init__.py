@@ -3,7 +3,8 @@
 from .fit import fit
 from .latents import Codes, Latents
 from .load import load
+from .resume import resume
 from .run import Run
 from .training import Event, Interrupted
 
-__all__ = ["Codes", "Event", "Interrupted", "Latents", "Run", "fit", "load"]
+__all__ = ["Codes", "Event", "Interrupted", "Latents", "Run", "fit", "load", "resume"]

@@ -25,16 +25,17 @@ from ..model import Recipe
 from ..noise import mix_seed
 from ..registry import keywords
 from . import folder as folders
-from . import resume as resuming
 from . import store
+from .began import Began
 from .load import load
 from .measure import class_counts
 from .menu import build, checked, find, takers
 from .presets import PRESETS
 from .run import Run
 from .training import Event, Fitting
+from .workshop import workshop
 
-__all__ = ["fit"]
+__all__ = ["Plan", "fit", "sort_words"]
 
 
 def fit(
@@ -48,7 +49,6 @@ def fit(
     test: Any = None,
     start: Run | str | Path | None = None,
     force: bool = False,
-    resume: bool = False,
     progress: Callable[[Event], object] | None = None,
     **options: Any,
 ) -> Run:
@@ -69,8 +69,6 @@ def fit(
         force: Whether a run that lies in `out` already, or a checkpoint left there, may be
             replaced. A run is replaced when the training has come to its end, and never by one
             that was interrupted, which is kept beside it to go on with, or that diverged.
-        resume: Go on with the training into `out` that was interrupted, or killed, from the end
-            of the last epoch that was kept; all else is to be given as it was.
         progress: Called with each note (a string), once with the whole configuration, and with
             each epoch's `Row`; `print` will do.
         options: Options of the recipe, of `TrainConfig` and of `DataConfig`, by name; a name
@@ -82,31 +80,26 @@ def fit(
 
     Raises:
         DiaboloError: At data that cannot be read, an unknown or unfit option, a place that
-            cannot be written, or nothing to resume, before training.
+            cannot be written, before training.
         Diverged: If a number is not finite; the best weights are saved before, if there are any.
-        Interrupted: At Ctrl-C, a KeyboardInterrupt; the best weights so far are saved before.
+        Interrupted: At Ctrl-C or SIGTERM, a KeyboardInterrupt; the best weights so far are saved
+            before, and `resume` goes on with the training.
     """
     place = None if out is None else Path(out).resolve()
-    if resume and place is None:
-        raise DiaboloError("resume goes on with the training into a folder: name it with out.")
     with contextlib.ExitStack() as stack:
-        part = state = None
+        part = None
         if place is not None:
-            folders.refuse(place, force=force or resume)
-            part = stack.enter_context(folders.workshop(place, force=force, resume=resume))
-            state = resuming.find(place) if resume else None
+            folders.refuse(place, force=force)
+            part = stack.enter_context(workshop(place, force=force))
         plan = _plan(data, recipe, labels, condition, valid, test, start, options)
-        work = plan.read()
-        run = plan.run(work)
-        if state is not None:
-            resuming.check(state, run)
-        fitting = Fitting(run, place, part, state, progress)
+        run = plan.run(plan.read())
+        fitting = Fitting(run, place, part, Began.of(run, plan.given()), progress)
         fitting.begin()
         return fitting.train()
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
+class Plan:
     """What is to be fitted to what, resolved and checked."""
 
     source: Any
@@ -144,6 +137,16 @@ class _Plan:
         # Without the validation data, the source would be split anew.
         train = "memory" if valid == "memory" else base
         return {"train": train, "valid": valid, "test": test}
+
+    def given(self) -> dict[str, str | None]:
+        """Returns what was passed beside the options: a name or path, `memory`, or None."""
+        start = None if self.start is None else self.start.folder or "memory"
+        every = {"data": self.source, "start": start}
+        every |= {n: getattr(self, n) for n in ("labels", "condition", "valid", "test")}
+        return {
+            name: None if v is None else str(v) if isinstance(v, str | Path) else "memory"
+            for name, v in every.items()
+        }
 
     def run(self, work: tuple[Loaded, dict[str, str]]) -> Run:
         """Returns the run before training."""
@@ -224,17 +227,9 @@ def _plan(
     test: Any,
     start: Run | str | Path | None,
     options: Mapping[str, Any],
-) -> _Plan:
+) -> Plan:
     _refuse(data)
-    given = dict(options)
-    # These names are fields of DataConfig too: words go there, values to the reader.
-    if isinstance(labels, str):
-        given["data.labels"], labels = labels, None
-    if isinstance(condition, str) or _words(condition, data):
-        given["data.condition"] = condition if isinstance(condition, str) else tuple(condition)
-        condition = None
-    if isinstance(valid, int | float) and not isinstance(valid, bool):
-        given["data.valid"], valid = valid, None
+    given, (labels, condition, valid) = sort_words(data, labels, condition, valid, options)
     named = isinstance(data, str | Path)
     origin = load(start) if isinstance(start, str | Path) else start
     conditional = condition is not None or given.get("data.condition") is not None
@@ -246,7 +241,7 @@ def _plan(
         raise DiaboloError("The source of the data is the first argument: leave data.source out.")
     if by_name:
         config = replace(config, options=checked(config.recipe, config.options))
-    return _Plan(
+    return Plan(
         source=data,
         config=config,
         function=function,
@@ -258,6 +253,22 @@ def _plan(
         start=origin,
         notes=notes,
     )
+
+
+def sort_words(
+    data: Any, labels: Any, condition: Any, valid: Any, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[Any, Any, Any]]:
+    """Returns the options with the words that say how data are read, and the values left."""
+    given = dict(options)
+    # These names are fields of DataConfig too: words go there, values to the reader.
+    if isinstance(labels, str):
+        given["data.labels"], labels = labels, None
+    if isinstance(condition, str) or _words(condition, data):
+        given["data.condition"] = condition if isinstance(condition, str) else tuple(condition)
+        condition = None
+    if isinstance(valid, int | float) and not isinstance(valid, bool):
+        given["data.valid"], valid = valid, None
+    return given, (labels, condition, valid)
 
 
 def _refuse(data: Any) -> None:

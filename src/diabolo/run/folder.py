@@ -2,50 +2,48 @@
 
 `run.json` holds the configuration, the spec and schema of the data, versions, fingerprints and
 numbers; `weights.safetensors` the tensors; `history.jsonl` a row for each epoch; `figures/` the
-pictures; `checkpoint/` the state of a training that was stopped.
+pictures; `checkpoint/` the state of a training that was stopped. `run.json` holds the SHA-256 of
+the other two and its own, which are compared on reading; whoever changes it by hand removes the
+line `sha256`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..checkpoint import atomic
+from ..checkpoint import atomic, states
 from ..data import Data
 from ..data.mapped import Mapped, pieces
 from ..errors import DiaboloError
 
 __all__ = [
     "FORMAT",
+    "HISTORY",
     "KIND",
     "RUN",
     "STATE",
+    "WEIGHTS",
     "Stored",
+    "beside",
+    "checksum",
     "digest",
     "fingerprint",
     "free",
     "is_run",
-    "left_beside",
-    "left_over",
-    "publish",
+    "left",
     "read",
     "refuse",
-    "replace",
     "rewrite",
-    "workshop",
     "write",
 ]
 
@@ -112,113 +110,34 @@ def refuse(folder: Path, *, force: bool) -> None:
             f"{folder} holds files but no run, and is never overwritten: name another folder."
         )
     if not force:
+        on = f", or go on with its training: diabolo.resume('{folder}')"
         raise DiaboloError(
             f"{folder} holds a run already: name another folder, or replace it with force"
-            f"{', or go on with its training with resume' if left_over(folder) else ''}."
+            f"{on if left(folder) else ''}."
         )
 
 
-def _part(folder: Path) -> Path:
+def beside(folder: Path) -> Path:
     """The hidden folder beside `folder` in which a run is put together."""
     return folder.with_name(f".{folder.name}.part")
 
 
-def left_over(folder: Path) -> Path | None:
-    """Returns the state of a training into `folder` that was killed, or else interrupted."""
-    return next((p for b in (_part(folder), folder) if (p := b / STATE).is_file()), None)
+def left(folder: Path) -> list[Path]:
+    """Returns the folders with states of a training into `folder`, the newest first.
 
-
-def left_beside(folder: Path) -> Path | None:
-    """Returns the hidden folder beside `folder` with the checkpoint of a training, if any."""
-    place = _part(folder)
-    return place if (place / STATE).is_file() else None
+    The hidden one beside it is of a training that was killed, or that may not replace the run in
+    `folder` yet; `folder` itself holds that of a training that was interrupted.
+    """
+    return [place for place in (beside(folder), folder) if states(place / STATE)]
 
 
 def free(folder: Path) -> Path:
     """Returns the first of `folder`, `folder-2`, `folder-3`, ... that no run has or will have."""
     place, i = folder, 1
-    while place.exists() or _part(place).exists():
+    while place.exists() or beside(place).exists():
         i += 1
         place = folder.with_name(f"{folder.name}-{i}")
     return place
-
-
-@contextlib.contextmanager
-def workshop(folder: Path, *, force: bool = False, resume: bool = False) -> Iterator[Path]:
-    """Yields a hidden folder beside `folder`, in which a run is put together.
-
-    It is gone at the end, moved under its name or removed, with the parents made for it. What is
-    left of a training that was killed or failed is its checkpoint.
-
-    Arguments:
-        folder: Where the run is to be.
-        force: Whether a checkpoint that is left over may be removed.
-        resume: Whether such a checkpoint is to stay.
-
-    Raises:
-        DiaboloError: If it cannot be made or written, is in use, or a checkpoint is left over.
-    """
-    made = []
-    place = _part(folder)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
-    try:
-        parent = folder.parent
-        while not parent.exists():
-            made.append(parent)
-            parent = parent.parent
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        _probe(folder)  # a lock that cannot be made looks as if another held it
-        raise DiaboloError(
-            f"Another training is writing to {folder} at this moment: name another folder, or "
-            "wait for its end."
-        ) from None
-    except OSError as error:
-        _tidy(place, made)
-        raise _unwritable(folder, error) from None
-    try:
-        state = place / STATE
-        if state.is_file() and not resume and not force:
-            raise DiaboloError(
-                f"A training into {folder} was cut short, and its checkpoint is in {place}: go on "
-                "with it with resume, or begin anew with force."
-            )
-        if not (state.is_file() and resume):
-            shutil.rmtree(place, ignore_errors=True)
-        try:
-            place.mkdir(exist_ok=True)
-        except OSError as error:
-            raise _unwritable(folder, error) from None
-        _probe(folder, place)
-        yield place
-    finally:
-        with contextlib.suppress(OSError):  # Windows removes no open file
-            Path(lock.lock_file).unlink()
-        lock.release()
-        _tidy(place, made)
-
-
-def _probe(folder: Path, within: Path | None = None) -> None:
-    """Refuses a folder in which, or beside which, no file can be made."""
-    probe = (within or folder.parent) / f".{uuid.uuid4().hex[:8]}.probe"
-    try:
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-
-
-def _unwritable(folder: Path, error: OSError) -> DiaboloError:
-    return DiaboloError(f"Cannot write to {folder}: {error.strerror or error}.")
-
-
-def _tidy(place: Path, made: list[Path]) -> None:
-    if not (place / STATE).is_file():  # hours of work may be in a checkpoint
-        shutil.rmtree(place, ignore_errors=True)
-    with contextlib.suppress(OSError):  # a parent that holds something stays
-        for parent in made:
-            parent.rmdir()
 
 
 def write(place: Path, stored: Stored) -> None:
@@ -231,63 +150,43 @@ def write(place: Path, stored: Stored) -> None:
     metadata["diabolo"] = stored.facts["versions"]["diabolo"]
     # Clones part tensors that share memory, which safetensors refuses.
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in stored.tensors.items()}
+    lines = "".join(json.dumps(row) + "\n" for row in stored.rows)
     try:
-        with atomic(place / WEIGHTS) as part:
-            part.write_bytes(save(tensors, metadata))
+        contents = {WEIGHTS: save(tensors, metadata), HISTORY: lines.encode()}
+        for name, content in contents.items():
+            with atomic(place / name) as part:
+                part.write_bytes(content)
         (place / "figures").mkdir(exist_ok=True)
     except (OSError, SafetensorError) as error:
-        raise DiaboloError(f"Cannot write the weights into {place}: {error}.") from None
-    rewrite(place, stored)
+        reason = getattr(error, "strerror", None) or error
+        raise DiaboloError(f"Cannot write the weights into {place}: {reason}.") from None
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    _write_facts(place, {**stored.facts, "files": files})
 
 
 def rewrite(place: Path, stored: Stored) -> None:
-    """Writes the numbers of a run anew, and leaves its weights.
+    """Writes the numbers of a run anew, and leaves its weights and its history.
 
     Raises:
-        DiaboloError: If the folder cannot be written.
+        DiaboloError: If the folder holds no run any more, or cannot be written.
     """
-    lines = "".join(json.dumps(row) + "\n" for row in stored.rows)
+    files = _facts(place).get("files")
+    _write_facts(place, {**stored.facts, **({} if files is None else {"files": files})})
+
+
+def _write_facts(place: Path, facts: dict[str, Any]) -> None:
+    content = {**facts, "sha256": checksum(facts)}
     try:
-        with atomic(place / HISTORY) as part:
-            part.write_text(lines, "utf-8")
         with atomic(place / RUN) as part:
-            part.write_text(json.dumps(stored.facts, indent=2) + "\n", "utf-8")
+            part.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     except OSError as error:
         raise DiaboloError(f"Cannot write into {place}: {error.strerror or error}.") from None
 
 
-def replace(place: Path, folder: Path) -> None:
-    """Gives a finished folder its name; a run that was there is removed after that.
-
-    Raises:
-        DiaboloError: If the folder cannot be moved; what was there is there still.
-    """
-    former = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
-    moved = False
-    try:
-        if folder.exists():
-            folder.rename(former)
-            moved = True
-        place.rename(folder)
-    except OSError as error:
-        if moved and not folder.exists():
-            former.rename(folder)
-        raise DiaboloError(f"Cannot write {folder}: {error.strerror or error}.") from None
-    shutil.rmtree(former, ignore_errors=True)
-
-
-def publish(stored: Stored, folder: Path, *, force: bool) -> Path:
-    """Writes a folder whole or not at all, and returns its full path.
-
-    Raises:
-        DiaboloError: If something is there that may not be replaced, or it cannot be written.
-    """
-    place = folder.resolve()
-    refuse(place, force=force)
-    with workshop(place, force=force) as part:
-        write(part, stored)
-        replace(part, place)
-    return place
+def checksum(facts: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of JSON values, whatever their order, but for their own `sha256`."""
+    others = {name: value for name, value in facts.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
 def read(folder: Path) -> Stored:
@@ -307,7 +206,11 @@ def read(folder: Path) -> Stored:
             f"{folder / WEIGHTS} does not belong to {folder / RUN}: "
             "they were written for other recipes or data."
         )
-    return Stored(facts, tensors, _rows(folder))
+    rows = _rows(folder)
+    for name, wanted in dict(facts.get("files", {})).items():  # former runs have none
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != wanted:
+            raise DiaboloError(f"{folder / name} is damaged: it was changed after it was written.")
+    return Stored(facts, tensors, rows)
 
 
 def _facts(folder: Path) -> dict[str, Any]:
@@ -336,6 +239,11 @@ def _facts(folder: Path) -> dict[str, Any]:
             raise DiaboloError(
                 f"{path} is damaged: its 'config.{name}' is missing or no {kind.__name__}."
             )
+    if "sha256" in facts and facts["sha256"] != checksum(facts):
+        raise DiaboloError(
+            f"{path} is damaged: it was changed after it was written (if by you, remove its line "
+            "'sha256')."
+        )
     return facts
 
 

@@ -30,6 +30,7 @@ from . import folder as folders
 from . import measure, store
 from .asked import as_code, as_condition, as_data, read_split, seeded, value
 from .latents import Codes, Latents
+from .workshop import publish
 
 __all__ = ["Run"]
 
@@ -388,7 +389,7 @@ class Run:
                 raise DiaboloError("This run has no folder yet: name one, save('runs/name').")
             folders.rewrite(self.folder, store.store(self))
         else:
-            self.folder = folders.publish(store.store(self), Path(folder), force=force)
+            self.folder = publish(store.store(self), Path(folder), force=force)
         return self.folder
 
     def _batches(self, x: Any, labels: Any, condition: Any) -> Iterator[Batch]:

@@ -156,6 +156,7 @@ def history(stored: Stored) -> History:
         return History(
             TypeAdapter(list[Row]).validate_python(rows),
             TypeAdapter(Stop).validate_python(stored.facts.get("stopped")),
+            dict(stored.facts.get("computing", {})),
         )
     except ValidationError as error:
         first = error.errors()[0]

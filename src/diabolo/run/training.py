@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import train
-from ..config import RunConfig
+from ..checkpoint import states
+from ..config import RunConfig, TrainConfig
+from ..errors import DiaboloError
+from ..signals import Terminated, undisturbed
+from ..trackers import Tracking
 from ..train import Diverged, History, Row
+from . import began as beginnings
 from . import folder as folders
-from . import resume as resuming
 from . import store
+from .began import Began
 from .latents import Latents
 from .run import Run
+from .workshop import replace as rename
 
 __all__ = ["Event", "Fitting", "Interrupted"]
 
@@ -22,19 +30,29 @@ Event = str | RunConfig | Row
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was interrupted from the keyboard; what was fitted so far is in `run`.
+    """Training was interrupted, by Ctrl-C or SIGTERM; what was fitted so far is in `run`.
 
     Attributes:
         run: The run with the best weights so far, saved if a folder was named and it replaces no
             other run.
-        former: The folder named, where the run that it holds was not replaced.
-        left: The checkpoint to go on from, beside that folder, or None where no epoch had ended.
+        place: The folder that was named, or None.
+        left: Where the state to go on from lies: that folder, or a hidden one beside it while the
+            former run in it stands; None where none was written.
+        terminated: Whether it was SIGTERM.
     """
 
-    def __init__(self, run: Run, former: Path | None = None, left: Path | None = None) -> None:
-        stands = "" if former is None else f" The former run in {former} stands."
-        super().__init__(f"Training was interrupted.{stands}")
-        self.run, self.former, self.left = run, former, left
+    def __init__(
+        self,
+        run: Run,
+        place: Path | None = None,
+        left: Path | None = None,
+        *,
+        terminated: bool = False,
+    ) -> None:
+        stands = place is not None and run.folder is None and folders.is_run(place)
+        also = f" The former run in {place} stands." if stands else ""
+        super().__init__(f"Training was interrupted.{also}")
+        self.run, self.place, self.left, self.terminated = run, place, left, terminated
 
 
 @dataclass(eq=False)
@@ -45,20 +63,26 @@ class Fitting:
         current: The run before training.
         place: Where it is to be saved, or None.
         part: The hidden folder in which it is put together.
-        state: The state of a training to go on from.
+        began: What it begins, or began, with.
         progress: Told of what happens.
+        tracking: Told too, and of the numbers at the end.
+        state: The state of a training to go on from.
     """
 
     current: Run
     place: Path | None
     part: Path | None
-    state: Path | None
+    began: Began
     progress: Callable[[Event], object] | None
+    tracking: Tracking | None = None
+    state: Path | None = None
 
     def say(self, event: Event) -> None:
         """Tells whoever listens."""
         if self.progress is not None:
             self.progress(event)
+        if self.tracking is not None:
+            self.tracking(event)
 
     def begin(self) -> None:
         """Says what is to be trained, and keeps beside the state what it began with."""
@@ -66,9 +90,13 @@ class Fitting:
             self.say(note)
         if self.state is not None:
             self.say(f"Going on from the checkpoint in {self.state.parent}.")
+            self.set_aside()
         if self.part is not None:
-            resuming.begin(self.part, self.current)
-        self.say(self.current.config)
+            beginnings.write(self.part, self.began)
+
+    def settled(self, config: TrainConfig) -> None:
+        """Tells the configuration in which nothing is left to choose."""
+        self.say(replace(self.current.config, train=config))
 
     def train(self) -> Run:
         """Trains and returns the run, saved if there is a place.
@@ -87,6 +115,8 @@ class Fitting:
                 splits.valid,
                 run.config.train,
                 on_epoch=self.say,
+                on_config=self.settled,
+                on_note=self.note,
                 checkpoint=None if self.part is None else self.part / folders.STATE,
                 resume=self.state,
             )
@@ -96,12 +126,33 @@ class Fitting:
                 self.finish()
             error.folder = run.folder
             raise
-        self.finish()
-        if run.history.stopped == "interrupt":
-            if self.place is None or run.folder is not None:
-                raise Interrupted(run)
-            raise Interrupted(run, self.place, folders.left_beside(self.place))
-        return run
+        run.computing = run.history.computing
+        killed = run.history.signal == signal.SIGTERM
+        try:
+            with undisturbed():
+                self.finish()
+        except KeyboardInterrupt as error:
+            killed = killed or isinstance(error, Terminated)
+        else:
+            if run.history.stopped != "interrupt":
+                return run
+        left = None if self.place is None else next(iter(folders.left(self.place)), None)
+        raise Interrupted(run, self.place, left, terminated=killed)
+
+    def note(self, sentence: str) -> None:
+        """Tells a sentence and keeps it with the run."""
+        self.current.notes += (sentence,)
+        self.say(sentence)
+
+    def set_aside(self) -> None:
+        """Renames a damaged state whose predecessor is gone on from.
+
+        Otherwise the next state would be kept beside the damaged one and not beside a sound one.
+        """
+        assert self.state is not None
+        newer = self.state.with_name(folders.STATE.name)
+        if self.state != newer and newer.is_file():
+            os.replace(newer, newer.with_name("state.damaged.pt"))
 
     def stands(self) -> bool:
         """Whether a former run, which this training does not go on with, is in its place."""
@@ -122,6 +173,8 @@ class Fitting:
                 "rate": list(best.valid_rate),
             }
         run.metrics["latents"] = store.plain(Latents.of(run.model, run.splits.valid)._asdict())
+        if self.tracking is not None:
+            self.tracking.end(run.metrics, run.history.stopped)
         if self.place is None or self.part is None:
             return
         place = self.place
@@ -129,9 +182,18 @@ class Fitting:
             return  # what is in the part goes on, and replaces the former run at its end
         if self.stands() and run.history.stopped == "diverged":
             place = folders.free(place.with_name(f"{place.name}-diverged"))
-        folders.write(self.part, store.store(run))
-        if run.history.stopped != "interrupt" or not (self.part / folders.STATE).is_file():
-            # Only a training that was stopped is gone on with.
-            shutil.rmtree((self.part / folders.STATE).parent)
-        folders.replace(self.part, place)
+        try:
+            folders.write(self.part, store.store(run))
+            rename(self.part, place)
+        except DiaboloError as error:
+            if folders.left(self.place):
+                raise DiaboloError(
+                    f"{error} The last checkpoint is kept: make room, and go on from it with "
+                    f"diabolo.resume('{self.place}')."
+                ) from None
+            raise
         run.folder = place
+        if run.history.stopped != "interrupt" or not states(place / folders.STATE):
+            # Only a training that was stopped is gone on with. Until the run has its name, its
+            # states stay: a process may be killed at any moment.
+            shutil.rmtree((place / folders.STATE).parent, ignore_errors=True)
