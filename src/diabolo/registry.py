@@ -15,7 +15,19 @@ from typing import Any, get_args
 
 from .errors import DiaboloError, unknown
 
-__all__ = ["Registry", "check_options", "extends", "keywords", "parse_call", "takes_bool", "typed"]
+__all__ = [
+    "Registry",
+    "check_options",
+    "extends",
+    "keywords",
+    "parse_call",
+    "parse_value",
+    "takes_bool",
+    "typed",
+]
+
+
+WORDS = {"none": None, "null": None, "true": True, "false": False}
 
 
 def parse_call(text: str) -> tuple[str, dict[str, Any]]:
@@ -47,6 +59,21 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
             except ValueError:
                 raise problem from None
     return node.func.id, options
+
+
+def parse_value(text: str) -> Any:
+    """Returns the Python literal that `text` writes, else the words none, true, false, or itself.
+
+    Example:
+        >>> parse_value("1e-3"), parse_value("none"), parse_value("mlp(hidden=(256, 256))")
+        (0.001, None, 'mlp(hidden=(256, 256))')
+    """
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def check_options(what: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from ..errors import DiaboloError
+from ..registry import parse_value
 
 __all__ = ["Flag", "Force", "Json", "Marginal", "instead", "parse_set", "parse_value"]
 
@@ -25,22 +25,6 @@ FLAGS = {
     "start": "use --from",
     **{name: f"use --{name}" for name in ("force", "out", "recipe", "resume", "test")},
 }
-WORDS = {"none": None, "null": None, "true": True, "false": False}
-
-
-def parse_value(text: str) -> Any:
-    """Returns the Python literal that `text` writes, else the words none, true, false, or itself.
-
-    Example:
-        >>> parse_value("1e-3"), parse_value("none"), parse_value("mlp(hidden=(256, 256))")
-        (0.001, None, 'mlp(hidden=(256, 256))')
-    """
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def parse_set(pairs: Iterable[str], **flags: Any) -> dict[str, Any]:

@@ -1,0 +1,161 @@
+"""The verb `search`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from ..errors import DiaboloError
+from ._finish import shown
+from ._options import Flag, Json, parse_set, parse_value
+from ._output import writable
+from ._talk import note, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from ..study import Search, Trial
+
+__all__ = ["search"]
+
+Several = Parameter(consume_multiple=True, negative="")
+
+
+def search(
+    data: str,
+    recipe: str | None = None,
+    /,
+    *,
+    space: Annotated[tuple[str, ...], Several] = (),
+    set: Annotated[tuple[str, ...], Several] = (),
+    out: Path | None = None,
+    trials: int = 20,
+    minutes: float | None = None,
+    pruner: Literal["median", "hyperband", "none"] = "median",
+    keep: int = 3,
+    seed: int = 0,
+    resume: Annotated[bool, Flag] = False,
+    labels: str | None = None,
+    condition: Annotated[tuple[str, ...], Several] = (),
+    valid: str | None = None,
+    test: str | None = None,
+    data_dir: Path | None = None,
+    json: Json = False,
+) -> int:
+    """Searches for the options with the best validation ELBO.
+
+    Each trial is an ordinary run. Several processes may search in one folder: all but the first
+    say --resume.
+
+    Args:
+        data: What to fit, as for `diabolo fit`.
+        recipe: The model, from `diabolo list recipes`.
+        space: What is searched: latent=8..128:log learning_rate=1e-4..3e-3:log
+            "batch_size=64|128"; if left out, the recipe's sizes, the network's width, the learning
+            rate and the batch size, as far as --set does not give them.
+        set: Options that are the same for every trial: epochs=30 prior=flow.
+        out: The folder of the search; a new one in runs/ if left out.
+        trials: How many trials there are to be, of all processes together.
+        minutes: Begin no trial after so many minutes, and stop the one under way.
+        pruner: How trials that do worse than others are ended early.
+        keep: How many of the best runs keep their weights.
+        seed: Decides with a trial's number what is chosen for it and how it trains.
+        resume: Go on with the search in --out, or join it; all other words are to be as they were.
+        labels: Where the labels are: a column's name, an array's key, or none.
+        condition: What a conditional model reads: labels, or names of columns.
+        valid: The part of the data held out for validation, their number, or a file of data.
+        test: A file of data for the final numbers, which choose nothing.
+        data_dir: The folder in which named sets and their files are looked for.
+        json: Print one JSON object at the end.
+    """
+    from ..run.folder import free
+
+    if resume and out is None:
+        raise DiaboloError("--resume goes on with the search in a folder: name it with --out.")
+    options = parse_set(set, data_dir=None if data_dir is None else str(data_dir))
+    for name, value in (("labels", labels), ("condition", condition), ("valid", valid)):
+        if value and (name in options or f"data.{name}" in options):
+            raise DiaboloError(f"Both --{name} and --set give '{name}': use one of them.")
+    place = out or free(Path("runs") / f"{Path(data).stem}-{recipe or 'vae'}-search")
+    writable(place.parent)
+
+    from .. import study
+
+    found = study.search(
+        data,
+        recipe,
+        out=place,
+        space=space or None,
+        trials=trials,
+        minutes=minutes,
+        pruner=pruner,
+        keep=keep,
+        seed=seed,
+        resume=resume,
+        progress=_tell,
+        labels=labels,
+        condition=(condition[0] if len(condition) == 1 else condition) or None,
+        valid=None if valid is None else parse_value(valid),
+        test=test,
+        **options,
+    )
+    if json:
+        print_json(found.to_json())
+    else:
+        _report(found)
+    return 130 if found.stopped == "interrupt" else 0
+
+
+def _tell(event: str | Trial) -> None:
+    """Says a note, or how a trial ended, on stderr."""
+    if isinstance(event, str):
+        note(event)
+        return
+    value = event.value if event.value is not None else event.last
+    reached = "" if value is None else f", validation {value:.2f} nats"
+    why = f" ({event.note})" if event.note else ""
+    told = f"trial {event.number}: {event.state} after epoch {event.epochs}{reached}{why}"
+    print(f"{told}  {_words(event.options)}", file=sys.stderr, flush=True)
+
+
+def _words(options: Any) -> str:
+    return " ".join(f"{n}={_short(v)}" for n, v in options.items())
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.3g}" if isinstance(value, float) else str(value).replace(" ", "")
+
+
+def _report(found: Search) -> None:
+    """Prints the table of the trials, best first, and how to go on."""
+    names = tuple(found.space)
+    rest = [t for t in found.trials if t.state != "complete"]
+    rows = [
+        (
+            str(t.number),
+            t.state,
+            "" if t.value is None else f"{t.value:.3f}",
+            str(t.epochs),
+            *(_short(t.options[n]) if n in t.options else "" for n in names),
+        )
+        for t in [*found.complete, *rest]
+    ]
+    header = ("trial", "state", "validation ELBO, nats", "epochs", *names)
+    numbers = (0, 2, 3)
+    print_table(f"{len(found.trials)} trials, best first", header, rows, numbers=numbers)
+    if found.importance:
+        told = ", ".join(f"{n} {part:.0%}" for n, part in found.importance.items())
+        say(f"What decided: {told}")
+    place = shown(found.folder)
+    if found.complete:
+        say(f"The best run is in {place}/best/")
+        if found.command:
+            say(f"To repeat it: {found.command}")
+        say(found.caution)
+    if found.stopped != "trials":
+        again = f"--out {shlex.quote(place)} --resume"
+        say(f"The search was stopped; go on with the same command and {again}")
