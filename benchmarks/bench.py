@@ -46,6 +46,9 @@ class Bench:
         self.record: dict[str, Any] = {"calls": [], "failed": [], "curves": []}
         if args.append and self.out.exists():
             self.record = json.loads(self.out.read_text())
+            kept = {k: self.record.get(k, v) for k, v in self.kind().items()}
+            if args.rounds and kept != self.kind():
+                sys.exit(f"{self.out} holds calls of {kept}: not to be mixed with {self.kind()}.")
         self.grown: list[dict[str, Any]] = []
         self.grown_file = self.out.parent / "growth.json"
         if args.growth and args.append and self.grown_file.exists():
@@ -187,7 +190,11 @@ class Bench:
 
     def about(self) -> dict[str, Any]:
         """Returns what belongs to every file."""
-        return {**machine.describe(), "data": self.source, "quick": self.args.quick}
+        return {**machine.describe(), **self.kind()}
+
+    def kind(self) -> dict[str, Any]:
+        """Returns what calls must have in common to be compared."""
+        return {"data": self.source, "quick": self.args.quick}
 
     def save(self) -> None:
         """Writes the record, a line a call, and the points of growth beside it."""
@@ -198,6 +205,7 @@ class Bench:
             else {k: v for k, v in self.record.items() if k in {*self.about()}}
         )
         parts = {k: json.dumps(v) for k, v in about.items()}
+        self.record["rows"] = rows_of(self.record["calls"])
         for name in ("rows", "calls", "failed", "curves"):
             lines = ",\n  ".join(json.dumps(_short(c)) for c in self.record.get(name, []))
             parts[name] = f"[\n  {lines}\n ]" if lines else "[]"
@@ -210,9 +218,8 @@ class Bench:
 
     def finish(self, before: list[dict[str, Any]] | None) -> int:
         """Prints what was found; returns the exit code."""
-        rows = rows_of(self.record["calls"])
-        self.record["rows"] = rows
         self.save()
+        rows = self.record["rows"]
         print(shown(self.record, self.about()))
         if not self.record["calls"] and not self.record["curves"] and not self.grown:
             return 1
