@@ -25,9 +25,11 @@ from diabolo.evaluate import (
     log_likelihood,
     pareto_shape,
 )
+from diabolo.evaluate.graph import Compile, pays
 from diabolo.model import LatentModel
 from diabolo.noise import KeyedNoise, Noise
 from diabolo.recipes import RECIPES, build
+from diabolo.train.graph import compiler
 from laws import evaluation as laws
 from laws import recipes as recipe_laws
 from laws.evaluation import F64, Linear, tensor, textbook
@@ -95,6 +97,76 @@ def test_bounds_are_ordered(name: str) -> None:
 @pytest.mark.parametrize("name", DATA)
 def test_parts_make_the_bound(name: str) -> None:
     laws.parts_make_the_bound(small(DATA[name]), DATA[name])
+
+
+ON_OFF: tuple[Compile, ...] = ("on", "off")
+COMPILER = pytest.mark.skipif(compiler() is None, reason="a C++ compiler is not installed")
+
+
+def compiled_equals_eager(model: LatentModel, data: Data) -> None:
+    """By the graph, whose chunks are padded at k's end and whose last batch is eager."""
+    eager = log_likelihood(model, data, k=23, seed=1, compile="off")
+    found = log_likelihood(model, data, k=23, seed=1, compile="on", batch=5, chunk=50)
+    # float64, but Inductor's own exp and log: some units of the last place of each element.
+    laws.estimates_agree(found, eager, 1e-8)
+    assert found.notes == ("The decoder was compiled, which changes numbers by rounding only.",)
+
+
+@pytest.mark.slow
+@COMPILER
+@pytest.mark.parametrize("name", DATA)
+def test_compiled_equals_eager(name: str) -> None:
+    data = DATA[name]
+    compiled_equals_eager(small(data).double(), data)
+    if data.support == "binary" and name == "binary":
+        mask = torch.rand(data.x.shape, generator=G) < 0.7
+        seen = replace(data, mask=mask, x=torch.where(mask, data.x, torch.nan))
+        compiled_equals_eager(small(seen).double(), seen)
+
+
+@pytest.mark.slow
+@COMPILER
+@pytest.mark.parametrize("name", RECIPES.names())
+def test_every_recipe_compiles_to_the_same(name: str) -> None:
+    model, data = of_recipe(name)
+    if not model.deterministic:
+        compiled_equals_eager(model, data)
+
+
+@pytest.mark.slow
+@COMPILER
+def test_compiled_dense_layers_are_products() -> None:
+    """In float32 a wide layer is a convolution, which must be the same product."""
+    g = torch.Generator().manual_seed(1)
+    data = Data((torch.rand(7, 1, 9, 11, generator=g) < 0.3).float(), support="binary")
+    model = small(data, net="mlp(hidden=(96, 80))")
+    eager = log_likelihood(model, data, k=50, compile="off")
+    found = log_likelihood(model, data, k=50, compile="on")
+    # Both are 2e-3 from float64 here, at logits of tens and 720 nats: 1e-5 of the value.
+    laws.estimates_agree(found, eager, 7e-3)
+    low, same = (log_likelihood(model, data, k=50, compile=c, precision="bf16") for c in ON_OFF)
+    assert abs(low.value - same.value) < 0.01  # the same products, a density in float32
+    assert low.value != found.value
+
+
+def test_only_long_work_is_compiled() -> None:
+    model = small(DATA["binary"])
+    assert not pays(model, 10**5)
+    assert pays(model, 10**12)
+    assert log_likelihood(model, DATA["binary"], k=3).notes == ()
+
+
+def test_without_a_compiler_work_is_eager_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, model = DATA["binary"], small(DATA["binary"])
+    monkeypatch.setattr("diabolo.evaluate.graph.compiler", lambda: None)
+    monkeypatch.setattr("diabolo.evaluate.likelihood.pays", lambda *_: True)
+    found = log_likelihood(model, data, k=3)
+    assert found.notes == (
+        "The decoder was not compiled, which is slower: there is no C++ compiler (g++).",
+    )
+    assert torch.equal(found.per_datum, log_likelihood(model, data, k=3, compile="off").per_datum)
+    with pytest.raises(DiaboloError, match="cannot be compiled: there is no C"):
+        log_likelihood(model, data, k=3, compile="on")
 
 
 @pytest.mark.parametrize("name", RECIPES.names())

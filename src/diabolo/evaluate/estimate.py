@@ -40,6 +40,7 @@ class Estimate:
         ess: The effective sample size of the importance weights of each datum, (N,), or None.
         pareto: The Pareto shape of the importance weights of each datum, (N,), or None: above
             0.7 the estimate and its `mc_stderr` are not to be trusted.
+        notes: Sentences on how it was computed.
     """
 
     value: float
@@ -53,6 +54,7 @@ class Estimate:
     per_datum_stderr: Tensor | None = field(default=None, repr=False)
     ess: Tensor | None = field(default=None, repr=False)
     pareto: Tensor | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(
@@ -65,6 +67,7 @@ class Estimate:
         kind: str,
         ess: Tensor | None = None,
         pareto: Tensor | None = None,
+        notes: tuple[str, ...] = (),
     ) -> Estimate:
         """Returns the estimate that values for each datum make up.
 
@@ -76,6 +79,7 @@ class Estimate:
             kind: What the number is.
             ess: Effective sample sizes, (N,).
             pareto: Pareto shapes, (N,).
+            notes: Sentences on how it was computed.
 
         Raises:
             DiaboloError: If a value is not a number.
@@ -100,6 +104,7 @@ class Estimate:
             per_datum_stderr=None if variance is None else variance.sqrt(),
             ess=ess,
             pareto=pareto,
+            notes=notes,
         )
 
     def __str__(self) -> str:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ from ..errors import DiaboloError, whole
 from ..model import LatentModel
 from ..noise import KeyedNoise, mix_seed
 from .estimate import Estimate
+from .graph import Compile, Decoding, pays
 from .pareto import TailWeights
 from .passes import Precision, Progress, autocast, batches, decoder_rows, networks, quiet, subject
 
@@ -50,6 +52,7 @@ def log_likelihood(
     chunk: int | None = None,
     batch: int | None = None,
     precision: Precision = "float32",
+    compile: Compile = "auto",
     marginal: Sequence[float] | Tensor | None = None,
     progress: Progress | None = None,
 ) -> Estimate:
@@ -68,6 +71,8 @@ def log_likelihood(
         batch: Data encoded at once; None picks a number.
         precision: The type in which networks compute; `float32` leaves that of the weights.
             Densities compute in float32 at least.
+        compile: Whether the decoder is compiled; `auto` does so on a CPU for long work. It changes
+            results by rounding only.
         marginal: For a model whose condition is one class: the frequency of each, (C,). Then the
             estimate is of log p(x) = log sum p(c) p(x|c), whatever conditions the data have.
         progress: Called with the part that is done, from 0 to 1.
@@ -89,9 +94,11 @@ def log_likelihood(
         if value is not None:
             whole(name, value, least=1)
     if marginal is not None:
-        return _marginal(model, data, k, seed, chunk, batch, precision, marginal, progress)
+        return _marginal(model, data, k, seed, chunk, batch, precision, compile, marginal, progress)
     device = next(model.parameters()).device
-    rows = chunk or decoder_rows(data, device)
+    compiled = compile == "on" or (compile == "auto" and pays(model, k * len(data)))
+    decoding = Decoding(model, precision, compiled=compiled, needed=compile == "on")
+    rows = chunk or decoder_rows(data, device, compiled=decoding.compiled)
     drawn = max(1, min(k, CHUNKS_DRAWN * rows))
     size = batch or max(1, min(rows, CHUNKS_DRAWN * rows // drawn))
     drawn = max(1, min(k, CHUNKS_DRAWN * rows // size))
@@ -99,7 +106,7 @@ def log_likelihood(
     with quiet(model), autocast(precision, device):
         for b in batches(model, data, size, progress):
             sums = _Weights(k)
-            for log_weight in _log_weights(model, b, k, seed, drawn, max(1, rows // len(b.x))):
+            for log_weight in _log_weights(model, b, k, seed, drawn, rows // size, decoding):
                 sums.add(log_weight)
             found.append(sums.summary().cpu())
     value, variance, ess, shape = ranks.gather(torch.cat(found, dim=1), len(data), dim=1)
@@ -112,25 +119,24 @@ def log_likelihood(
         kind=kind + networks(precision) + _dequantized(data),
         ess=ess,
         pareto=shape,
+        notes=tuple(decoding.notes),
     )
 
 
 def _log_weights(
-    model: LatentModel, b: Batch, k: int, seed: int, drawn: int, decoded: int
+    model: LatentModel, b: Batch, k: int, seed: int, drawn: int, decoded: int, decoding: Decoding
 ) -> Iterator[Tensor]:
-    """Yields the k log-weights of a batch in parts (<= decoded, B), in nats, float64."""
+    """Yields the k log-weights of a batch in parts (<= drawn, B), in nats, float64."""
+    decoded = ceil(drawn / ceil(drawn / max(1, decoded)))  # parts of one size
     for start in range(0, k, drawn):
         noise = KeyedNoise(seed, b.index, start=start)
-        count = min(drawn, k - start)
-        inferred, c = model.infer(b.x, b.c, k=count, mask=b.mask, noise=noise)
+        inferred, c = model.infer(b.x, b.c, k=min(drawn, k - start), mask=b.mask, noise=noise)
         ratio = inferred.draws[0].log_p - inferred.draws[0].log_q
         for d in inferred.draws[1:]:
             ratio = ratio + (d.log_p - d.log_q)
-        parts = zip(inferred.code.split(decoded), ratio.split(decoded), strict=True)
-        for code, part in parts:
-            px = model.likelihood(code, c)
-            with autocast("float32", b.x.device):  # a density is no network
-                yield (px.log_prob(b.x, b.mask) + part).double()
+        codes = inferred.code.split(decoded)
+        log_px = torch.cat([decoding.decode(code, c, b.x, b.mask) for code in codes])
+        yield log_px + ratio
 
 
 class _Weights:
@@ -170,6 +176,7 @@ def _marginal(
     chunk: int | None,
     batch: int | None,
     precision: Precision,
+    compile: Compile,
     marginal: Sequence[float] | Tensor,
     progress: Progress | None,
 ) -> Estimate:
@@ -209,6 +216,7 @@ def _marginal(
                 chunk=chunk,
                 batch=batch,
                 precision=precision,
+                compile=compile,
                 progress=step,
             )
         )
@@ -222,7 +230,12 @@ def _marginal(
     kind = f"lower bound on {subject(model, data, marginal=True)} (importance-weighted, k={k} for "
     kind += f"each of {len(classes)} classes)"
     return Estimate.of(
-        value, variance, k=k, seed=seed, kind=kind + networks(precision) + _dequantized(data)
+        value,
+        variance,
+        k=k,
+        seed=seed,
+        kind=kind + networks(precision) + _dequantized(data),
+        notes=parts[0].notes,
     )
 
 

@@ -33,10 +33,11 @@ __all__ = [
 Precision = Literal["float32", "bf16"]
 Progress = Callable[[float], None]
 
-# Numbers x of one decoded chunk: 500 rows of 784 on a CPU. Fewer leave the matrix products below
-# their rate; with twice as many, logits and temporaries (2 MB each) leave the cache and the time of
-# a row rises by half in bfloat16 (measured on two cores with 1 MB of cache each). A GPU wants more.
-DECODED = {"cpu": 3 * 2**17, "cuda": 2**24, "mps": 2**23}
+# Numbers x of one decoded chunk: 250 rows of 784 on a CPU. A tensor of these takes less than a
+# megabyte: it stays in the cache, and the C library keeps its memory instead of giving it back,
+# which costs more than the operation that writes it. A GPU wants more.
+DECODED = {"cpu": 3 * 2**16, "cuda": 2**24, "mps": 2**23}
+LARGER = 8  # by which factor in a compiled graph, which holds no temporaries
 
 
 @contextlib.contextmanager
@@ -62,9 +63,10 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def decoder_rows(data: Data, device: torch.device) -> int:
+def decoder_rows(data: Data, device: torch.device, *, compiled: bool = False) -> int:
     """Returns how many x to decode at once."""
-    return max(16, min(4096, DECODED.get(device.type, DECODED["cpu"]) // prod(data.event)))
+    numbers = DECODED.get(device.type, DECODED["cpu"]) * (LARGER if compiled else 1)
+    return max(16, min(4096, numbers // prod(data.event)))
 
 
 def draw_digest(data: Data) -> str | None:

@@ -18,6 +18,7 @@ from ..data.decode import Dequantize
 from ..model import LatentModel
 from .bounds import Bound, bound, distortion
 from .estimate import Estimate, finite
+from .graph import Compile
 from .likelihood import log_likelihood
 from .passes import Precision, Progress, draw_digest
 from .units import ActiveUnits, active_units
@@ -141,6 +142,7 @@ def evaluate(
     seed: int = 0,
     samples: int = 8,
     precision: Precision = "float32",
+    compile: Compile = "auto",
     marginal: Sequence[float] | Tensor | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -153,6 +155,7 @@ def evaluate(
         seed: Keys all samples.
         samples: Posterior samples of the bound for each datum.
         precision: The type in which networks compute.
+        compile: Whether the decoder of the likelihood is compiled; `auto` does so for long work.
         marginal: Class frequencies, (C,), for log p(x) of a conditional model.
         progress: Called with the part of the likelihood that is done.
 
@@ -182,8 +185,16 @@ def evaluate(
     else:
         notes.append("The data have no condition, without which there is no bound.")
     ll = log_likelihood(
-        model, data, k=k, seed=seed, precision=precision, marginal=marginal, progress=progress
+        model,
+        data,
+        k=k,
+        seed=seed,
+        precision=precision,
+        compile=compile,
+        marginal=marginal,
+        progress=progress,
     )
+    notes += ll.notes
     dequantized = isinstance(data.decoder, Dequantize)
     bits = _numbers(data) if data.support == "byte" or dequantized else None
     if dequantized:
