@@ -30,7 +30,7 @@ from ..noise import KeyedNoise, mix_seed
 from ..objectives import Warmup, elbo, terms
 from .graph import GraphStep, NoGraph
 from .history import History, Row, rates, stop_at
-from .settings import computing, pick_device, refuse, settle
+from .settings import computing, other_bits, pick_device, refuse, settle
 from .settle import settled
 from .step import Step
 from .stop import Stopped, stoppable
@@ -147,6 +147,7 @@ class _Loop:
         self.best, self.best_state = -math.inf, _snapshot(recipe.model)
         self.began = self.saved = time.monotonic()
         self.whole = True  # whether no step is being taken at this moment
+        self.unsaved = False  # whether the last checkpoint could not be written
 
     def run(self, on_epoch: Callable[[Row], object] | None) -> History:
         self.began = self.saved = time.monotonic()
@@ -332,7 +333,16 @@ class _Loop:
         """Writes the state as it is between two steps."""
         if self.path is not None:
             self.saved = time.monotonic()
-            save_state(self.path, self.state())
+            try:
+                save_state(self.path, self.state())
+            except DiaboloError as error:  # a full disk: it may have room again later
+                if not self.unsaved:
+                    self.say(f"{error} Training goes on; the checkpoint before it stays.")
+                self.unsaved = True
+            else:
+                if self.unsaved:
+                    self.say("Checkpoints can be written again.")
+                self.unsaved = False
 
     def state(self) -> dict[str, Any]:
         """Everything that training goes on from; noise and order follow from seed and step."""
@@ -373,6 +383,9 @@ class _Loop:
                 "The checkpoint is of another model: resume with the recipe and the options "
                 "that the training began with."
             ) from None
+        told = other_bits(state["computing"], self.history.computing)
+        if told is not None:
+            self.say(told)
         self.best, self.best_state = state["best"], state["best_state"]
         self.step, self.waited, self.before = state["step"], state["waited"], state["seconds"]
         self.position, self.rate = state["position"], state["rate"]

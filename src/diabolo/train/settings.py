@@ -24,7 +24,7 @@ from ..objectives import declaration
 from .graph import compiler
 from .step import Step, measure
 
-__all__ = ["clipped", "computing", "pick_device", "refuse", "settle"]
+__all__ = ["clipped", "computing", "other_bits", "pick_device", "refuse", "settle"]
 
 # What a step and its arithmetic take on two cores of a processor, roughly: they only decide what
 # is worth compiling, and are constants so that the same training is computed alike each time.
@@ -60,6 +60,21 @@ def computing(config: TrainConfig) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
     }
+
+
+def other_bits(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Returns a sentence if what computes a training is not what computed it before."""
+    changed = [
+        f"{name} was {before.get(name)} and is {now.get(name)}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    ]
+    if not changed:
+        return None
+    return (
+        "The training goes on, but not bit for bit as if it had never stopped: "
+        f"{', '.join(changed)}."
+    )
 
 
 def settle(

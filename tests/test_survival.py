@@ -1,0 +1,278 @@
+"""A training outlives crashes at every moment of a write, spoiled files and full disks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import diabolo
+from diabolo import checkpoint
+from diabolo.__main__ import main
+from diabolo.checkpoint import former, load_state, save_state, states
+from diabolo.errors import DiaboloError
+from diabolo.run import folder as folders
+from diabolo.run import workshop as workshops
+from diabolo.signals import Terminated, terminable, undisturbed
+from diabolo.train import Row
+from diabolo.train.settings import other_bits
+
+SMALL: dict[str, Any] = {"net": "mlp(hidden=(8,))", "latent": 2, "epochs": 5, "batch_size": 16}
+ROOT = Path(__file__).parents[1]
+
+
+class Killed(Exception):
+    """Stands for whatever ends a process in the middle of its work."""
+
+
+def table() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+
+
+def file(folder: Path) -> Path:
+    path = folder / "x.npy"
+    np.save(path, table())
+    return path
+
+
+def flip(path: Path, at: int = -200) -> None:
+    """Changes one bit."""
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def killed_after(epoch: int) -> Callable[[Any], None]:
+    def stop(event: Any) -> None:
+        if isinstance(event, Row) and event.epoch == epoch:
+            raise Killed
+
+    return stop
+
+
+def cut(data: Any, place: Path) -> Path:
+    """Leaves a killed training with two states; returns the newer one."""
+    with pytest.raises(Killed):
+        diabolo.fit(data, out=place, progress=killed_after(3), checkpoint_minutes=1e-9, **SMALL)
+    path = place.with_name(f".{place.name}.part") / folders.STATE
+    assert states(path) == [path, former(path)]
+    return path
+
+
+def same(a: diabolo.Run, b: diabolo.Run) -> bool:
+    rows = [[replace(r, seconds=0.0) for r in run.history.rows] for run in (a, b)]
+    one, two = (run.model.state_dict() for run in (a, b))
+    return rows[0] == rows[1] and all(torch.equal(one[k], two[k]) for k in one)
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+@pytest.mark.parametrize("moment", [0, 1])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_crash_at_any_moment_of_a_write_leaves_a_sound_state(
+    call: str, moment: int, after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.pt"
+    for i in range(2):
+        save_state(path, {"x": torch.full((3,), i)})
+    real, calls = getattr(os, call), []
+
+    def dying(*args: Any) -> None:
+        calls.append(args)
+        if len(calls) - 1 == moment:
+            if after:
+                real(*args)
+            raise Killed
+        real(*args)
+
+    monkeypatch.setattr(checkpoint.os, call, dying)
+    with pytest.raises(Killed):
+        save_state(path, {"x": torch.full((3,), 2)})
+    monkeypatch.undo()
+    newest = float(load_state(states(path)[0])["x"][0])
+    assert newest in (1, 2)
+    save_state(path, {"x": torch.full((3,), 3)})
+    assert [float(load_state(p)["x"][0]) for p in states(path)] == [3, newest]
+    assert not list(tmp_path.glob(".*"))
+
+
+SPOILED: dict[str, Callable[[Path], object]] = {
+    "empty": lambda p: p.write_bytes(b""),
+    "cut": lambda p: p.write_bytes(p.read_bytes()[:-7]),
+    "half": lambda p: p.write_bytes(p.read_bytes()[:1000]),
+    "flipped": flip,
+    "flipped at its beginning": lambda p: flip(p, 3),
+    "foreign": lambda p: torch.save({"a": 1}, p),
+    "longer": lambda p: p.write_bytes(p.read_bytes() + b"x"),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
+def test_a_spoiled_state_costs_one_interval(
+    spoil: Callable[[Path], object], tmp_path: Path
+) -> None:
+    source = file(tmp_path)
+    newer = cut(source, tmp_path / "run")
+    spoil(newer)
+    with pytest.raises(DiaboloError, match=r"damaged") as caught:
+        load_state(newer)
+    assert "\n" not in str(caught.value)
+    said: list[Any] = []
+    found = diabolo.resume(tmp_path / "run", progress=said.append)
+    assert any("Going on from the state before it" in s for s in said if isinstance(s, str))
+    assert same(found, diabolo.fit(source, **SMALL))
+
+
+def test_two_spoiled_states_are_a_sentence_and_stay(tmp_path: Path) -> None:
+    newer = cut(file(tmp_path), tmp_path / "run")
+    for path in states(newer):
+        flip(path)
+    with pytest.raises(DiaboloError, match=r"damaged.*There is no other state"):
+        diabolo.resume(tmp_path / "run")
+    assert len(states(newer)) == 2
+
+
+def test_nothing_but_the_folder_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    file(tmp_path / "here")
+    cut("x.npy", Path("run").resolve())
+    monkeypatch.chdir(tmp_path / "there")  # the path of the data was relative
+    found = diabolo.resume(tmp_path / "here" / "run")
+    assert same(found, diabolo.fit(table(), **SMALL))
+
+
+def test_data_of_memory_are_asked_for(tmp_path: Path) -> None:
+    cut(table(), tmp_path / "run")
+    with pytest.raises(DiaboloError, match=r"data that were passed in memory.*data=\.\.\."):
+        diabolo.resume(tmp_path / "run")
+    with pytest.raises(DiaboloError, match="train data are not those"):
+        diabolo.resume(tmp_path / "run", table() + 1)
+    assert same(diabolo.resume(tmp_path / "run", table()), diabolo.fit(table(), **SMALL))
+
+
+def test_a_refused_word_is_not_remembered(tmp_path: Path) -> None:
+    cut(file(tmp_path), tmp_path / "run")
+    with pytest.raises(DiaboloError, match="learning_rate"):
+        diabolo.resume(tmp_path / "run", learning_rate=0.5)
+    assert len(diabolo.resume(tmp_path / "run", epochs=4).history.rows) == 4
+
+
+@pytest.mark.parametrize("name", ["run.json", "weights.safetensors", "history.jsonl"])
+def test_a_flipped_bit_of_a_run_is_found(name: str, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    diabolo.fit(table(), out=place, **{**SMALL, "epochs": 1})
+    path = place / name
+    # A digit of a number, so that the file is read as before; or the last byte of the last tensor.
+    before = {"run.json": b'"created": "202', "history.jsonl": b'"step": '}.get(name)
+    at = -1 if before is None else path.read_bytes().index(before) + len(before)
+    flip(path, at)
+    with pytest.raises(DiaboloError, match=rf"{name} is damaged"):
+        diabolo.load(place)
+
+
+def test_a_disk_that_is_full_for_a_while_is_told_once_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if 8 <= len(calls) < 20:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    said: list[Any] = []
+    place = tmp_path / "run"
+    found = diabolo.fit(table(), out=place, progress=said.append, checkpoint_minutes=1e-9, **SMALL)
+    notes = [s for s in said if isinstance(s, str)]
+    assert sum("No space left on device. Training goes on" in n for n in notes) == 1
+    assert sum("written again" in n for n in notes) == 1
+    monkeypatch.undo()
+    assert same(found, diabolo.fit(table(), **SMALL))
+
+
+def test_a_kill_between_the_two_renames_loses_no_run(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    former_run = diabolo.fit(table(), out=place, **{**SMALL, "epochs": 1})
+    place.rename(tmp_path / ".run.12345678.old")
+    with workshops.workshop(place, force=True):
+        assert same(diabolo.load(place), former_run)
+
+
+def test_other_settings_are_told() -> None:
+    before = {"device": "cpu", "threads": 2, "torch": "2.13.0"}
+    assert other_bits(before, dict(before)) is None
+    told = other_bits(before, {**before, "threads": 1})
+    assert told is not None
+    assert "not bit for bit" in told
+    assert "threads was 2 and is 1" in told
+
+
+def test_signals_wait_for_a_write_that_belongs_together() -> None:
+    done = []
+
+    def work() -> None:
+        with terminable():
+            with undisturbed():
+                os.kill(os.getpid(), signal.SIGTERM)
+                done.append("written")
+            done.append("not reached")
+
+    with pytest.raises(Terminated):
+        work()
+    assert done == ["written"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def process(*words: object) -> subprocess.Popen[str]:
+    own = [sys.executable, "-m", "diabolo", *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        own, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_sigterm_saves_and_tells_how_to_go_on(tmp_path: Path, capsys: Any) -> None:
+    place = tmp_path / "run"
+    small = ["--k", "2", "--set", "latent=2", "net=mlp(hidden=(8,))", "data.limit=100"]
+    child = process("fit", "digits", "--out", place, *small, "epochs=1000000", "schedule=constant")
+    assert child.stderr is not None
+    for line in child.stderr:
+        if "epoch 1/" in line:
+            break
+    child.send_signal(signal.SIGTERM)
+    told = child.communicate(timeout=100)[1]
+    assert child.returncode == 143
+    assert f"go on with: diabolo fit --resume {place}" in told
+    epochs = len(diabolo.load(place).history.rows) + 1
+    assert main(["fit", "--resume", str(place), "--k", "2", "--set", f"epochs={epochs}"]) == 0
+    assert main(["fit", "--resume", str(place)]) == 2
+    assert "nothing to resume" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_cost_one_step_each(tmp_path: Path) -> None:
+    out = tmp_path / "kill.json"
+    words = [sys.executable, str(ROOT / "benchmarks" / "kill.py"), "--kills", "5", "--seed", "3"]
+    began = time.monotonic()
+    subprocess.run([*words, "--epochs", "150", "--out", str(out)], check=True, capture_output=True)
+    found = json.loads(out.read_text())
+    assert time.monotonic() - began < 300
+    assert found["kills"] == 5
+    assert found["most_steps_again"] <= found["interval_in_steps"]
+    assert found["weights_equal"]
+    assert found["history_equal"]
+    assert found["left"] == ["killed"]
