@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .recipes import build
     from .run import Codes, Interrupted, Run, fit, load, resume
     from .spec import Spec
+    from .study import Search, search
     from .train import Diverged, History, Row
 
 _HOMES = {
@@ -40,6 +41,7 @@ _HOMES = {
     "recipes": ("build",),
     "run": ("Codes", "Interrupted", "Run", "fit", "load", "resume"),
     "spec": ("Spec",),
+    "study": ("Search", "search"),
     "train": ("Diverged", "History", "Row"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -75,6 +77,7 @@ __all__ = [
     "Run",
     "RunConfig",
     "Schema",
+    "Search",
     "Spec",
     "Splits",
     "Trace",
@@ -94,6 +97,7 @@ __all__ = [
     "priors",
     "recipes",
     "resume",
+    "search",
 ]
 
 
