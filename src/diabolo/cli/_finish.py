@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import missing_extra
+from ..errors import DiaboloError, missing_extra
 from ..signals import Terminated
 from ._ends import ending
 from ._tables import SPLITS, print_evaluation
@@ -51,7 +51,13 @@ def draw(run: Run) -> dict[str, Path]:
     if find_spec("matplotlib") is None:
         note(str(missing_extra("matplotlib", "report", "A figure")))
         return {}
-    files, left_out = draw_all(run, run.folder / "figures")
+    try:
+        files, left_out = draw_all(run, run.folder / "figures")
+    except OSError as error:  # a full disk; the run itself is written
+        raise DiaboloError(
+            f"The run is in {shown(run.folder)}/, but its figures cannot be written: "
+            f"{error.strerror or error}."
+        ) from None
     for name, reason in left_out.items():
         note(f"No figure {name}: {reason}")
     return files
