@@ -130,6 +130,8 @@ class Bench:
 
     def rounds(self) -> None:
         """Measures the chosen entries; every second round goes through them backwards."""
+        if not self.args.rounds:
+            return
         entries = plan.choose(self.args.only, self.args.who)
         done = {}
         for c in self.record["calls"]:
@@ -241,12 +243,8 @@ def _short(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):
-        return {k: _short(v) for k, v in value.items() if v is not None or k in _KEPT}
+        return {k: _short(v) for k, v in value.items()}
     return [_short(v) for v in value] if isinstance(value, list | tuple) else value
-
-
-_KEPT = {"ratio", "norm", "goal", "practical", "ideal", "faults", "first", "value", "stderr"}
-_KEPT |= {"memory", "parameters", "norm_cost"}
 
 
 def _write(file: Path, parts: dict[str, str]) -> None:
@@ -278,12 +276,11 @@ def shown(record: dict[str, Any], about: dict[str, Any]) -> str:
     lines.append(f"{about['date']}, commit {about['commit']}; data: {about['data']}")
     floors = [c for c in record["calls"] if c["section"] == "floor"]
     if floors:
-        best = max(floors, key=lambda c: c["gemm"])
-        rates = ", ".join(f"{k} {v:.0f} GFLOP/s" for k, v in best["peak_gflops"].items())
-        lines.append(
-            f"limits: {rates}, copy {best['copy_gb']:.0f} GB/s, "
-            f"fused Adam {best['adam_us']['mlp']:.0f} us a step"
-        )
+        peak = {k: max(c["peak_gflops"][k] for c in floors) for k in floors[0]["peak_gflops"]}
+        rates = ", ".join(f"{k} {v:.0f} GFLOP/s" for k, v in peak.items())
+        copy = max(c["copy_gb"] for c in floors)
+        adam = min(c["adam_us"]["mlp"] for c in floors)
+        lines.append(f"limits: {rates}, copy {copy:.0f} GB/s, fused Adam {adam:.0f} us a step")
     rows = record.get("rows") or rows_of(record["calls"])
     lines += ["", report.table(rows), ""]
     for a in report.agreement(rows):

@@ -81,8 +81,10 @@ def _marks(
 
 def setup(app: object) -> None:
     """Writes the generated pages before Sphinx reads its sources."""
+    import bench_pages
     import generate
 
     generate.write(HERE / "generated", HERE / "results" / "recipes.json")
+    bench_pages.write(HERE / "generated", HERE / "results")
     app.connect("autodoc-skip-member", _skip)  # type: ignore[attr-defined]
     app.connect("autodoc-process-docstring", _marks, priority=0)  # type: ignore[attr-defined]

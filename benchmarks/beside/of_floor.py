@@ -7,7 +7,6 @@ and Adam. Nothing else that a step must do (the likelihood, the noise, the data)
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -36,13 +35,14 @@ def products(batch: int) -> list[tuple[str, tuple[int, int, int]]]:
 
 
 def _time(function: Callable[[], Any], seconds: float = 0.08) -> float:
+    """Returns the least time of a function: a floor is what the machine can do."""
     function()
     times, until = [], time.perf_counter() + seconds
     while time.perf_counter() < until or len(times) < 5:
         at = time.perf_counter()
         function()
         times.append(time.perf_counter() - at)
-    return statistics.median(times)
+    return min(times)
 
 
 def _product(which: str, shape: tuple[int, int, int], dtype: torch.dtype) -> float:

@@ -91,7 +91,7 @@ def summary(
     """
     rounds = _by_round(calls)
     best = max((c["gemm"] for c in calls if c.get("gemm")), default=None)
-    machine = _floor(rounds.get(("floor", "this machine"), {}), best)
+    machine = _floor(rounds.get(("floor", "this machine"), {}))
     rows = []
     for (section, name), own in rounds.items():
         if section == "floor":
@@ -119,18 +119,16 @@ def summary(
     return rows
 
 
-def _floor(calls: Mapping[int, Call], best: float | None) -> dict[str, dict[str, float]]:
-    """Returns the median over rounds of each floor, at the machine's best rate."""
-    found: dict[str, dict[str, float]] = {}
-    if not calls or best is None:
-        return found
-    for kind in ("practical", "ideal"):
-        keys = {key for c in calls.values() for key in c[kind]}
-        found[kind] = {
-            key: statistics.median(c[kind][key] * c["gemm"] / best for c in calls.values())
-            for key in keys
+def _floor(calls: Mapping[int, Call]) -> dict[str, dict[str, float]]:
+    """Returns the least of the rounds for each floor: the best that the machine did."""
+    kinds = ("practical", "ideal") if calls else ()
+    return {
+        kind: {
+            key: min(c[kind][key] for c in calls.values() if key in c[kind])
+            for key in {key for c in calls.values() for key in c[kind]}
         }
-    return found
+        for kind in kinds
+    }
 
 
 def regressions(
