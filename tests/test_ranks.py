@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,6 +16,7 @@ from diabolo.data.decode import Binarize, Dequantize, Scale
 from diabolo.errors import DiaboloError
 from diabolo.noise import FRESH, Sliced
 from diabolo.ranks import Share
+from laws.rank_worker import CASES, run
 
 WORLDS = (1, 2, 3, 5)
 DRAWN = (Binarize(Scale()), Dequantize())
@@ -96,3 +102,39 @@ def test_a_half_told_environment_is_a_sentence(monkeypatch) -> None:
     told = pytest.raises(DiaboloError, match=r"2 processes, but RANK is not set.*torchrun")
     with told, ranks.joined():
         pass
+
+
+WORKER = Path(__file__).parent / "laws" / "rank_worker.py"
+
+
+@pytest.fixture(scope="session", params=[2, 3])
+def together(request, tmp_path_factory) -> dict:
+    """What several processes find in all cases; 3 divide neither a batch nor the data evenly."""
+    out = tmp_path_factory.mktemp("ranks") / "found.pt"
+    words = ["--standalone", "--nproc-per-node", str(request.param)]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(WORKER.parents[1]),
+        "OMP_NUM_THREADS": "1",
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+    }
+    command = [sys.executable, "-m", "torch.distributed.run", *words, str(WORKER)]
+    done = subprocess.run(
+        [*command, ",".join(CASES), str(out)], env=environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    found = torch.load(out, weights_only=True)
+    assert found["world"] == request.param
+    return found["found"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_processes_train_and_measure_as_one(case: str, together: dict) -> None:
+    one, found = run(case), together[case]
+    assert one.keys() == found.keys()
+    for name, value in one.items():
+        if isinstance(value, torch.Tensor):
+            # float64 sums in another order; Adam's square roots raise it a little
+            torch.testing.assert_close(found[name], value, rtol=1e-10, atol=1e-11, msg=name)
+        else:
+            assert found[name] == value, name

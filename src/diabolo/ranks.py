@@ -15,6 +15,7 @@ References:
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -137,11 +138,13 @@ def joined() -> Iterator[None]:
     )
     try:
         yield
+        barrier()  # one that has gone takes away what the others still speak through
     except DiaboloError as error:
         if number and not isinstance(error, Agreed):
             error.add_note(f"(Process {number}.)")  # the others do not know of it
         raise
     finally:
+        gc.collect()  # what speaks through the group must not outlive it
         dist.destroy_process_group()
 
 

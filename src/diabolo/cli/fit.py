@@ -16,7 +16,7 @@ from ._finish import cut_off, draw, interrupted, measure, report, shown
 from ._launch import launch
 from ._options import Flag, Force, Json, parse_set, parse_value
 from ._output import writable
-from ._talk import Training
+from ._talk import Training, note
 
 if TYPE_CHECKING:
     from ..train import Diverged
@@ -161,12 +161,15 @@ def train(
 
     title = f"training on {data}" if not resume else f"going on in {shown(place.resolve())}"
     with ranks.joined():
+        on, ended = ranks.first(lambda: _restarted(place.resolve()))
         try:
             with Training(title) as progress:
-                if resume:
+                if ended:
+                    run = runs.load(place)
+                elif resume or on:
                     run = runs.resume(
                         place,
-                        data,
+                        data if resume else None,
                         recipe=recipe,
                         labels=labels,
                         condition=condition,
@@ -210,6 +213,19 @@ def train(
             return code
         report(run, found, figures, progress.notes, json=json)
     return 0
+
+
+def _restarted(place: Path) -> tuple[bool, bool]:
+    """Returns whether processes that were started anew go on, or find that training has ended."""
+    from .. import ranks
+    from ..run import folder as folders
+
+    if not ranks.restarts():
+        return False, False
+    on = bool(folders.left(place))
+    if on:
+        note(f"A process was lost: all go on from the checkpoint (start {ranks.restarts() + 1}).")
+    return on, not on and folders.is_run(place)
 
 
 def _diverged(error: Diverged, place: Path) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import narwhals as nw
 import torch
 
-from .. import train
+from .. import ranks, train
 from ..config import RunConfig, resolve
 from ..data import Loaded, Schema, Splits
 from ..data import load as load_data
@@ -87,12 +87,19 @@ def fit(
     """
     place = None if out is None else Path(out).resolve()
     with contextlib.ExitStack() as stack:
-        part = None
-        if place is not None:
+        stack.enter_context(ranks.joined())
+        place = ranks.first(lambda: place)
+
+        def open_workshop() -> Path | None:
+            if place is None:
+                return None
             folders.refuse(place, force=force)
-            part = stack.enter_context(workshop(place, force=force))
-        plan = _plan(data, recipe, labels, condition, valid, test, start, options)
-        run = plan.run(plan.read())
+            return stack.enter_context(workshop(place, force=force))
+
+        part = ranks.first(open_workshop)
+        with ranks.agree():
+            plan = _plan(data, recipe, labels, condition, valid, test, start, options)
+        run = plan.run(ranks.in_turn(plan.read))
         fitting = Fitting(run, place, part, Began.of(run, plan.given()), progress)
         fitting.begin()
         return fitting.train()

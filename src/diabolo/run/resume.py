@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .. import ranks
 from ..checkpoint import states, verify
 from ..config import resolve
 from ..errors import DiaboloError
@@ -69,14 +71,20 @@ def resume(
         Interrupted: At Ctrl-C or SIGTERM.
     """
     place = Path(folder).resolve()
-    folders.refuse(place, force=True)
-    with workshop(place, resume=True) as part:
-        state, notes = find(place)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(ranks.joined())
+
+        def open_workshop() -> tuple[Path, Path, list[str]]:
+            folders.refuse(place, force=True)
+            part = stack.enter_context(workshop(place, resume=True))
+            return part, *find(place)
+
+        part, state, notes = ranks.first(open_workshop)
         before = beginnings.read(state.parent.parent)
         _same_start(before, start)
         passed = {"labels": labels, "condition": condition, "valid": valid, "test": test}
         plan = _plan(before, recipe, data, passed, options)
-        run = plan.run(plan.read())
+        run = plan.run(ranks.in_turn(plan.read))
         now = Began.of(run, {**plan.given(), "start": before.there("start")})
         told = beginnings.differences(before, now)
         if told is not None:

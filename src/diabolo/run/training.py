@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import train
+from .. import ranks, train
 from ..checkpoint import states
 from ..config import RunConfig, TrainConfig
 from ..errors import DiaboloError
@@ -78,7 +78,9 @@ class Fitting:
     state: Path | None = None
 
     def say(self, event: Event) -> None:
-        """Tells whoever listens."""
+        """Tells whoever listens, in the first of several processes."""
+        if not ranks.lead():
+            return
         if self.progress is not None:
             self.progress(event)
         if self.tracking is not None:
@@ -90,8 +92,9 @@ class Fitting:
             self.say(note)
         if self.state is not None:
             self.say(f"Going on from the checkpoint in {self.state.parent}.")
-            self.set_aside()
-        if self.part is not None:
+            if ranks.lead():
+                self.set_aside()
+        if self.part is not None and ranks.lead():
             beginnings.write(self.part, self.began)
 
     def settled(self, config: TrainConfig) -> None:
@@ -172,7 +175,10 @@ class Fitting:
                 "distortion": best.valid_distortion,
                 "rate": list(best.valid_rate),
             }
-        run.metrics["latents"] = store.plain(Latents.of(run.model, run.splits.valid)._asdict())
+        with ranks.alone():
+            run.metrics["latents"] = store.plain(Latents.of(run.model, run.splits.valid)._asdict())
+        if not ranks.lead():
+            return
         if self.tracking is not None:
             self.tracking.end(run.metrics, run.history.stopped)
         if self.place is None or self.part is None:

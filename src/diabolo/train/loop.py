@@ -21,19 +21,22 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from .. import ranks
 from ..checkpoint import load_state, save_state
 from ..config import TrainConfig
 from ..data import Batch, Data
 from ..errors import DiaboloError
 from ..model import Recipe
-from ..noise import KeyedNoise, mix_seed
-from ..objectives import Warmup, elbo, terms
+from ..noise import mix_seed
+from ..objectives import Warmup
 from .graph import GraphStep, NoGraph
 from .history import History, Row, rates, stop_at
-from .settings import computing, other_bits, pick_device, refuse, settle
+from .settings import computing, other_bits, own_randomness, pick_device, refuse, settle
 from .settle import settled
+from .shared import SharedStep
 from .step import Step
-from .stop import Stopped, stoppable
+from .stop import Stopped, agreed, stoppable
+from .validate import validate
 
 __all__ = ["fit"]
 
@@ -82,10 +85,12 @@ def fit(
         DiaboloError: If the configuration cannot be honoured.
     """
     say = on_note or (lambda sentence: None)
-    state = None if resume is None else load_state(resume)
+    state = None if resume is None else ranks.first(lambda: load_state(resume))
     refuse(recipe, train, valid, config)
-    with _own_randomness():
-        config, notes = settle(recipe, train, config, None if state is None else state["config"])
+    with own_randomness():
+        before = None if state is None else state["config"]
+        # What is timed would be another thing in each process.
+        config, notes = ranks.first(lambda: settle(recipe, train, config, before))
         for sentence in notes:
             say(sentence)
         if on_config is not None:
@@ -94,25 +99,6 @@ def fit(
         if state is not None:
             loop.load(state)
         return loop.run(on_epoch)
-
-
-@contextlib.contextmanager
-def _own_randomness() -> Iterator[None]:
-    """Leaves the caller's generators as they were."""
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        yield
-
-
-@torch.no_grad()
-def validate(recipe: Recipe, data: Data, seed: int, size: int) -> Tensor:
-    """Returns the means (2 + L,) of ELBO, distortion and rates, noise keyed by row."""
-    sums = []
-    for batch in data.batches(size):
-        noise = KeyedNoise(seed, batch.index)
-        t = terms(elbo, recipe.model(batch.x, batch.c, mask=batch.mask, noise=noise))
-        sums.append(torch.stack([t.value, t.distortion, *t.rate]).double().sum(1))
-    return torch.stack(sums).sum(0) / len(data)
 
 
 class _Loop:
@@ -134,9 +120,8 @@ class _Loop:
             recipe.objective.to(self.device)
         self.train, self.valid = train.to(self.device), valid.to(self.device)
         recipe.model.train()
-        kind = GraphStep if config.compile == "on" else Step
-        self.take = kind(recipe, config, self.device)
         self.batch_size = min(config.batch_size, len(train))
+        self.take = self._step()
         self.batches = len(train) // self.batch_size
         self.total = config.epochs * math.ceil(self.batches / config.accumulate)
         self.history = History(computing=computing(config))
@@ -146,6 +131,7 @@ class _Loop:
         self.recent: list[Tensor] = []  # those of the epochs before, as far as they are looked at
         self.best, self.best_state = -math.inf, _snapshot(recipe.model)
         self.began = self.saved = time.monotonic()
+        self.clock, self.asked = 0.0, 0  # by `_agree`
         self.whole = True  # whether no step is being taken at this moment
         self.unsaved = False  # whether the last checkpoint could not be written
 
@@ -175,6 +161,13 @@ class _Loop:
             self.recipe.model.eval()
         return self.history
 
+    def _step(self) -> Step:
+        """Returns what takes the steps."""
+        if ranks.several():
+            return SharedStep(self.recipe, self.config, self.device, self.batch_size)
+        kind = GraphStep if self.config.compile == "on" else Step
+        return kind(self.recipe, self.config, self.device)
+
     def _ended(self) -> bool:
         """Whether training is over, after one epoch at least; the history says why."""
         rows, config = self.history.rows, self.config
@@ -189,7 +182,12 @@ class _Loop:
         return True
 
     def seconds(self) -> float:
-        return self.before + time.monotonic() - self.began
+        return self.clock if ranks.several() else self.before + time.monotonic() - self.began
+
+    def _agree(self, asked: int | None = None) -> None:
+        """Makes the clock, and the signal that asks to stop, those of all processes."""
+        now = self.before + time.monotonic() - self.began
+        self.clock, self.asked = agreed(now, asked)
 
     def _progress(self) -> float:
         """The part of training that is done, by steps or by the clock."""
@@ -212,7 +210,8 @@ class _Loop:
         self.recipe.model.train()
         epoch, config = len(self.history.rows), self.config
         order = torch.Generator().manual_seed(mix_seed(config.seed, 1, epoch))
-        batches = self.train.batches(self.batch_size, order, start=self.position)
+        at, share = self.position, ranks.share()
+        batches = self.train.batches(self.batch_size, order, start=at, share=share)
         with contextlib.closing(cast("Generator[Batch]", batches)):
             while self.position < self.batches:
                 # A batch is decoded when it is asked for, so its noise belongs to the step too.
@@ -250,9 +249,9 @@ class _Loop:
 
     def _pause(self, asked: Callable[[], int | None]) -> None:
         """Between two steps: writes a checkpoint that is due, and stops if that is asked for."""
-        number = asked()
-        if number is not None:
-            raise Stopped(number)
+        self._agree(asked())
+        if self.asked:
+            raise Stopped(self.asked)
         if time.monotonic() - self.saved >= 60 * self.config.checkpoint_minutes:
             self._save()
 
@@ -299,6 +298,7 @@ class _Loop:
         parts = torch.cat(self.seen)
         good = torch.isfinite(parts).all(1)
         means = parts[good, :-1].double().sum(0) / (max(1, int(good.sum())) * self.batch_size)
+        self._agree()
         self.recipe.model.eval()
         with self._averaged():
             seed = mix_seed(self.config.seed, 3)
@@ -331,7 +331,7 @@ class _Loop:
 
     def _save(self) -> None:
         """Writes the state as it is between two steps."""
-        if self.path is not None:
+        if self.path is not None and ranks.lead():
             self.saved = time.monotonic()
             try:
                 save_state(self.path, self.state())

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from .. import ranks
 from ..config import TrainConfig
 from ..data import Data
 from ..errors import DiaboloError
@@ -24,7 +25,15 @@ from ..objectives import declaration
 from .graph import compiler
 from .step import Step, measure
 
-__all__ = ["clipped", "computing", "other_bits", "pick_device", "refuse", "settle"]
+__all__ = [
+    "clipped",
+    "computing",
+    "other_bits",
+    "own_randomness",
+    "pick_device",
+    "refuse",
+    "settle",
+]
 
 # What a step and its arithmetic take on two cores of a processor, roughly: they only decide what
 # is worth compiling, and are constants so that the same training is computed alike each time.
@@ -40,7 +49,14 @@ def pick_device(name: str) -> torch.device:
         DiaboloError: If the device asked for is not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and ranks.several() and torch.cuda.is_available():
+        if ranks.local() >= torch.cuda.device_count():
+            raise DiaboloError(
+                f"Process {ranks.local()} of this machine has no device of its own, since there "
+                f"are {torch.cuda.device_count()}: start as many processes as devices."
+            )
+        return torch.device("cuda", ranks.local())
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(name, True):
         raise DiaboloError(f"train.device is '{name}', but this machine has none. Use 'auto'.")
@@ -56,8 +72,9 @@ def computing(config: TrainConfig) -> dict[str, Any]:
     return {
         "device": pick_device(config.device).type,
         "precision": "float32" if config.precision == "auto" else config.precision,
-        "compile": config.compile == "on",
+        "compile": config.compile == "on" and not ranks.several(),
         "threads": torch.get_num_threads(),
+        **({"processes": ranks.count()} if ranks.several() else {}),
         "torch": str(torch.__version__),
     }
 
@@ -94,13 +111,15 @@ def settle(
     if before is not None:
         return _chosen(config, before), []
     if not auto:
-        return config, []
+        asked = ranks.several() and config.compile == "on"
+        return config, ["The step of several processes is not compiled."] if asked else []
     device = pick_device(config.device)
     seconds = _estimate(recipe, train, config)
     chosen = {"precision": "float32", "compile": "off"}
     notes: list[str] = []
     long = seconds >= LONG or device.type == "cuda"
-    if long and "compile" in auto and config.accumulate <= 4 and device.type != "mps":
+    one = not ranks.several()  # one graph holds no other process
+    if one and long and "compile" in auto and config.accumulate <= 4 and device.type != "mps":
         if compiler() is not None:
             chosen["compile"] = "on"
             notes.append("The step is compiled, which takes up to half a minute once.")
@@ -197,8 +216,6 @@ def refuse(recipe: Recipe, train: Data, valid: Data, config: TrainConfig) -> Non
     Raises:
         DiaboloError: Naming what cannot be honoured.
     """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        raise DiaboloError("Training on several processes is not supported: start one process.")
     if not len(train) or not len(valid):
         raise DiaboloError(
             f"Training needs data to fit and data to validate, but got {len(train)} and "
@@ -210,9 +227,34 @@ def refuse(recipe: Recipe, train: Data, valid: Data, config: TrainConfig) -> Non
             "This objective depends on the whole batch, so it cannot be accumulated over "
             "several: use accumulate=1 with a larger batch_size."
         )
+    if ranks.several():
+        _refuse_several(recipe, config, len(train))
     groups = declaration(recipe.objective).groups
     if groups is not None and len(recipe.model.groups) > groups:
         raise DiaboloError(
             f"This objective takes models with at most {groups} latent group, but this one has "
             f"{len(recipe.model.groups)}."
         )
+
+
+def _refuse_several(recipe: Recipe, config: TrainConfig, count: int) -> None:
+    said, family = declaration(recipe.objective), recipe.model.likelihood.family
+    if (said.batch_level and not said.gathers) or (family.batch_level and not family.gathers):
+        raise DiaboloError(
+            "This objective depends on the whole batch, of which each process has a part: train "
+            "in one process, or take its means with ranks.batch_mean and declare gathers=True."
+        )
+    size = min(config.batch_size, count)
+    if size < ranks.count():
+        raise DiaboloError(
+            f"A batch of {size} data has no part for each of {ranks.count()} processes: take a "
+            "larger batch_size or fewer processes."
+        )
+
+
+@contextlib.contextmanager
+def own_randomness() -> Iterator[None]:
+    """Leaves the caller's generators as they were."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        yield

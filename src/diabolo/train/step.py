@@ -19,15 +19,16 @@ from torch import Tensor, nn
 from ..config import TrainConfig
 from ..data import Batch
 from ..model import Recipe
+from ..noise import FRESH, Noise
 from ..objectives import terms
 from . import optimizers
 
 __all__ = ["Step", "measure"]
 
 
-def measure(recipe: Recipe, batch: Batch) -> tuple[Tensor, Tensor]:
+def measure(recipe: Recipe, batch: Batch, noise: Noise = FRESH) -> tuple[Tensor, Tensor]:
     """Returns the summed objective, and the sums (3 + L,) of its value and parts, in nats."""
-    trace = recipe.model(batch.x, batch.c, k=recipe.k, mask=batch.mask)
+    trace = recipe.model(batch.x, batch.c, k=recipe.k, mask=batch.mask, noise=noise)
     t = terms(recipe.objective, trace)
     parts = torch.stack([t.value, t.distortion, t.penalty, *t.rate]).sum(1)
     return t.value.sum(), parts.detach()

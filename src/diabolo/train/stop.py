@@ -11,9 +11,12 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+import torch
+
+from .. import ranks
 from ..signals import terminate
 
-__all__ = ["Stopped", "stoppable"]
+__all__ = ["Stopped", "agreed", "stoppable"]
 
 
 class Stopped(KeyboardInterrupt):
@@ -53,3 +56,16 @@ def stoppable() -> Iterator[Callable[[], int | None]]:
     finally:
         for s, handler in ours.items():
             signal.signal(s, handler)
+
+
+def agreed(seconds: float, asked: int | None) -> tuple[float, int]:
+    """Returns the clock of the first process and the signal that any was sent, 0 without one.
+
+    All processes call it together, so that they stop, and go by the clock, at the same step.
+    """
+    if not ranks.several():
+        return seconds, asked or 0
+    signals = (signal.SIGINT, signal.SIGTERM)
+    told = [seconds if ranks.lead() else 0.0, *(float(asked == s) for s in signals)]
+    clock, *sent = ranks.total(torch.tensor(told, dtype=torch.float64)).tolist()
+    return clock, next((int(s) for s, n in zip(signals, sent, strict=True) if n), 0)
