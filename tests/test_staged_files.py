@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -339,3 +340,27 @@ def test_a_run_is_evaluated_on_files(tmp_path):
     again = diabolo.load(tmp_path / "run")
     x = np.load(source, mmap_mode="r")
     assert np.array_equal(run.score(x), again.score(np.asarray(x)))
+
+
+def traced(source: Path, memory: str) -> int:
+    """The greatest number of bytes that NumPy held while data were opened and seen once."""
+    tracemalloc.start()
+    try:
+        found = load(source, DataConfig(memory=memory))
+        fingerprint(found.splits.train)
+        for _ in found.splits.train.batches(100, torch.Generator().manual_seed(0)):
+            pass
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_stays_bounded(tmp_path, monkeypatch):
+    """16 MB of data in files take less than a third of that, however they are looked at."""
+    monkeypatch.setattr("diabolo.data.mapped.BLOCK", 1 << 18)
+    monkeypatch.setattr("diabolo.data.data.STAGE", 1 << 20)
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", mode="w+", dtype="f4", shape=(20000, 200))
+    x[:] = RNG.normal(size=(20000, 1)) + np.arange(200)
+    x.flush()
+    assert traced(tmp_path / "x.npy", "whole") > x.nbytes  # imports are counted here too
+    assert traced(tmp_path / "x.npy", "mapped") < x.nbytes / 3
