@@ -443,13 +443,14 @@ def test_interrupt_after_training_keeps_the_run(monkeypatch, tmp_path, capsys):
     assert call("sample", tmp_path / "run", "--out", tmp_path / "x.csv") == 0
 
 
-def test_idle_threads_sleep_unless_the_user_says_otherwise(monkeypatch, capsys):
+def test_idle_threads_spin_for_long_only_if_the_user_says_so(monkeypatch, capsys):
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     assert call("--version") == 0
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert "GOMP_SPINCOUNT" not in os.environ
     monkeypatch.delenv("OMP_WAIT_POLICY")
     assert call("--version") == 0
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert os.environ["GOMP_SPINCOUNT"] == "2000"
 
 
 def test_interrupt_elsewhere_is_130(monkeypatch, capsys):

@@ -27,7 +27,7 @@ from ..config import TrainConfig
 from ..data import Batch, Data
 from ..errors import DiaboloError
 from ..model import Recipe
-from ..noise import mix_seed
+from ..noise import mix_seed, seed_fresh
 from ..objectives import Warmup
 from .graph import GraphStep, NoGraph
 from .history import History, Row, rates, stop_at
@@ -215,7 +215,7 @@ class _Loop:
         with contextlib.closing(cast("Generator[Batch]", batches)):
             while self.position < self.batches:
                 # A batch is decoded when it is asked for, so its noise belongs to the step too.
-                torch.manual_seed(mix_seed(config.seed, 2, self.step))
+                seed_fresh(mix_seed(config.seed, 2, self.step), self.device)
                 few = min(config.accumulate, self.batches - self.position)
                 self.whole = False
                 self.seen.append(self._take(islice(batches, few)))
@@ -244,7 +244,7 @@ class _Loop:
             self.take = Step(self.recipe, self.config, self.device)
             self.take.load(state)
             self.history.computing = computing(self.config)
-            torch.manual_seed(mix_seed(self.config.seed, 2, self.step))
+            seed_fresh(mix_seed(self.config.seed, 2, self.step), self.device)
             return self.take(group, rate, decay)
 
     def _pause(self, asked: Callable[[], int | None]) -> None:

@@ -55,7 +55,7 @@ def _adam(
     v = _normal(BETA2 * v + (1 - BETA2) * g * g)
     if decay:
         p = p * (1 - rate * decay)
-    return p - rate * (m / c1) / ((v / c2).sqrt() + EPSILON), m, v
+    return p - m * (rate / c1) / (v.sqrt() * c2.rsqrt() + EPSILON), m, v
 
 
 def _adamax(
@@ -63,7 +63,7 @@ def _adamax(
 ) -> tuple[Tensor, Tensor, Tensor]:
     m = _normal(torch.lerp(m, g, 1 - BETA1))
     u = torch.maximum(BETA2 * u, g.abs() + EPSILON)
-    return p - rate * (m / c1) / u, m, u
+    return p - m * (rate / c1) / u, m, u
 
 
 RULES = {
