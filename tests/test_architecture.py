@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "diabolo"
 FLOORS = (
     ("errors", "spec", "noise", "signals"),  # the ground: words that every room uses
-    ("registry", "ranks"),
+    ("registry", "ranks", "graph"),
     ("distributions", "nets", "config"),  # floor 0
     ("model", "data", "checkpoint"),
     ("views",),

@@ -26,10 +26,10 @@ from diabolo.evaluate import (
     pareto_shape,
 )
 from diabolo.evaluate.graph import Compile, pays
+from diabolo.graph import compiler
 from diabolo.model import LatentModel
 from diabolo.noise import KeyedNoise, Noise
 from diabolo.recipes import RECIPES, build
-from diabolo.train.graph import compiler
 from laws import evaluation as laws
 from laws import recipes as recipe_laws
 from laws.evaluation import F64, Linear, tensor, textbook

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from diabolo.config import TrainConfig
 from diabolo.data import Batch, Data
+from diabolo.graph import NoGraph, compiler
 from diabolo.model import Recipe
 from diabolo.nets import NETS
 from diabolo.priors import PRIORS
 from diabolo.recipes import RECIPES
 from diabolo.train import fit, graph
-from diabolo.train.graph import GraphStep, NoGraph
+from diabolo.train.graph import GraphStep
 from diabolo.train.optimizers import RULES
 from diabolo.train.step import Step
 from laws import recipes as laws
@@ -33,12 +34,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def traced(monkeypatch):
     """Runs the traced graph by its operations, without Inductor."""
-
-    class Uncompiled:
-        def __call__(self, module, **_):
-            return module
-
-    monkeypatch.setattr(graph.torch, "compile", Uncompiled())
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
 
 
 def take(
@@ -199,10 +195,10 @@ def test_what_cannot_be_traced_is_trained_eagerly_and_told():
 
 
 def test_without_a_working_compiler_training_is_eager_and_told(monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise NoGraph("the step cannot be compiled (no g++)")
 
-    monkeypatch.setattr(graph, "_first", broken)
+    monkeypatch.setattr(graph, "graph_of", broken)
     case = laws.case("vae", n=32)
     notes, history = fitted(case.build(), Data(case.x, "binary"), replace(CONFIG, compile="on"))
     assert notes == [
@@ -212,14 +208,14 @@ def test_without_a_working_compiler_training_is_eager_and_told(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(graph.compiler() is None, reason="no C++ compiler")
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 @pytest.mark.parametrize("name", RECIPES.names())
 def test_compiled_equals_eager(name):
     agree(laws.case(name), CONFIG)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(graph.compiler() is None, reason="no C++ compiler")
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 @pytest.mark.parametrize("name", RECIPES.names())
 def test_compiled_training_in_bfloat16_raises_the_bound(name):
     """The whole loop, compiled, in bfloat16: it stays near the eager one in float32."""

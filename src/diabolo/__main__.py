@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 
 __all__ = ["main"]
 
@@ -22,8 +21,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _share_processors()
     keep_memory()
     words = list(sys.argv[1:] if argv is None else argv)
-    kept = {"exit_on_error": False, "print_error": False, "result_action": "return_value"}
-    return guarded(partial(make_app(), words, **kept), words)
+
+    def run() -> int | None:
+        return make_app()(
+            words, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+
+    return guarded(run, words)
 
 
 def _share_processors() -> None:

@@ -1,9 +1,7 @@
 """log p(x | z) of many codes as one compiled graph: what an evaluation repeats most.
 
 Eager mode writes the logits of a chunk to memory and reads them again for each operation of the
-density. Traced down to torch's primitive operations, Inductor makes one pass of them, and chunks
-may be larger. Dense layers in float32 become convolutions of width 1, which oneDNN computes: on
-processors that are not Intel's they are twice as fast as MKL's matrix products.
+density. A compiled graph makes one pass of them, and chunks may be larger.
 
 Values differ from eager ones by rounding only.
 
@@ -12,21 +10,17 @@ Shapes: K posterior samples, B batch.
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import DiaboloError
+from ..graph import NoGraph, compiler, graph_of
 from ..model import LatentModel
-from ..train.graph import compiler
 from .passes import Precision, autocast
 
 __all__ = ["Compile", "Decoding", "pays"]
@@ -37,7 +31,6 @@ Compile = Literal["auto", "on", "off"]
 # operations a second on two cores, so this much work takes it 15 to 30 s.
 WORTH = 3e12
 FEW = 10_000  # codes that are decoded in less time than it takes to count their operations
-WIDE = 64  # inputs of a dense layer from which a convolution is faster
 
 
 def pays(model: LatentModel, codes: int) -> bool:
@@ -111,12 +104,11 @@ class Decoding(nn.Module):
         self.tensors = {n: t.detach() for n, t in named.items()}
 
         def log_px(tensors: Mapping[str, Tensor], *given: Tensor | None) -> Tensor:
-            with _Convolved():
-                return functional_call(self, dict(tensors), given)
+            return functional_call(self, dict(tensors), given)
 
         try:
-            self.graph = _compiled(log_px, (self.tensors, code, c, x, mask))
-        except _NoGraph as error:
+            self.graph, _ = graph_of(log_px, (self.tensors, code, c, x, mask), "it")
+        except NoGraph as error:
             self._refuse(str(error))
         else:
             self.shape = (code.shape, x.shape)
@@ -129,76 +121,3 @@ class Decoding(nn.Module):
             )
         self.compiled = False
         self.notes.append(f"The decoder was not compiled, which is slower: {why}.")
-
-
-class _NoGraph(Exception):
-    """The function cannot be made one graph; its text says why."""
-
-
-class _Convolved(TorchFunctionMode):
-    """Dense layers in float32 on a processor with MKL as convolutions of width 1."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        if func is F.linear and not kwargs and _is_wide(args[0]):
-            return _convolved(*args)
-        return func(*args, **(kwargs or {}))
-
-
-def _is_wide(x: Tensor) -> bool:
-    return (
-        x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and x.ndim == 2
-        and x.shape[1] >= WIDE
-        and not torch.is_autocast_enabled("cpu")
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.mkl.is_available()
-    )
-
-
-def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The product of x (N, I) and a weight (O, I): N pixels of one image with I channels.
-
-    Rows are the pixels' channels as they lie in memory ("channels last"), so that nothing is
-    copied; strides are given, as those of axes of size 1 would be taken for another layout.
-    """
-    (n, i), o = x.shape, len(weight)
-    image = x.contiguous().as_strided((1, i, 1, n), (n * i, 1, n * i, i))
-    kernel = weight.contiguous().as_strided((o, i, 1, 1), (i, 1, i, i))
-    return F.conv2d(image, kernel, bias).permute(0, 2, 3, 1).reshape(n, o)
-
-
-def _compiled(function: Callable[..., Tensor], given: tuple[Any, ...]) -> Callable[..., Tensor]:
-    """Traces a function with tensors that have no values, compiles it and runs it once."""
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = make_fx(function, tracing_mode="fake")(*given)
-    except Exception as error:  # whatever a network's own code raises on values it cannot see
-        raise _NoGraph(f"it cannot be traced ({_said(error)})") from error
-    graph = torch.compile(module, fullgraph=True, dynamic=False)
-    quiet = logging.getLogger("torch._inductor")
-    level = quiet.level
-    quiet.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph(*given)
-    except (torch._dynamo.exc.TorchDynamoException, RuntimeError, OSError) as error:
-        raise _NoGraph(f"it cannot be compiled ({_said(error)})") from error
-    finally:
-        quiet.setLevel(level)
-    return graph
-
-
-def _said(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__

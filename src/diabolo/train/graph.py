@@ -1,22 +1,14 @@
 """The whole step as one compiled graph: objective, gradient, optimiser and averages.
 
-A step of a small network is many small operations, and most of its time goes by between them. The
-step is traced once, for the weights, moments and one batch, down to torch's primitive operations,
-and Inductor makes one program of all of them. Its random numbers are torch's own, drawn in the
-order of the eager step, so the two differ by rounding only.
-
-What cannot be traced so (a value that decides what comes next) or compiled is trained eagerly, and
-that is said.
+A step of a small network is many small operations, and most of its time goes by between them. As
+one graph of the weights, moments and batch it differs from the eager step by rounding only. What
+cannot be traced or compiled so is trained eagerly, and that is said.
 
 Shapes: B batch, L latent groups.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import shutil
-import warnings
 from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
@@ -27,20 +19,12 @@ from torch.func import functional_call
 
 from ..config import TrainConfig
 from ..data import Batch
+from ..graph import graph_of
 from ..model import Recipe
 from .optimizers import BETA1, BETA2, RULES
 from .step import Step, measure
 
-__all__ = ["GraphStep", "NoGraph", "compiler"]
-
-
-class NoGraph(Exception):
-    """The step cannot be made one graph; its text says why."""
-
-
-def compiler() -> str | None:
-    """Returns the C++ compiler that Inductor would call, or None if there is none."""
-    return shutil.which(os.environ.get("CXX") or "g++") or shutil.which("clang++")
+__all__ = ["GraphStep"]
 
 
 class _Measured(nn.Module):
@@ -89,12 +73,11 @@ class GraphStep(Step):
         scalars = torch.tensor([rate, decay], dtype=torch.float64)
         given = (*self._state(), scalars.to(self.device), group)
         with torch.no_grad():
-            if len(group) not in self.graphs:  # the last step of an epoch may have fewer
-                graph = _compiled(self._step, given)
-                found = _first(graph, given)
-                self.graphs[len(group)] = graph
-                return found
-            return self.graphs[len(group)](*given)
+            if len(group) in self.graphs:
+                return self.graphs[len(group)](*given)
+            # The last step of an epoch may have fewer batches.
+            self.graphs[len(group)], found = graph_of(self._step, given, "the step")
+            return found
 
     def _state(self) -> tuple[list[Tensor], ...]:
         rest = list(self.rest.values())
@@ -174,45 +157,3 @@ class GraphStep(Step):
                 self.done.copy_(there["step"])
                 for kept, name in zip(self.moments, self.rule.states, strict=True):
                     kept[i].copy_(there[name])
-
-
-def _compiled(step: Callable[..., Tensor], given: tuple[Any, ...]) -> Callable[..., Tensor]:
-    """Traces a step with tensors that have no values, so that none can be taken for a constant."""
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    def function(*parts: Any) -> Tensor:  # a method's object would count as an argument
-        return step(*parts)
-
-    try:
-        with warnings.catch_warnings(), torch.enable_grad():
-            warnings.simplefilter("ignore")
-            module = make_fx(function, tracing_mode="fake")(*given)
-    except Exception as error:
-        raise NoGraph(f"the step cannot be traced ({_said(error)})") from error
-    options = {
-        "cpp_wrapper": given[0][0].device.type == "cpu",
-        "fallback_random": True,  # the eager step's numbers
-        # Shapes and types are the same in each step, and checking them takes a tenth of it.
-        "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
-    }
-    return torch.compile(module, fullgraph=True, dynamic=False, options=options)
-
-
-def _first(graph: Callable[..., Tensor], given: tuple[Any, ...]) -> Tensor:
-    """Compiles and runs a graph."""
-    quiet = logging.getLogger("torch._inductor")
-    level = quiet.level
-    quiet.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return graph(*given)
-    except (torch._dynamo.exc.TorchDynamoException, RuntimeError, OSError) as error:
-        raise NoGraph(f"the step cannot be compiled ({_said(error)})") from error
-    finally:
-        quiet.setLevel(level)
-
-
-def _said(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__

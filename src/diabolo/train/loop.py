@@ -26,10 +26,11 @@ from ..checkpoint import load_state, save_state
 from ..config import TrainConfig
 from ..data import Batch, Data
 from ..errors import DiaboloError
+from ..graph import NoGraph
 from ..model import Recipe
 from ..noise import mix_seed, seed_fresh
 from ..objectives import Warmup
-from .graph import GraphStep, NoGraph
+from .graph import GraphStep
 from .history import History, Row, rates, stop_at
 from .settings import computing, other_bits, own_randomness, pick_device, refuse, settle
 from .settle import settled

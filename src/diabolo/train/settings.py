@@ -20,9 +20,9 @@ from .. import ranks
 from ..config import TrainConfig
 from ..data import Data
 from ..errors import DiaboloError
+from ..graph import compiler
 from ..model import LatentModel, Recipe
 from ..objectives import declaration
-from .graph import compiler
 from .step import Step, measure
 
 __all__ = [
