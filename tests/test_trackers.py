@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as tables
 import importlib
+import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,8 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import diabolo
+from diabolo import ranks
+from diabolo.__main__ import main
 from diabolo.config import RunConfig, TrainConfig
 from diabolo.errors import DiaboloError
+from diabolo.run import Interrupted
 from diabolo.trackers import TRACKERS, Place, Tracker, Tracking, numbers, settings
 from diabolo.train import Row
 
@@ -115,8 +120,6 @@ def read_tensorboard(folder: Path, package: Any) -> tuple[Rows, dict[str, str], 
 
 
 def read_mlflow(folder: Path, package: Any) -> tuple[Rows, dict[str, str], dict[str, float]]:
-    import json
-
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=package)
@@ -165,6 +168,7 @@ def tracker(
 ) -> Iterator[tuple[str, str, Any]]:
     """The name of a tracker, a call of it, and what its reader needs."""
     name: str = request.param
+    monkeypatch.chdir(tmp_path)  # MLflow's files lie beside its database, or here
     if name in STOOD_FOR:
         package = Recorder(name)
         monkeypatch.setitem(sys.modules, name, package)
@@ -321,3 +325,115 @@ def test_a_folder_of_the_users_own_has_one_for_each_run(
 def test_a_place_names_itself() -> None:
     with pytest.raises(DiaboloError, match="csv"):
         Place(None, "run").within("csv", None)
+
+
+SMALL: dict[str, Any] = {"net": "mlp(hidden=(8,))", "latent": 2, "batch_size": 16}
+FILES = pytest.mark.parametrize("name", ["csv", "tensorboard"])
+
+
+def needed(name: str) -> None:
+    if name in PACKAGES:
+        pytest.importorskip(PACKAGES[name], reason=f"{PACKAGES[name]} is not installed")
+
+
+def values() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+
+
+def history(run: Path) -> Rows:
+    """The history that every run keeps, by the names that trackers use."""
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    rows = [
+        Row(**{**r, "rate": tuple(r["rate"]), "valid_rate": tuple(r["valid_rate"])}) for r in lines
+    ]
+    return {r.step: numbers(r) for r in rows}
+
+
+@FILES
+def test_fit_tracks_its_history(name: str, tmp_path: Path) -> None:
+    needed(name)
+    run = diabolo.fit(values(), out=tmp_path / "run", track=name, epochs=2, **SMALL)
+    found, told, last = READERS[name](tmp_path / "run" / name, None)
+    assert found == history(tmp_path / "run")
+    assert len(found) == 2
+    assert float(told["options.latent"]) == 2
+    assert last["valid.elbo"] == run.metrics["valid"]["elbo"]
+    assert diabolo.load(tmp_path / "run").history == run.history
+
+
+@FILES
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_a_resumed_run_has_one_whole_record(
+    name: str, error: type[BaseException], tmp_path: Path
+) -> None:
+    """An interrupt saves the run and its state; any other end leaves what was written before."""
+    needed(name)
+
+    def stop(event: Any) -> None:
+        if isinstance(event, Row) and event.epoch == 3:
+            raise error
+
+    place = tmp_path / "run"
+    with pytest.raises((Interrupted, error)):
+        diabolo.fit(
+            values(),
+            out=place,
+            track=name,
+            epochs=4,
+            checkpoint_minutes=1e-9,
+            progress=stop,
+            **SMALL,
+        )
+    diabolo.resume(place, values())
+    found, _, last = READERS[name](place / name, None)
+    assert found == history(place)
+    assert len(found) == 4
+    assert "valid.elbo" in last
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+@FILES
+def test_the_command_tracks_numbers_found_after_training(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needed(name)
+    np.save(tmp_path / "x.npy", values())
+    words = ["fit", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run"), "--track", name]
+    words += ["--k", "5", "--set", "epochs=2", "latent=2", "net=mlp(hidden=(8,))"]
+    assert main(words) == 0
+    found, _, last = READERS[name](tmp_path / "run" / name, None)
+    assert found == history(tmp_path / "run")
+    metrics = diabolo.load(tmp_path / "run").metrics
+    assert last["evaluation.elbo.value"] == metrics["evaluation"]["elbo"]["value"]
+    assert main(["fit", "--resume", str(tmp_path / "run"), "--track", name]) == 2
+    assert "leave --track out" in capsys.readouterr().err
+
+
+def test_a_package_that_lacks_ends_the_command_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = importlib.import_module("diabolo.trackers.tensorboard")
+    monkeypatch.setattr(module, "find_spec", lambda package: None)
+    out = tmp_path / "runs" / "run"
+    assert main(["fit", "digits", "--out", str(out), "--track", "tensorboard"]) == 2
+    assert "pip install 'diabolo[tensorboard]'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistake_in_the_data_leaves_no_record(tmp_path: Path) -> None:
+    bad = values()
+    bad[3, 1] = np.nan
+    with pytest.raises(DiaboloError, match="row 3"):
+        diabolo.fit(bad, out=tmp_path / "run", track=f"csv(folder='{tmp_path}/tables')")
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_the_leading_process_tracks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "lead", lambda: False)
+    tracking = Tracking("csv", tmp_path, "run")
+    for event in (CONFIG, row(1)):
+        tracking(event)
+    tracking.end(METRICS)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(DiaboloError, match="Did you mean"):
+        Tracking("cvs", tmp_path, "run")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..evaluate import Evaluation
     from ..run import Interrupted, Run
 
-__all__ = ["again", "cut_off", "draw", "interrupted", "measure", "report", "shown"]
+__all__ = ["again", "cut_off", "draw", "interrupted", "measure", "report", "shown", "tracked"]
 
 PASSES = 1_000_000  # decoded samples that a first look at the likelihood may cost
 
@@ -61,6 +61,15 @@ def draw(run: Run) -> dict[str, Path]:
     for name, reason in left_out.items():
         note(f"No figure {name}: {reason}")
     return files
+
+
+def tracked(run: Run, figures: dict[str, Path]) -> None:
+    """Gives the numbers and the figures to the trackers that a run has."""
+    from ..trackers import Tracking
+
+    assert run.folder is not None
+    tracking = Tracking.again(run.folder, run.folder.name, say=note)
+    tracking.end(run.metrics, run.history.stopped, figures)
 
 
 def report(

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from ..errors import DiaboloError, whole
 from ..signals import Terminated
 from ._ends import FAULT, ending
-from ._finish import cut_off, draw, interrupted, measure, report, shown
+from ._finish import cut_off, draw, interrupted, measure, report, shown, tracked
 from ._launch import launch
 from ._options import Flag, Force, Json, parse_set, parse_value
 from ._output import writable
@@ -61,6 +61,7 @@ def fit(
     valid: str | None = None,
     test: str | None = None,
     start: Annotated[Path | None, Parameter(name="--from")] = None,
+    track: Annotated[tuple[str, ...], Several] = (),
     k: int | None = None,
     force: Force = False,
     resume: Annotated[bool, Flag] = False,
@@ -85,6 +86,8 @@ def fit(
         valid: The part of the data held out for validation, their number, or a file of data.
         test: A file of data for the final numbers.
         start: The folder of a run from whose weights to start.
+        track: Who else is told of each epoch: csv, tensorboard, mlflow, wandb, trackio, with
+            options as in "mlflow(uri='sqlite:///mlflow.db')". --resume goes on with them.
         k: Posterior samples of each datum for the final log-likelihood.
         force: Replace a run that is in --out already, or a checkpoint that was left there.
         resume: Go on with a training that was interrupted or killed: `diabolo fit --resume RUN`.
@@ -105,6 +108,8 @@ def fit(
         raise DiaboloError("--resume goes on with a training: name its folder, fit --resume RUN.")
     if resume and force:
         raise DiaboloError("--force begins anew and --resume goes on: use one of them.")
+    if resume and track:
+        raise DiaboloError("--resume goes on with the trackers of the training: leave --track out.")
     if not resume and data is None:
         raise DiaboloError("DATA is missing: name a set, a file or a folder.")
     if data is not None and not data.strip():
@@ -131,6 +136,7 @@ def fit(
         valid=None if valid is None else parse_value(valid),
         test=test,
         start=start,
+        track=track,
         force=force,
         resume=resume,
     )
@@ -149,6 +155,7 @@ def train(
     valid: float | str | None = None,
     test: str | None = None,
     start: Path | None = None,
+    track: tuple[str, ...] = (),
     force: bool = False,
     resume: bool = False,
 ) -> int:
@@ -189,6 +196,7 @@ def train(
                         valid=valid,
                         test=test,
                         start=start,
+                        track=track,
                         force=force,
                         progress=progress,
                         **options,
@@ -205,6 +213,7 @@ def train(
                 return 0
             with ranks.alone():
                 figures = draw(run)
+                tracked(run, figures)
         except KeyboardInterrupt as error:
             word, code = ending(isinstance(error, Terminated))
             if ranks.lead():

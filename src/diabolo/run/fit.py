@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ..evaluate import draw_digest
 from ..model import Recipe
 from ..noise import mix_seed
 from ..registry import keywords
+from ..trackers import Tracking
 from . import folder as folders
 from . import store
 from .began import Began
@@ -49,6 +50,7 @@ def fit(
     test: Any = None,
     start: Run | str | Path | None = None,
     force: bool = False,
+    track: str | Sequence[str] = (),
     progress: Callable[[Event], object] | None = None,
     **options: Any,
 ) -> Run:
@@ -69,6 +71,8 @@ def fit(
         force: Whether a run that lies in `out` already, or a checkpoint left there, may be
             replaced. A run is replaced when the training has come to its end, and never by one
             that was interrupted, which is kept beside it to go on with, or that diverged.
+        track: Who else is told of each epoch: `"tensorboard"`, `"csv, mlflow(experiment='a')"`, or
+            a list of such calls.
         progress: Called with each note (a string), once with the whole configuration, and with
             each epoch's `Row`; `print` will do.
         options: Options of the recipe, of `TrainConfig` and of `DataConfig`, by name; a name
@@ -99,8 +103,10 @@ def fit(
         part = ranks.first(open_workshop)
         with ranks.agree():
             plan = _plan(data, recipe, labels, condition, valid, test, start, options)
+            tracking = Tracking(track, part, place.name if place else "memory", say=progress)
+        stack.callback(tracking.close)
         run = plan.run(ranks.in_turn(plan.read))
-        fitting = Fitting(run, place, part, Began.of(run, plan.given()), progress)
+        fitting = Fitting(run, place, part, Began.of(run, plan.given()), progress, tracking)
         fitting.begin()
         return fitting.train()
 

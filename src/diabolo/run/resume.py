@@ -15,6 +15,7 @@ from ..config import resolve
 from ..errors import DiaboloError
 from ..model import Recipe
 from ..registry import keywords
+from ..trackers import Tracking
 from . import began as beginnings
 from . import folder as folders
 from .began import Began
@@ -80,7 +81,8 @@ def resume(
             return part, *find(place)
 
         part, state, notes = ranks.first(open_workshop)
-        before = beginnings.read(state.parent.parent)
+        former = state.parent.parent
+        before = beginnings.read(former)
         _same_start(before, start)
         passed = {"labels": labels, "condition": condition, "valid": valid, "test": test}
         plan = _plan(before, recipe, data, passed, options)
@@ -90,7 +92,10 @@ def resume(
         if told is not None:
             raise DiaboloError(told)
         run.notes += tuple(notes)
-        fitting = Fitting(run, place, part, now.since(before), progress, state=state)
+        with ranks.agree():
+            tracking = Tracking.again(former, place.name, into=part, say=progress)
+        stack.callback(tracking.close)
+        fitting = Fitting(run, place, part, now.since(before), progress, tracking, state)
         fitting.begin()
         return fitting.train()
 

@@ -81,10 +81,10 @@ class Fitting:
         """Tells whoever listens, in the first of several processes."""
         if not ranks.lead():
             return
+        if self.tracking is not None:  # first, as whoever listens may end the training
+            self.tracking(event)
         if self.progress is not None:
             self.progress(event)
-        if self.tracking is not None:
-            self.tracking(event)
 
     def begin(self) -> None:
         """Says what is to be trained, and keeps beside the state what it began with."""

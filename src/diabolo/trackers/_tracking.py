@@ -54,6 +54,7 @@ class Tracking:
     ) -> None:
         self.say = say
         self.notes: list[str] = []
+        self.begun = False
         self.trackers: dict[str, Tracker] = {}
         for call in _several(calls):
             member = parse_call(call)[0]
@@ -97,6 +98,7 @@ class Tracking:
         if isinstance(event, str):
             self.notes.append(event)
         elif isinstance(event, RunConfig):
+            self.begun = True
             told = settings(event)
             self._each(lambda tracker: tracker.begin(told, self.notes))
         else:
@@ -117,7 +119,8 @@ class Tracking:
 
     def close(self) -> None:
         """Closes the records of a training that failed; after `end` there is none to close."""
-        self._each(lambda tracker: tracker.end({}, {}, "failed"))
+        if self.begun:  # a mistake found before training leaves no record
+            self._each(lambda tracker: tracker.end({}, {}, "failed"))
         self.trackers = {}
 
     def _each(self, act: Callable[[Tracker], None]) -> None:

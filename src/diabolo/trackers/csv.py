@@ -16,10 +16,10 @@ class Csv(Tracker):
 
     def __init__(self, folder: Path) -> None:
         self.history, self.final = folder / "history.csv", folder / "final.csv"
-        folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, settings: Mapping[str, Setting], notes: Sequence[str]) -> None:
         """Writes the hyper-parameters into `settings.csv`."""
+        self.history.parent.mkdir(parents=True, exist_ok=True)
         with self.history.with_name("settings.csv").open("w", newline="", encoding="utf-8") as file:
             tables.writer(file).writerows([("name", "value"), *settings.items()])
 
