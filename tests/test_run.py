@@ -12,7 +12,7 @@ import torch
 import diabolo
 from diabolo.errors import DiaboloError
 from diabolo.run import Codes, Run
-from diabolo.run import run as uses
+from diabolo.run import use as uses
 
 NET = "mlp(hidden=(16,))"
 SMALL: dict[str, Any] = {"net": NET, "latent": 2, "epochs": 2, "batch_size": 32}
@@ -95,10 +95,39 @@ def test_batch_size_changes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -
         ]
 
     whole = answers()
-    monkeypatch.setattr(uses, "ROWS", 4)
+    monkeypatch.setattr(uses, "MOST", 4)
     for a, b in zip(whole, answers(), strict=True):
         # Matrix products of another height round differently: float32 eps times their size.
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_networks_in_bfloat16_change_digits_only(run: Run) -> None:
+    x = table(13)
+    for name, given in (
+        ("sample", (13,)),
+        ("encode", (x,)),
+        ("decode", (run.encode(x),)),
+        ("reconstruct", (x,)),
+        ("score", (x,)),
+    ):
+        whole, low = getattr(run, name)(*given), getattr(run, name)(*given, precision="bf16")
+        assert whole.dtype == low.dtype
+        assert not np.array_equal(whole, low)
+        # Each of three layers rounds values of about 1 to 8 bits.
+        np.testing.assert_allclose(low, whole, rtol=0.05, atol=0.05)
+        with pytest.raises(DiaboloError, match="precision is 'float32' or 'bf16'"):
+            getattr(run, name)(*given, precision="fp8")
+
+
+def test_codes_and_their_variances_are_told_apart(run: Run) -> None:
+    x = table(13)
+    found = run.encode(x, variance=True)
+    np.testing.assert_array_equal(found.mean, run.encode(x))
+    with torch.no_grad():
+        mean, variance = run.model.encode(run.schema.data(x).batch(torch.arange(13)).x)
+    # One batch here as there, so that nothing rounds otherwise.
+    np.testing.assert_array_equal(found.mean, mean.numpy())
+    np.testing.assert_array_equal(found.variance, variance.numpy())
 
 
 def test_more_samples_begin_with_the_same_ones(run: Run) -> None:

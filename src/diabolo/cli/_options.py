@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ..errors import DiaboloError
 from ..registry import parse_value
 
-__all__ = ["Flag", "Force", "Json", "Marginal", "instead", "parse_set", "parse_value"]
+__all__ = [
+    "Compile",
+    "Flag",
+    "Force",
+    "Json",
+    "Marginal",
+    "Precision",
+    "instead",
+    "parse_set",
+    "parse_value",
+]
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Force = Annotated[bool, Parameter(name="--force", negative="")]
 Marginal = Annotated[bool, Parameter(name="--marginal", negative="")]
 Flag = Parameter(negative="")
+Precision = Literal["float32", "bf16"]
+Compile = Literal["auto", "on", "off"]
 
 # Names that `diabolo.fit` itself has: those that say how data are read, and those with a flag.
 READ = ("labels", "condition", "valid")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ..errors import DiaboloError
-from ._options import Flag, Json
+from ._options import Flag, Json, Precision
 from ._output import destination, write
 from ._runs import label_value, open_run, picture_of, shows_pictures
 from ._talk import print_json, say
@@ -26,6 +26,7 @@ def decode(
     label: str | None = None,
     draw: Annotated[bool, Flag] = False,
     seed: int = 0,
+    precision: Precision = "float32",
     json: Json = False,
 ) -> None:
     """Decodes codes, such as those that `encode` wrote, into data.
@@ -37,6 +38,7 @@ def decode(
         label: For a conditional model: the class of all data, by name or number.
         draw: Draw x from p(x|z) instead of taking its mean.
         seed: Keys the draws.
+        precision: The type in which networks compute: bf16 is faster, float32 exact.
         json: Print one JSON object.
     """
     destination(out)
@@ -44,7 +46,7 @@ def decode(
     opened = open_run(run)
     destination(out, picture=shows_pictures(opened))
     given = label_value(label, opened.schema.classes)
-    x = opened.decode(z, label=given, mean=not draw, seed=seed)
+    x = opened.decode(z, label=given, mean=not draw, seed=seed, precision=precision)
     write(out, {"x": x}, names=opened.schema.columns, picture=picture_of(opened, x))
     if json:
         print_json({"out": str(out), "n": len(x), "label": label, "draw": draw, "seed": seed})

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
-from ._options import Json, Marginal
+from ._options import Compile, Json, Marginal, Precision
 from ._runs import data_of, open_run
 from ._tables import SPLITS, print_evaluation
 from ._talk import Measuring, note, print_json
@@ -22,7 +21,8 @@ def evaluate(
     marginal: Marginal = False,
     k: int = 1000,
     seed: int = 0,
-    precision: Literal["float32", "bf16"] = "float32",
+    precision: Precision = "float32",
+    compile: Compile = "auto",
     json: Json = False,
 ) -> None:
     """Measures a run: bound, rate, distortion and log-likelihood with their errors.
@@ -37,6 +37,7 @@ def evaluate(
         k: Posterior samples of each datum for the log-likelihood: more is slower and higher.
         seed: Keys the samples.
         precision: The type in which networks compute: bf16 is faster, float32 is for publication.
+        compile: Whether to compile the decoder, which takes seconds; auto does for long work.
         json: Print one JSON object.
     """
     from .. import ranks
@@ -51,7 +52,13 @@ def evaluate(
             where, chosen = str(data), data_of(opened, data, labels)
         with Measuring(f"measuring with k={k}") as progress:
             found = opened.evaluate(
-                chosen, k=k, marginal=marginal, seed=seed, precision=precision, progress=progress
+                chosen,
+                k=k,
+                marginal=marginal,
+                seed=seed,
+                precision=precision,
+                compile=compile,
+                progress=progress,
             )
     for sentence in found.notes:
         note(sentence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ._options import Flag, Json
+from ._options import Flag, Json, Precision
 from ._output import destination, write
 from ._runs import data_of, open_run, picture_of, shows_pictures
 from ._talk import print_json, say
@@ -27,6 +27,7 @@ def reconstruct(
     labels: str | None = None,
     draw: Annotated[bool, Flag] = False,
     seed: int = 0,
+    precision: Precision = "float32",
     json: Json = False,
 ) -> None:
     """Encodes data and decodes them again, into a file.
@@ -41,6 +42,7 @@ def reconstruct(
         labels: For a conditional model: where the labels of DATA are (a column, an array's key).
         draw: Draw z and x instead of taking their means.
         seed: Keys the draws.
+        precision: The type in which networks compute: bf16 is faster, float32 exact.
         json: Print one JSON object.
     """
     import torch
@@ -51,7 +53,7 @@ def reconstruct(
     rows = data_of(opened, data, labels)
     if out.suffix.lower() == ".png":
         rows = rows.take(torch.arange(min(MOST, len(rows))))
-    again = opened.reconstruct(rows, mean=not draw, seed=seed)
+    again = opened.reconstruct(rows, mean=not draw, seed=seed, precision=precision)
     x = opened.schema.restore(torch.cat([b.x for b in rows.batches(500)]))
     write(
         out,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ._options import Json, Marginal
+from ._options import Compile, Json, Marginal, Precision
 from ._output import destination, write
 from ._runs import data_of, open_run, rows_of
 from ._talk import print_json, say
@@ -22,6 +22,8 @@ def score(
     marginal: Marginal = False,
     k: int = 100,
     seed: int = 0,
+    precision: Precision = "float32",
+    compile: Compile = "auto",
     json: Json = False,
 ) -> None:
     """Writes the log-likelihood of each datum, in nats, and which row or file it is of.
@@ -38,12 +40,16 @@ def score(
             frequencies of the training data; DATA needs no labels then.
         k: Posterior samples of each datum: more is slower and higher.
         seed: Keys the samples.
+        precision: The type in which networks compute: bf16 is faster, float32 exact.
+        compile: Whether to compile the decoder, which takes seconds; auto does for long work.
         json: Print one JSON object.
     """
     destination(out, picture=False)
     opened = open_run(run)
     rows = data_of(opened, data, labels)
-    found = opened.score(rows, k=k, marginal=marginal, seed=seed)
+    found = opened.score(
+        rows, k=k, marginal=marginal, seed=seed, precision=precision, compile=compile
+    )
     name = "log_px_given_c" if opened.model.condition and not marginal else "log_px"
     write(out, {name: found}, rows=rows_of(rows))
     mean, least, most = (float(f()) for f in (found.mean, found.min, found.max))

@@ -286,7 +286,8 @@ class Schema:
         """Returns model values (n, *E) in the user's layout, type and grey levels, (n, *shape).
 
         Grey levels of an integer type are rounded. Other values that the user's integer type
-        cannot hold, such as the mean of bits or counts, come back as float32.
+        cannot hold, such as the mean of bits or counts, come back as float32. Values that need
+        no change share the memory of x.
         """
         values = x.detach().cpu().float().numpy()
         if self.dequantize and self.grey is not None:
@@ -308,7 +309,7 @@ class Schema:
             if dtype.kind in "iu":
                 return np.clip(np.rint(values), 0, self.grey - 1).astype(dtype)
         if dtype.kind == "f":
-            return values.astype(dtype)
+            return values.astype(dtype, copy=False)
         exact = values.astype(dtype)
         if (exact == values).all():
             return np.ascontiguousarray(exact)

@@ -18,6 +18,7 @@ from .mapped import Array, Values, pieces
 __all__ = ["as_float32", "element_name", "refuse_infinite", "refuse_missing", "stored_values"]
 
 Name = Callable[[int], str]
+BLOCK = 1 << 17  # values that are looked at more than once while they are in the cache
 
 
 def element_name(i: int, shape: tuple[int, ...], columns: tuple[str, ...]) -> str:
@@ -101,6 +102,10 @@ def stored_values(
         DiaboloError: At a value outside its support, naming its row and column.
     """
     mask = None
+    if support == "binary" and missing == "refuse" and x.dtype.kind == "f":
+        bits = _bits(x)
+        if bits is not None:
+            return bits, None
     if x.dtype.kind not in "biuf":
         raise DiaboloError(f"Expected numbers, but the array holds '{x.dtype}'.")
     if x.dtype.kind == "f":
@@ -117,6 +122,21 @@ def stored_values(
     if levels is not None and units != "plain":
         return _levels(x, levels, units, name, first), mask
     return _plain(x, support, levels, name, first), mask
+
+
+def _bits(x: Array) -> Array | None:
+    """Returns bits as bytes; None if a value is none, which also NaN and infinity are not.
+
+    It goes over blocks that stay in the processor's cache.
+    """
+    out = np.empty(x.shape, np.bool_)
+    rows = max(1, BLOCK // max(1, x[:1].size))
+    for first in range(0, len(x), rows):
+        block = x[first : first + rows]
+        one = np.not_equal(block, 0, out=out[first : first + rows])
+        if (one & (block != 1)).any():
+            return None
+    return out.view(np.uint8)
 
 
 def _levels(x: Array, levels: int, units: Units, name: Name, first: int) -> Array:

@@ -2,6 +2,7 @@
 
 from .bounds import Bound, bound, distortion
 from .estimate import Estimate, difference
+from .graph import Compile
 from .likelihood import log_likelihood
 from .pareto import pareto_shape
 from .passes import Precision, draw_digest
@@ -11,6 +12,7 @@ from .units import ActiveUnits, active_units
 __all__ = [
     "ActiveUnits",
     "Bound",
+    "Compile",
     "Estimate",
     "Evaluation",
     "Precision",

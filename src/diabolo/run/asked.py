@@ -5,21 +5,17 @@ Shapes: n rows, C width of the condition.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data import Data, load, read
-from ..distributions import Distribution
 from ..errors import DiaboloError
 from ..evaluate import draw_digest
-from ..noise import Noise, mix_seed
 from .folder import fingerprint
 
 if TYPE_CHECKING:
@@ -32,8 +28,6 @@ __all__ = [
     "as_data",
     "held_out",
     "read_split",
-    "seeded",
-    "value",
 ]
 
 
@@ -170,16 +164,3 @@ def held_out(run: Run, split: str | None = None) -> tuple[str, Data]:
         if data is not None:
             return name, data
     raise OutOfReach("This run's data were passed in memory and are gone: give data of your own.")
-
-
-@contextlib.contextmanager
-def seeded(*key: int) -> Iterator[None]:
-    """Seeds torch's own generator, from which foreign densities draw, and gives it back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix_seed(*key))
-        yield
-
-
-def value(px: Distribution, mean: bool, noise: Noise) -> Tensor:
-    """Returns the mean of a density or a draw from it, on the CPU."""
-    return (px.point if mean else px.sample((), noise)).cpu()

@@ -62,13 +62,23 @@ def frequencies(run: Run, marginal: Marginal) -> Tensor | None:
 
 
 def score(
-    run: Run, x: Any, k: int, labels: Any, condition: Any, marginal: Marginal, seed: int
+    run: Run,
+    x: Any,
+    k: int,
+    labels: Any,
+    condition: Any,
+    marginal: Marginal,
+    seed: int,
+    precision: evaluation.Precision,
+    compile: evaluation.Compile,
 ) -> NDArray[np.float64]:
     """Returns what `Run.score` promises, (n,)."""
     k, seed = whole("k", k, least=1), whole("seed", seed)
     prior = frequencies(run, marginal)
     data = as_data(run, x, labels, condition, lacking=prior is not None)
-    found = evaluation.log_likelihood(run.model, data, k=k, seed=seed, marginal=prior)
+    found = evaluation.log_likelihood(
+        run.model, data, k=k, seed=seed, marginal=prior, precision=precision, compile=compile
+    )
     return found.per_datum.double().cpu().numpy()
 
 
@@ -81,6 +91,7 @@ def evaluate(
     marginal: Marginal,
     seed: int,
     precision: evaluation.Precision,
+    compile: evaluation.Compile,
     progress: Callable[[float], None] | None,
 ) -> evaluation.Evaluation:
     """Returns what `Run.evaluate` promises, and keeps its numbers in the run."""
@@ -91,7 +102,14 @@ def evaluate(
     split, chosen = held_out(run) if data is None else ("given", data)
     chosen = as_data(run, chosen, labels, condition, lacking=prior is not None)
     found = evaluation.evaluate(
-        run.model, chosen, k=k, seed=seed, precision=precision, marginal=prior, progress=progress
+        run.model,
+        chosen,
+        k=k,
+        seed=seed,
+        precision=precision,
+        compile=compile,
+        marginal=prior,
+        progress=progress,
     )
     run.metrics["evaluation"] = {"split": split, **found.to_json()}
     return found

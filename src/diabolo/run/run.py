@@ -8,7 +8,7 @@ Shapes: n rows, D latent elements, S the layout of one datum as the user gave it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,21 +20,18 @@ from torch import Tensor
 
 from .. import evaluate as evaluation
 from ..config import RunConfig
-from ..data import Batch, Data, Schema, Splits
+from ..data import Data, Schema, Splits
 from ..errors import DiaboloError, unknown, whole
 from ..model import LatentModel, Recipe
-from ..noise import MEAN, KeyedNoise
 from ..spec import Spec
 from ..train import History
 from . import folder as folders
-from . import measure, store
-from .asked import as_code, as_condition, as_data, read_split, seeded, value
-from .latents import Codes, Latents
+from . import measure, store, use
+from .asked import as_code, as_condition, read_split
+from .latents import Latents
 from .workshop import publish
 
 __all__ = ["Run"]
-
-ROWS = 500  # rows decoded or encoded at once
 
 
 @dataclass(eq=False, repr=False)
@@ -122,7 +119,6 @@ class Run:
             return getattr(self.splits, split)
         return read_split(self, split)
 
-    @torch.no_grad()
     def sample(
         self,
         n: int = 16,
@@ -131,6 +127,7 @@ class Run:
         condition: Any = None,
         mean: bool = False,
         seed: int = 0,
+        precision: evaluation.Precision = "float32",
     ) -> NDArray[Any]:
         """Returns n new data x ~ p(x | z), z ~ p(z), (n, *S).
 
@@ -140,6 +137,7 @@ class Run:
             condition: A condition that is no label: one for all, or n of them.
             mean: Return the mean of p(x | z) instead of a draw from it.
             seed: Keys the noise: the first rows of a larger n are the same.
+            precision: The type in which networks compute: `bf16` is faster on most machines.
 
         Raises:
             DiaboloError: If the model has no prior, or a condition is lacking or not wanted.
@@ -151,17 +149,16 @@ class Run:
                 "autoencoder. Decode codes of your own, or fit a model with a prior such as 'vae'."
             )
         c = as_condition(self, n, label, condition)
-        out: list[Tensor] = []
-        for rows in torch.arange(n, device=self.device).split(ROWS):
-            noise = KeyedNoise(seed, rows, lead=1)
-            with seeded(seed, int(rows[0])):
-                px = self.model.sample(len(rows), None if c is None else c[rows], noise=noise)
-                out.append(value(px, mean, noise))
-        return self.schema.restore(torch.cat(out))
+        return use.sample(self, n, c, mean, seed, precision)
 
-    @torch.no_grad()
     def encode(
-        self, x: Any, *, labels: Any = None, condition: Any = None, variance: bool = False
+        self,
+        x: Any,
+        *,
+        labels: Any = None,
+        condition: Any = None,
+        variance: bool = False,
+        precision: evaluation.Precision = "float32",
     ) -> Any:
         """Returns the mean of the posterior of z for each datum, (n, D).
 
@@ -170,20 +167,13 @@ class Run:
             labels: Their labels, where the model is conditional on labels.
             condition: Their conditions, where these are not labels.
             variance: Return `Codes(mean, variance)` instead.
+            precision: The type in which networks compute: `bf16` is faster on most machines.
 
         Raises:
             DiaboloError: If x is not like the data that were fitted.
         """
-        means: list[Tensor] = []
-        variances: list[Tensor] = []
-        for batch in self._batches(x, labels, condition):
-            mean, spread = self.model.encode(batch.x, batch.c, mask=batch.mask)
-            means.append(mean.cpu())
-            variances.append(spread.cpu())
-        mean = torch.cat(means).numpy()
-        return Codes(mean, torch.cat(variances).numpy()) if variance else mean
+        return use.encode(self, x, labels, condition, variance, precision)
 
-    @torch.no_grad()
     def decode(
         self,
         z: ArrayLike | Tensor,
@@ -192,6 +182,7 @@ class Run:
         condition: Any = None,
         mean: bool = True,
         seed: int = 0,
+        precision: evaluation.Precision = "float32",
     ) -> NDArray[Any]:
         """Returns the mean of p(x | z) for each code, or a draw from it, (n, *S).
 
@@ -201,6 +192,7 @@ class Run:
             condition: A condition that is no label: one for all, or n of them.
             mean: Return the mean; else a draw.
             seed: Keys the noise of draws.
+            precision: The type in which networks compute: `bf16` is faster on most machines.
 
         Raises:
             DiaboloError: If z has another shape, or a condition is lacking or not wanted.
@@ -218,15 +210,17 @@ class Run:
         if not bool(codes.isfinite().all()):
             raise DiaboloError("Codes must be finite, but these hold NaN or infinity.")
         c = as_condition(self, len(codes), label, condition)
-        out: list[Tensor] = []
-        for rows in torch.arange(len(codes), device=codes.device).split(ROWS):
-            px = self.model.decode(codes[rows], None if c is None else c[rows])
-            out.append(value(px, mean, KeyedNoise(seed, rows, lead=1)))
-        return self.schema.restore(torch.cat(out))
+        return use.decode(self, codes, c, mean, seed, precision)
 
-    @torch.no_grad()
     def reconstruct(
-        self, x: Any, *, labels: Any = None, condition: Any = None, mean: bool = True, seed: int = 0
+        self,
+        x: Any,
+        *,
+        labels: Any = None,
+        condition: Any = None,
+        mean: bool = True,
+        seed: int = 0,
+        precision: evaluation.Precision = "float32",
     ) -> NDArray[Any]:
         """Returns what the model makes of each datum's code, (n, *S).
 
@@ -236,17 +230,12 @@ class Run:
             condition: Their conditions, where these are not labels.
             mean: Decode the posterior's mean to the mean of p(x | z); else draw both.
             seed: Keys the noise of draws.
+            precision: The type in which networks compute: `bf16` is faster on most machines.
 
         Raises:
             DiaboloError: If x is not like the data that were fitted.
         """
-        out: list[Tensor] = []
-        for batch in self._batches(x, labels, condition):
-            noise = MEAN if mean else KeyedNoise(seed, batch.index)
-            with seeded(seed, int(batch.index[0])):
-                px = self.model(batch.x, batch.c, mask=batch.mask, noise=noise).px
-                out.append(value(px, mean, noise)[0])
-        return self.schema.restore(torch.cat(out))
+        return use.reconstruct(self, x, labels, condition, mean, seed, precision)
 
     def interpolate(
         self, a: Any, b: Any, *, steps: int = 8, label: Any = None, condition: Any = None
@@ -324,6 +313,8 @@ class Run:
         condition: Any = None,
         marginal: measure.Marginal = False,
         seed: int = 0,
+        precision: evaluation.Precision = "float32",
+        compile: evaluation.Compile = "auto",
     ) -> NDArray[np.float64]:
         """Returns the importance-weighted log-likelihood of each datum in nats, (n,).
 
@@ -337,11 +328,13 @@ class Run:
             marginal: Of a model conditional on a label, log p(x) = log sum p(c) p(x | c): True
                 takes the class frequencies of the training data, or give them, (C,).
             seed: Keys the noise.
+            precision: The type in which networks compute.
+            compile: Whether the decoder is compiled; `auto` does so for long work on a CPU.
 
         Raises:
             DiaboloError: If the model is deterministic, or x is not like the data fitted.
         """
-        return measure.score(self, x, k, labels, condition, marginal, seed)
+        return measure.score(self, x, k, labels, condition, marginal, seed, precision, compile)
 
     def evaluate(
         self,
@@ -353,6 +346,7 @@ class Run:
         marginal: measure.Marginal = False,
         seed: int = 0,
         precision: evaluation.Precision = "float32",
+        compile: evaluation.Compile = "auto",
         progress: Callable[[float], None] | None = None,
     ) -> evaluation.Evaluation:
         """Returns bound, rate, distortion, likelihood and active units, and keeps their numbers.
@@ -365,13 +359,14 @@ class Run:
             marginal: Measure log p(x) instead of log p(x | c), as in `score`.
             seed: Keys the noise.
             precision: The type in which networks compute.
+            compile: Whether the decoder is compiled; `auto` does so for long work on a CPU.
             progress: Called with the part of the likelihood that is done.
 
         Raises:
             DiaboloError: If there are no data to be had, or they are not like those fitted.
         """
         return measure.evaluate(
-            self, data, k, labels, condition, marginal, seed, precision, progress
+            self, data, k, labels, condition, marginal, seed, precision, compile, progress
         )
 
     def save(self, folder: str | Path | None = None, *, force: bool = False) -> Path:
@@ -391,6 +386,3 @@ class Run:
         else:
             self.folder = publish(store.store(self), Path(folder), force=force)
         return self.folder
-
-    def _batches(self, x: Any, labels: Any, condition: Any) -> Iterator[Batch]:
-        return as_data(self, x, labels, condition).to(self.device).batches(ROWS)
