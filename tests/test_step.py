@@ -230,3 +230,18 @@ def test_compiled_training_in_bfloat16_raises_the_bound(name):
     assert gain > 0
     # bfloat16 keeps eight binary digits; the paths part, but by far less than what is learned.
     assert abs(history.rows[-1].valid_elbo - eager[-1].valid_elbo) < 0.3 * gain
+
+
+def test_convolutions_are_laid_out_for_the_kernels_and_back(traced):
+    case = laws.case("vae", event=(1, 8, 8), net="conv", n=32)
+    data = Data(case.x, "binary")
+    recipe = case.build()
+    strides = [p.stride() for p in recipe.model.parameters()]
+    step = GraphStep(recipe, CONFIG, CPU)
+    assert any(p.stride() != s for p, s in zip(recipe.model.parameters(), strides, strict=True))
+    assert all(
+        w.data_ptr() == p.data_ptr() for w, p in zip(step.weights, step.parameters, strict=True)
+    )
+    _, history = fitted(recipe, data, replace(CONFIG, compile="on"))
+    assert history.computing["compile"]
+    assert [p.stride() for p in recipe.model.parameters()] == strides

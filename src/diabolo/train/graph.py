@@ -51,6 +51,10 @@ class GraphStep(Step):
     """
 
     def __init__(self, recipe: Recipe, config: TrainConfig, device: torch.device) -> None:
+        # Channels last is how oneDNN and cuDNN compute convolutions: no layer copies its input.
+        self.images = any(p.ndim == 4 for p in recipe.model.parameters())
+        if self.images:
+            recipe.model.to(memory_format=torch.channels_last)
         super().__init__(recipe, config, device)
         self.rule = RULES[config.optimizer]
         self.whole = _Measured(recipe)
@@ -69,7 +73,7 @@ class GraphStep(Step):
         Raises:
             NoGraph: If the step cannot be traced or compiled; nothing was changed.
         """
-        group = [(b.x, b.c, b.mask) for b in batches]
+        group = [(self._laid_out(b.x), b.c, b.mask) for b in batches]
         scalars = torch.tensor([rate, decay], dtype=torch.float64)
         given = (*self._state(), scalars.to(self.device), group)
         with torch.no_grad():
@@ -78,6 +82,10 @@ class GraphStep(Step):
             # The last step of an epoch may have fewer batches.
             self.graphs[len(group)], found = graph_of(self._step, given, "the step")
             return found
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        last = self.images and x.ndim == 4
+        return x.contiguous(memory_format=torch.channels_last) if last else x
 
     def _state(self) -> tuple[list[Tensor], ...]:
         rest = list(self.rest.values())

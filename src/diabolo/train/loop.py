@@ -157,6 +157,7 @@ class _Loop:
             if self.best == -math.inf and all(bool(p.isfinite().all()) for p in self.take.weights):
                 self.best_state = _snapshot(self.recipe.model)
         finally:
+            self.recipe.model.to(memory_format=torch.contiguous_format)
             self.recipe.model.load_state_dict(self.best_state)
             self.recipe.model.zero_grad(set_to_none=True)
             self.recipe.model.eval()
