@@ -13,6 +13,7 @@ from diabolo.data import Data
 from diabolo.errors import DiaboloError
 from diabolo.recipes import build
 from diabolo.train import fit
+from diabolo.train.settings import settle
 from laws import recipes as laws
 from laws.latents import weights_average_to_one
 
@@ -40,6 +41,18 @@ def test_traces_have_their_shapes(name, k):
 @every
 def test_reads_a_condition(name):
     laws.reads_a_condition(laws.case(name, condition=2))
+
+
+@every
+def test_its_cost_is_estimated_without_a_trace(name):
+    case = laws.case(name)
+    recipe, data = case.build(), Data(case.x, c=case.c)
+    before = [p.requires_grad for p in recipe.model.parameters()]
+    config = TrainConfig(epochs=1, device="cpu")
+    assert (config.precision, config.compile) == ("auto", "auto")
+    found, _ = settle(recipe, data, config)
+    assert (found.precision, found.compile) == ("float32", "off")  # one step is soon done
+    assert [p.requires_grad for p in recipe.model.parameters()] == before
 
 
 @every

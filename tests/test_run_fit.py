@@ -179,7 +179,7 @@ def test_an_interrupted_run_is_saved_and_the_interrupt_goes_on(tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt) as caught:
         diabolo.fit(table(), out=tmp_path / "run", progress=Stop(2, interrupt), **SMALL)
     assert isinstance(caught.value, Interrupted)
-    assert caught.value.former is None
+    assert caught.value.left == tmp_path / "run"
     again = diabolo.load(tmp_path / "run")
     assert again.history.stopped == "interrupt"
     assert len(again.history.rows) == 2
@@ -407,5 +407,7 @@ def test_what_the_settings_came_to_is_told_and_kept(tmp_path: Path) -> None:
     assert any(t.startswith("accumulate=2 is more than the one batch") for t in notes)
     again = diabolo.load(tmp_path / "run")
     assert again.notes == found.notes == tuple(notes)
-    assert again.computing == {"device": "cpu", "precision": "float32", "compile": False}
+    chosen = {"device": "cpu", "precision": "float32", "compile": False}
+    here = {"threads": torch.get_num_threads(), "torch": str(torch.__version__)}
+    assert again.computing == {**chosen, **here}
     assert diabolo.fit(table(), **SMALL).notes == tuple(n for n in notes if "more than" not in n)

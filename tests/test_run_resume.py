@@ -318,6 +318,7 @@ def test_a_killed_process_is_resumed_from_the_command_line(
     words = ["fit", "digits", "--out", str(place), "--k", "2", "--json", "--set", "latent=2"]
     words += ["net=mlp(hidden=(8,))", "data.limit=100", "train.checkpoint_minutes=1e-9"]
     words += ["train.schedule=constant", "train.warmup=0.0"]  # as neither depends on the epochs
+    words += ["train.compile=off", "train.precision=float32"]  # a long training would choose others
     began = [sys.executable, "-m", "diabolo", *words, "train.epochs=100000"]
     pipe = subprocess.DEVNULL
     process = subprocess.Popen(began, stdout=pipe, stderr=pipe)

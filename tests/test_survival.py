@@ -264,6 +264,7 @@ def test_sigterm_saves_and_tells_how_to_go_on(tmp_path: Path, capsys: Any) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # seven processes
 def test_kills_at_random_moments_cost_one_step_each(tmp_path: Path) -> None:
     out = tmp_path / "kill.json"
     words = [sys.executable, str(ROOT / "benchmarks" / "kill.py"), "--kills", "5", "--seed", "3"]

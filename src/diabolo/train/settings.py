@@ -156,6 +156,7 @@ def _estimate(recipe: Recipe, train: Data, config: TrainConfig) -> float:
         return min(least, limit)
     with _aside(recipe) as model, torch.no_grad(), FlopCounterMode(display=False) as counter:
         device = next(model.parameters()).device
+        model.requires_grad_(False)  # the counter's hooks take modules that learn for a backward
         measure(recipe._replace(model=model), train.to(device).batch(torch.arange(size)))
     # The gradient costs twice the pass itself.
     return min(least + steps * 3 * counter.get_total_flops() / FLOPS, limit)
