@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,11 +17,14 @@ import numpy as np
 import pytest
 
 import diabolo
+from diabolo.__main__ import main
 from diabolo.config import RunConfig
 from diabolo.errors import DiaboloError
 from diabolo.recipes import RECIPES
 from diabolo.study import Choice, Range, Search, default_space, parse_space
 from diabolo.study import search as searching
+from diabolo.study.shared import Shared
+from diabolo.train import Row
 
 pytest.importorskip("optuna", reason="optuna is not installed")
 
@@ -68,14 +73,18 @@ def test_what_diverged_and_what_failed_is_recorded(tmp_path: Path) -> None:
     space = {"learning_rate": [1e-3, 1e30], "likelihood": ["Normal", "Laplace", "Bernoulli"]}
     given = {"space": space, "clip": None, "trials": 8, "seed": 1, "pruner": "none"}
     found = search(tmp_path / "s", **given)
-    states = {t.state for t in found.trials}
-    assert "complete" in states
-    assert states - {"complete"} <= {"diverged", "failed"}
     for trial in found.trials:
+        wanted, note = "complete", ""
         if trial.options["likelihood"] == "Bernoulli":
-            assert trial.state == "failed"
-            assert "these data are 'real'" in trial.note
+            wanted, note = "failed", "these data are 'real'"
+        elif trial.options["learning_rate"] == 1e30:
+            wanted, note = "diverged", "Training diverged"
+        assert trial.state == wanted
+        assert note in trial.note
+        assert (trial.value is None) == (wanted != "complete")
+    assert {t.state for t in found.trials} == {"complete", "failed", "diverged"}
     assert len(found.trials) == 8
+    assert {t.state for t in found.complete} == {"complete"}
 
 
 SCRIPT = """
@@ -122,6 +131,103 @@ def test_a_killed_trial_is_done_again(tmp_path: Path) -> None:
     assert [t.state for t in found.trials] == ["complete", "killed", "complete"]
     assert found.trials[1].options == found.trials[2].options
     assert found.trials[2].note == "trial 1 again"
+    assert found.trials[2].seed == found.trials[1].seed == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_a_trial_goes_on_from_its_checkpoint(
+    error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted in order, or ended as a kill does, with what was written before."""
+    given = {"trials": 2, "epochs": 5, "checkpoint_minutes": 1e-9, "pruner": "none"}
+    whole = search(tmp_path / "whole", **given)
+    module = sys.modules["diabolo.study.search"]
+    out = tmp_path / "s"
+
+    def stopping(data: Any, recipe: Any, *, progress: Any, **options: Any) -> Any:
+        def stop(event: Any) -> None:
+            progress(event)
+            if isinstance(event, Row) and event.epoch == 3 and options["train.seed"] == 1:
+                raise error
+
+        return diabolo.fit(data, recipe, progress=stop, **options)
+
+    record = Shared.tell
+    with monkeypatch.context() as patched, contextlib.suppress(SystemExit):
+        patched.setattr(module, "fit", stopping)
+        if error is SystemExit:  # a process that was killed records nothing
+            patched.setattr(
+                Shared, "tell", lambda s, t, state, *r: state == "failed" or record(s, t, state, *r)
+            )
+        search(out, **given)
+    rows: list[int] = []
+    going = diabolo.resume
+
+    def resuming(*args: Any, progress: Any, **options: Any) -> Any:
+        def listen(event: Any) -> None:
+            rows.extend([event.epoch] if isinstance(event, Row) else [])
+            progress(event)
+
+        return going(*args, progress=listen, **options)
+
+    monkeypatch.setattr(module, "resume", resuming)
+    found = search(out, resume=True, **given)
+    # The state after 2 epochs is written before the third ends; an interrupt writes one itself.
+    assert rows == ([4, 5] if error is KeyboardInterrupt else [3, 4, 5])
+    last = found.trials[2]
+    again = whole.trials[1]
+    assert (last.state, last.note) == ("complete", "trial 1 again")
+    assert (last.value, last.seed, last.epochs) == (again.value, again.seed, again.epochs)
+    assert found.trials[1].folder is None
+    assert not [p for p in (out / "trials").iterdir() if p.name.endswith(".part")]
+
+
+def test_a_damaged_checkpoint_lets_a_trial_begin_anew(tmp_path: Path) -> None:
+    out = tmp_path / "s"
+    given = {"trials": 1, "epochs": 2, "pruner": "none"}
+    search(out, **{**given, "trials": 1})
+    left = out / "trials" / ".001.part" / "checkpoint"
+    left.mkdir(parents=True)
+    (left / "state.pt").write_bytes(b"no state")
+    said: list[Any] = []
+    found = search(out, resume=True, progress=said.append, **{**given, "trials": 2})
+    assert [t.state for t in found.trials] == ["complete", "complete"]
+    assert any(isinstance(s, str) and s.endswith("The trial begins anew.") for s in said)
+
+
+def test_the_printed_command_repeats_the_best_trial(tmp_path: Path) -> None:
+    for name, rows in (("x", table()), ("v", table()[:30] + 1), ("t", table()[:20] - 1)):
+        np.save(tmp_path / f"{name}.npy", rows)
+    names = {"valid": str(tmp_path / "v.npy"), "test": str(tmp_path / "t.npy")}
+    given = {"space": SPACE, **FIXED, **names}
+    found = searching(str(tmp_path / "x.npy"), "vae", out=tmp_path / "s", trials=2, **given)
+    words = shlex.split(found.command)
+    assert words[:2] == ["diabolo", "fit"]
+    assert main([*words[1:], "--out", str(tmp_path / "again"), "--k", "2"]) == 0
+    run = diabolo.load(tmp_path / "again")
+    assert run.history.best is not None
+    assert run.history.best.valid_elbo == found.best.value
+    for option in names:
+        assert run.prints[option]["sha256"] == found.run().prints[option]["sha256"]
+
+
+def test_the_command_prints_a_narrow_table_and_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "x.npy", table())
+    words = ["search", str(tmp_path / "x.npy"), "vae", "--out", str(tmp_path / "s")]
+    words += ["--trials", "2", "--set", "epochs=1", "--space", "latent=1..4", "net=none|mlp"]
+    words += ["learning_rate=1e-4..1e-1:log", "batch_size=32|64"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out.splitlines()
+    rows = [line for line in shown if " complete " in line]
+    assert len(rows) == 2
+    assert max(map(len, shown[: shown.index(rows[-1]) + 1])) <= 80
+    assert main([*words, "--resume", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["stopped"] == "trials"
+    assert [t["state"] for t in told["trials"]] == ["complete"] * 2
+    assert told["value"] == max(t["value"] for t in told["trials"])
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
@@ -141,6 +247,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "given seed": ({"train.seed": 3}, "say seed="),
     "trials": ({"trials": 0}, "trials is a whole number of 1"),
     "nothing": ({"resume": True}, "leave resume out"),
+    "track": ({"track": "csv"}, "leave track out"),
     "recipe option": ({"latnet": 3}, "Did you mean 'latent'"),
 }
 

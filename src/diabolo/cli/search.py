@@ -132,7 +132,6 @@ def _short(value: Any) -> str:
 
 def _report(found: Search) -> None:
     """Prints the table of the trials, best first, and how to go on."""
-    names = tuple(found.space)
     rest = [t for t in found.trials if t.state != "complete"]
     rows = [
         (
@@ -140,13 +139,13 @@ def _report(found: Search) -> None:
             t.state,
             "" if t.value is None else f"{t.value:.3f}",
             str(t.epochs),
-            *(_short(t.options[n]) if n in t.options else "" for n in names),
+            _words(t.options),
         )
         for t in [*found.complete, *rest]
     ]
-    header = ("trial", "state", "validation ELBO, nats", "epochs", *names)
-    numbers = (0, 2, 3)
-    print_table(f"{len(found.trials)} trials, best first", header, rows, numbers=numbers)
+    header = ("trial", "state", "ELBO", "epochs", "chosen")
+    title = f"{len(found.trials)} trials, best first by validation ELBO in nats"
+    print_table(title, header, rows, numbers=(0, 2, 3))
     if found.importance:
         told = ", ".join(f"{n} {part:.0%}" for n, part in found.importance.items())
         say(f"What decided: {told}")

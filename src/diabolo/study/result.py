@@ -119,10 +119,26 @@ class Search:
         }
 
 
+FLAGS = {"labels": "--labels", "condition": "--condition", "valid": "--valid", "test": "--test"}
+FLAGS |= {"start": "--from"}
+
+
 def command(data: str, recipe: str, options: Mapping[str, Any]) -> str:
-    """Returns the words that fit a recipe with options to data."""
+    """Returns the words that fit a recipe with options to data.
+
+    Arguments:
+        data: The source.
+        recipe: The recipe's name.
+        options: Options by name, also those that have a flag of their own.
+    """
+    flags: list[str] = []
+    told: list[str] = []
     words = {None: "none", True: "true", False: "false"}
-    told = [
-        f"{n}={words[v] if v is None or isinstance(v, bool) else v}" for n, v in options.items()
-    ]
-    return shlex.join(["diabolo", "fit", data, "--recipe", recipe, "--set", *told])
+    for name, value in options.items():
+        if name in FLAGS:
+            several = value if isinstance(value, (tuple, list)) else [value]
+            flags += [FLAGS[name], *map(str, several)]
+        else:
+            plain = words[value] if value is None or isinstance(value, bool) else value
+            told.append(f"{name}={plain}")
+    return shlex.join(["diabolo", "fit", data, "--recipe", recipe, *flags, "--set", *told])

@@ -22,7 +22,8 @@ from ..config import RunConfig
 from ..errors import DiaboloError, lacks_memory, whole
 from ..model import Recipe
 from ..registry import keywords
-from ..run import Interrupted, fit
+from ..run import Interrupted, Run, fit, resume
+from ..run.folder import left
 from ..run.menu import find
 from ..train import Diverged, Row
 from .result import Search, State, Trial, command
@@ -106,6 +107,9 @@ def search(
     for name in ("seed", "train.seed"):
         if name in options:
             raise DiaboloError(f"'{name}' of a trial follows from the search's: say seed=.")
+    for name in ("track", "force"):
+        if name in options:
+            raise DiaboloError(f"A search keeps its own record of all trials: leave {name} out.")
     fixed = {**options, "labels": labels, "condition": condition, "valid": valid, "test": test}
     say = progress or (lambda event: None)
     base = _rehearse(data, recipe, fixed, say)
@@ -234,10 +238,15 @@ class _Work:
     def _train(self, trial: Any, chosen: dict[str, Any], end: float | None) -> tuple[State, str]:
         """Trains one trial, and records how it ended."""
         place = self.shared.place(trial.number)
+        before = self.shared.before(trial.number)
 
         def listen(event: object) -> None:
             if not isinstance(event, Row):
                 return
+            for epoch in sorted(before):  # these are not told again
+                if epoch < event.epoch:
+                    trial.report(before[epoch], epoch)
+            before.clear()
             trial.report(event.valid_elbo, event.epoch)
             if trial.should_prune():
                 raise _Pruned
@@ -248,8 +257,8 @@ class _Work:
         state: State = "failed"
         value, note = None, ""
         try:
-            options = {**self.fixed, **chosen, "train.seed": self.shared.seed + trial.number}
-            run = fit(self.data, self.recipe, out=place, force=True, progress=listen, **options)
+            seed = self.shared.seed_of(trial.number)
+            run = self._run(place, {**self.fixed, **chosen, "train.seed": seed}, listen)
             state, best = "complete", run.history.best
             value = None if best is None else best.valid_elbo
         except _Pruned:
@@ -268,6 +277,17 @@ class _Work:
         finally:
             self.shared.tell(trial, state, value, note)
         return state, note
+
+    def _run(self, place: Path, options: dict[str, Any], listen: Callable[[object], object]) -> Run:
+        """Fits one trial, or goes on with what a former one left."""
+        if left(place):
+            try:
+                return resume(place, self.data, recipe=self.recipe, progress=listen, **options)
+            except Diverged:
+                raise
+            except DiaboloError as error:  # a damaged checkpoint, say
+                self.say(f"{error} The trial begins anew.")
+        return fit(self.data, self.recipe, out=place, force=True, progress=listen, **options)
 
     def _publish(self, stopped: str) -> Search:
         """Writes what was found, names the best run, and takes the weights of the others."""
@@ -292,7 +312,7 @@ class _Work:
             stopped=stopped,
         )
         named = isinstance(self.data, str | Path) and not callable(self.recipe)
-        plain = all(isinstance(v, str | int | float | None) for v in self.fixed.values())
+        plain = all(map(_told, self.fixed.values()))
         if not (named and plain and found.complete):
             return found
         fixed = {n: v for n, v in self.fixed.items() if v is not None}
@@ -307,6 +327,12 @@ def _defaults(base: RunConfig, space: Space) -> dict[str, Any]:
     every = {**asdict(base.train), **values}
     told = {n: every[n.rpartition(".")[2]] for n in space if n.rpartition(".")[2] in every}
     return {n: v for n, v in told.items() if v is None or isinstance(v, str | int | float)}
+
+
+def _told(value: Any) -> bool:
+    """Whether a value can be written on the command line."""
+    several = isinstance(value, (tuple, list)) and all(isinstance(v, str) for v in value)
+    return several or isinstance(value, str | int | float | Path | None)
 
 
 def _lighten(place: Path) -> None:

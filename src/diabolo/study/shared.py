@@ -2,7 +2,8 @@
 
 A trial is Optuna's, in a journal that processes append to under a lock. Whoever runs it holds a
 file lock of its own, which the system frees when the process dies, however it dies: a trial that
-is running and not locked was killed, and is done again.
+is running and not locked was killed. It is done again as another trial, which takes over what the
+first left: its options, its seed and its checkpoint.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import missing_extra
 from ..noise import mix_seed
+from ..run.folder import beside
 from .result import ENDS, State, Trial
 from .space import Range, Space
 
@@ -120,6 +122,7 @@ class Shared:
             trial = self.study.ask()
             lock = self._alive(trial.number)
             lock.acquire()
+            self._take_over(trial)
             return trial, {n: _suggest(trial, n, d) for n, d in self.space.items()}, lock
 
     def tell(self, trial: optuna.Trial, state: State, value: float | None, note: str) -> None:
@@ -135,7 +138,7 @@ class Shared:
             else:
                 self.study.tell(trial, state=states.FAIL)
             if state == "interrupted":
-                self._again(trial.number, trial.params)
+                self._again(self._frozen(trial.number))
 
     def trials(self) -> tuple[Trial, ...]:
         """Returns all trials as they stand."""
@@ -170,13 +173,44 @@ class Shared:
                 continue
             lock.release()
             self.study.tell(found.number, state=self.optuna.trial.TrialState.FAIL)
-            self._again(found.number, found.params)
+            self._again(found)
 
-    def _again(self, number: int, params: Mapping[str, Any]) -> None:
-        hidden = self.place(number).with_name(f".{number:03d}.part")
-        for left in (hidden, self.place(number)):
-            shutil.rmtree(left, ignore_errors=True)
-        self.study.enqueue_trial(dict(params), user_attrs={"again": number})
+    def seed_of(self, number: int) -> int:
+        """Returns the seed of a trial's training: that of the first of those that it does again."""
+        with quiet():
+            return self._seed(self._frozen(number))
+
+    def before(self, number: int) -> dict[int, float]:
+        """Returns the validation ELBO by epoch of the trial that this one does again."""
+        with quiet():
+            again = self._frozen(number).user_attrs.get("again")
+            return {} if again is None else dict(self._frozen(again).intermediate_values)
+
+    def _frozen(self, number: int) -> optuna.trial.FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[number]
+
+    def _seed(self, found: optuna.trial.FrozenTrial) -> int:
+        return self.seed + found.user_attrs.get("first", found.number)
+
+    def _again(self, found: optuna.trial.FrozenTrial) -> None:
+        first = found.user_attrs.get("first", found.number)
+        self.study.enqueue_trial(
+            dict(found.params), user_attrs={"again": found.number, "first": first}
+        )
+
+    def _take_over(self, trial: optuna.Trial) -> None:
+        """Moves what the trial that is done again left to the place of this one."""
+        again = trial.user_attrs.get("again")
+        if again is None:
+            return
+        for left, own in zip(self._left(again), self._left(trial.number), strict=True):
+            shutil.rmtree(own, ignore_errors=True)
+            if left.exists():
+                left.rename(own)
+
+    def _left(self, number: int) -> tuple[Path, Path]:
+        place = self.place(number)
+        return beside(place), place
 
     def _state(self, found: optuna.trial.FrozenTrial) -> State:
         name = found.state.name
@@ -201,7 +235,7 @@ class Shared:
             state=state,
             value=found.value if state == "complete" else None,
             options=dict(found.params),
-            seed=self.seed + found.number,
+            seed=self._seed(found),
             epochs=max(seen, default=0),
             last=seen[max(seen)] if seen else None,
             note=found.user_attrs.get("note") or ("" if again is None else f"trial {again} again"),
