@@ -216,12 +216,13 @@ def test_an_error_of_the_reading_thread_reaches_the_caller():
             raise OSError("gone")
         return item
 
+    before = threading.active_count()
     found = ahead(fail, range(5))
     assert next(found) == 0
     assert next(found) == 1
     with pytest.raises(OSError, match="gone"):
         next(found)
-    assert threading.active_count() == 1
+    assert threading.active_count() == before
 
 
 def test_small_data_are_taken_into_memory(monkeypatch):
