@@ -125,6 +125,9 @@ def joined() -> Iterator[None]:
         )
     from torch.distributed.rendezvous import rendezvous
 
+    here = int(os.environ.get("LOCAL_RANK", "0"))
+    if torch.cuda.is_available() and here < torch.cuda.device_count():
+        torch.cuda.set_device(here)  # the one that seeds and NCCL mean
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     store, number, size = next(iter(rendezvous("env://", timeout=WAIT)))
     # A name for each time: keys of an earlier group name addresses where nobody listens.

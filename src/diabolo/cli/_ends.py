@@ -16,7 +16,16 @@ from collections.abc import Callable, Iterator, Sequence
 from ..errors import DiaboloError, lacks_memory, unknown
 from ..signals import Terminated, terminable
 
-__all__ = ["FAULT", "INTERRUPTED", "TERMINATED", "USER", "ending", "guarded", "keep_memory"]
+__all__ = [
+    "FAULT",
+    "INTERRUPTED",
+    "TERMINATED",
+    "USER",
+    "ending",
+    "guarded",
+    "keep_memory",
+    "lost",
+]
 
 FAULT, USER, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
@@ -57,7 +66,7 @@ def guarded(call: Callable[[], int | None], words: Sequence[str] = ()) -> int:
         return _refuse(on_command_line(str(error)), *getattr(error, "__notes__", ()))
     except KeyboardInterrupt as error:
         word, code = ending(isinstance(error, Terminated))
-        if not _is_other():
+        if not _is_other() and not lost(error):
             print(f"diabolo: {word}; nothing was written.", file=sys.stderr)
         return code
     except BrokenPipeError:
@@ -80,6 +89,20 @@ def guarded(call: Callable[[], int | None], words: Sequence[str] = ()) -> int:
 def ending(terminated: bool) -> tuple[str, int]:
     """Returns the word and the exit code for the end by a signal: SIGTERM, or else Ctrl-C."""
     return ("Terminated", TERMINATED) if terminated else ("Interrupted", INTERRUPTED)
+
+
+def lost(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came of, says that another process was lost."""
+    if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
+        return False
+    from torch.distributed import DistError
+
+    while error is not None:
+        told = isinstance(error, RuntimeError) and "gloo" in str(error).lower()
+        if told or isinstance(error, DistError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_other() -> bool:
@@ -151,6 +174,8 @@ def _sentence(error: object, words: Sequence[str]) -> str:
         extra = " ".join(error.unused_tokens)
         return f"Unexpected argument: '{extra}'. See what is expected with --help."
     error.verbose = False
+    if words[:1] == ["fit"] and any(w.startswith("--resume=") for w in words):
+        return "--resume takes no '=': name the folder as a word of its own, fit --resume RUN."
     if isinstance(error, UnknownOptionError) and words[:1] == ["fit"]:
         from ._options import instead
 

@@ -15,10 +15,10 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..errors import DiaboloError
-from ._ends import INTERRUPTED, guarded, keep_memory
+from ._ends import INTERRUPTED, TERMINATED, guarded, keep_memory, lost
 
 __all__ = ["launch", "launched"]
 
@@ -60,7 +60,8 @@ def launch(devices: int, call: Callable[..., int], *args: Any, **options: Any) -
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # told in our words
+    for name in ("torch.distributed.elastic", "torch.multiprocessing"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # told in our words
     with tempfile.TemporaryDirectory(prefix="diabolo-") as folder, _environment(devices):
         ended = Path(folder) / ENDED
         config = LaunchConfig(
@@ -80,8 +81,8 @@ def launch(devices: int, call: Callable[..., int], *args: Any, **options: Any) -
         except ChildFailedError:
             if ended.is_file():
                 return int(ended.read_text())
-            told = f"diabolo: A process was lost {RESTARTS + 1} times. Go on from what was kept"
-            print(f"{told} with the same command and --resume.", file=sys.stderr)
+            told = f"diabolo: A process was lost {RESTARTS + 1} times. If the run has a checkpoint,"
+            print(f"{told} go on with: diabolo fit --resume RUN", file=sys.stderr)
             return 1
         except SignalException as error:
             return INTERRUPTED if error.sigval == signal.SIGINT else 128 + int(error.sigval)
@@ -120,7 +121,7 @@ def work(ended: str, call: Callable[..., int], args: Any, options: Any) -> int:
         options: Likewise.
 
     Raises:
-        SystemExit: With 1, at a fault of our own or where another process was lost.
+        SystemExit: With 1, at a fault of our own.
     """
     note = Path(ended)
     if note.is_file():
@@ -131,22 +132,25 @@ def work(ended: str, call: Callable[..., int], args: Any, options: Any) -> int:
     try:
         code = guarded(lambda: call(*args, **options))
     except Exception as error:
-        if not _is_loss(error):
-            traceback.print_exc()
-            _write(note, 1)
+        if lost(error):
+            _leave(1)
+        traceback.print_exc()
+        _write(note, 1)
         raise SystemExit(1) from None
+    if code in (INTERRUPTED, TERMINATED):
+        # The agent asks for the end as well when it is to start all anew; it knows which it is.
+        _leave(code)
     if code:
         _write(note, code)
     return code
 
 
-def _is_loss(error: Exception) -> bool:
-    """Whether an error says that another process was lost."""
-    from torch.distributed import DistError
-
-    if isinstance(error, DistError):
-        return True
-    return isinstance(error, RuntimeError) and "gloo" in str(error).lower()
+def _leave(code: int) -> NoReturn:
+    """Ends this process at once: one that returned would wait for the others, which may be gone."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _write(note: Path, code: int) -> None:

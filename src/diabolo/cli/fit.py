@@ -11,12 +11,12 @@ from cyclopts import Parameter
 
 from ..errors import DiaboloError, whole
 from ..signals import Terminated
-from ._ends import FAULT, ending
+from ._ends import FAULT, ending, lost
 from ._finish import cut_off, draw, interrupted, measure, report, shown, tracked
 from ._launch import launch
 from ._options import Flag, Force, Json, parse_set, parse_value
 from ._output import writable
-from ._talk import Training, note
+from ._talk import Training
 
 if TYPE_CHECKING:
     from ..train import Diverged
@@ -168,15 +168,12 @@ def train(
 
     title = f"training on {data}" if not resume else f"going on in {shown(place.resolve())}"
     with ranks.joined():
-        on, ended = ranks.first(lambda: _restarted(place.resolve()))
         try:
             with Training(title) as progress:
-                if ended:
-                    run = runs.load(place)
-                elif resume or on:
+                if resume:
                     run = runs.resume(
                         place,
-                        data if resume else None,
+                        data,
                         recipe=recipe,
                         labels=labels,
                         condition=condition,
@@ -204,6 +201,8 @@ def train(
         except runs.Interrupted as error:
             return interrupted(error)
         except KeyboardInterrupt as error:
+            if lost(error):
+                raise
             return cut_off(error, place)
         except Diverged as error:
             return _diverged(error, place)
@@ -215,6 +214,8 @@ def train(
                 figures = draw(run)
                 tracked(run, figures)
         except KeyboardInterrupt as error:
+            if lost(error):
+                raise
             word, code = ending(isinstance(error, Terminated))
             if ranks.lead():
                 told = f"diabolo: {word} after training; the run is in {shown(run.folder)}/"
@@ -222,19 +223,6 @@ def train(
             return code
         report(run, found, figures, progress.notes, json=json)
     return 0
-
-
-def _restarted(place: Path) -> tuple[bool, bool]:
-    """Returns whether processes that were started anew go on, or find that training has ended."""
-    from .. import ranks
-    from ..run import folder as folders
-
-    if not ranks.restarts():
-        return False, False
-    on = bool(folders.left(place))
-    if on:
-        note(f"A process was lost: all go on from the checkpoint (start {ranks.restarts() + 1}).")
-    return on, not on and folders.is_run(place)
 
 
 def _diverged(error: Diverged, place: Path) -> int:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .. import ranks
 from ..checkpoint import atomic
 from ..config import RunConfig, parse
 from ..errors import DiaboloError
@@ -37,6 +38,7 @@ class Began:
         given: What was passed: a name or path, `memory`, or None; by the argument's name.
         prints: The fingerprints of the training and the validation data.
         within: The folder in which it was begun.
+        launch: The name of the launch of several processes that is at work, if it has one.
     """
 
     config: RunConfig
@@ -45,6 +47,7 @@ class Began:
     given: Mapping[str, str | None]
     prints: Mapping[str, str]
     within: str
+    launch: str | None = None
 
     @classmethod
     def of(cls, run: Run, given: Mapping[str, str | None]) -> Began:
@@ -63,6 +66,7 @@ class Began:
             given=given,
             prints={name: run.prints[name]["sha256"] for name in ("train", "valid")},
             within=str(Path.cwd()),
+            launch=ranks.launch(),
         )
 
     def there(self, name: str) -> str | None:

@@ -15,6 +15,7 @@ from .. import ranks, train
 from ..config import RunConfig, resolve
 from ..data import Loaded, Schema, Splits
 from ..data import load as load_data
+from ..data.hub import column_names, is_dataset
 from ..data.memory import is_frame
 from ..data.readers.table import ENDINGS as TABLES
 from ..data.sets import SETS
@@ -32,6 +33,7 @@ from .load import load
 from .measure import class_counts
 from .menu import build, checked, find, takers
 from .presets import PRESETS
+from .restarted import restarted
 from .run import Run
 from .training import Event, Fitting
 from .workshop import workshop
@@ -57,8 +59,8 @@ def fit(
     """Fits a model to data and returns it with all that belongs to it.
 
     Arguments:
-        data: An array, a tensor, a data frame, the path of a file or folder, or the name of a
-            set such as `digits`.
+        data: An array, a tensor, a data frame, a Hugging Face `Dataset`, the path of a file or
+            folder, or the name of a set such as `digits`.
         recipe: The name of a recipe, or a function `(spec, *, options) -> Recipe`; None takes
             `start`'s, or else `cvae` where a condition is asked for and `vae` where none is.
         out: The folder to save the run in, which appears when training has ended.
@@ -79,6 +81,9 @@ def fit(
             that more than one of them has belongs to the first, and `**{"data.seed": 1}` says
             which.
 
+    Under `torchrun --max-restarts`, processes that are started anew since one of them was lost go
+    on with the training in `out` by themselves.
+
     Returns:
         The run. Options that nobody gave are those of the set's preset, then the defaults.
 
@@ -93,6 +98,16 @@ def fit(
     with contextlib.ExitStack() as stack:
         stack.enter_context(ranks.joined())
         place = ranks.first(lambda: place)
+        so_far = ranks.first(lambda: restarted(place, force=force))
+        if place is not None and so_far == "ended":
+            return load(place)
+        if place is not None and so_far == "began":
+            from .resume import resume
+
+            kept = {"labels": labels, "condition": condition, "valid": valid, "test": test}
+            return resume(
+                place, data, recipe=recipe, start=start, progress=progress, **kept, **options
+            )
 
         def open_workshop() -> Path | None:
             if place is None:
@@ -292,7 +307,7 @@ def _refuse(data: Any) -> None:
         raise DiaboloError(
             "Expected data, but got None: an array, a tensor, a data frame, a path or a set's name."
         )
-    if isinstance(data, Mapping):
+    if isinstance(data, Mapping) and not is_dataset(data):
         keys = ", ".join(map(repr, data)) or "none"
         raise DiaboloError(
             f"A mapping is no data (its keys: {keys}): pass one of its arrays, or a data frame."
@@ -308,6 +323,8 @@ def _words(value: Any, data: Any) -> bool:
         return False
     if isinstance(value, tuple):
         return True
+    if is_dataset(data):
+        return set(value) <= set(column_names(data))
     if is_frame(data):
         return set(value) <= set(nw.from_native(data).columns)
     # A column that the file has not is refused by its name.

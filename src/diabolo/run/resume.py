@@ -20,8 +20,10 @@ from . import began as beginnings
 from . import folder as folders
 from .began import Began
 from .fit import Plan, sort_words
+from .load import load
 from .menu import checked, takers
 from .menu import find as find_recipe
+from .restarted import restarted
 from .run import Run
 from .training import Event, Fitting
 from .workshop import workshop
@@ -74,6 +76,9 @@ def resume(
     place = Path(folder).resolve()
     with contextlib.ExitStack() as stack:
         stack.enter_context(ranks.joined())
+
+        if ranks.first(lambda: restarted(place, say=progress)) == "ended":
+            return load(place)
 
         def open_workshop() -> tuple[Path, Path, list[str]]:
             folders.refuse(place, force=True)

@@ -81,6 +81,7 @@ def computing(config: TrainConfig) -> dict[str, Any]:
 
 def other_bits(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """Returns a sentence if what computes a training is not what computed it before."""
+    before, now = ({"processes": 1, **computing} for computing in (before, now))
     changed = [
         f"{name} was {before.get(name)} and is {now.get(name)}"
         for name in {**before, **now}
