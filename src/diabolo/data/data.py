@@ -173,6 +173,9 @@ class Data:
             share: Which part of each batch to yield, with the noise that it has in the whole.
         """
         n = len(self.x)
+        if generator is None and share.count == 1 and _decodes_to_copies(self.x, self.mask):
+            yield from self._in_order(size, start)
+            return
         if generator is None:
             order = torch.arange(n)
         else:
@@ -192,6 +195,14 @@ class Data:
                     here = slice(at, at := at + len(mine))
                     seen = None if mask is None else mask[here]
                     yield self._decoded(x[here], seen, mine, generator is not None, noise)
+
+    def _in_order(self, size: int, start: int) -> Iterator[Batch]:
+        """Yields batches of what lies in memory without gathering rows one by one."""
+        assert isinstance(self.x, Tensor)
+        for first in range(start * size, len(self.x), size):
+            last = min(first + size, len(self.x))
+            rows = torch.arange(first, last, device=self.x.device)
+            yield self._decoded(self.x[first:last], None, rows, False, FRESH)
 
     def _staged(self, size: int) -> int:
         """Returns how many batches are read at once: one from memory, more from files."""
@@ -351,6 +362,11 @@ class Splits(NamedTuple):
     train: Data
     valid: Data
     test: Data | None = None
+
+
+def _decodes_to_copies(x: Tensor | Mapped, mask: Tensor | Mapped | None) -> bool:
+    """Whether decoding slices of what lies in memory yields x that is nobody else's memory."""
+    return isinstance(x, Tensor) and mask is None and not x.is_floating_point()
 
 
 def _pick(values: Tensor, rows: Tensor) -> Tensor:
