@@ -181,13 +181,13 @@ def decodings(monkeypatch) -> list[Path]:
     from diabolo.data.readers import images
 
     asked: list[Path] = []
-    plain = images._pixels
+    plain = images.read_pixels
 
     def watched(path, **how):
         asked.append(path)
         return plain(path, **how)
 
-    monkeypatch.setattr("diabolo.data.readers.images._pixels", watched)
+    monkeypatch.setattr("diabolo.data.readers.images.read_pixels", watched)
     return asked
 
 

@@ -22,6 +22,7 @@ from .data import Data, Splits
 from .fetch import Store
 from .fitting import condition_names, fit_schema
 from .found import Array, Found, Rows, Values
+from .hub import from_dataset, is_dataset
 from .infer import to_inside
 from .mapped import Mapped, megabytes, size_of
 from .memory import as_values, from_frame, is_frame
@@ -60,7 +61,7 @@ def load(
     """Reads a source whole.
 
     Arguments:
-        source: A named set, a file or folder, an array, a tensor or a data frame.
+        source: A named set, a file or folder, an array, a tensor, a data frame or a data set.
         config: How to read it.
         labels: A label for each row (N,), in place of the source's own.
         condition: What a conditional model reads: values (N,) or (N, m), or a mapping of names to
@@ -130,6 +131,7 @@ def _refuse_idle(source: Any, config: DataConfig) -> None:
     """
     known: tuple[str, ...] = ("labels", "condition") if is_frame(source) else ()
     known = ("memory",) if isinstance(source, np.memmap) else known
+    known = ("labels", "condition", "size", "color", "memory") if is_dataset(source) else known
     if isinstance(source, (str, Path)):
         path = Path(source).expanduser()
         if str(source) not in SETS.names():
@@ -168,7 +170,7 @@ def read(
         DiaboloError: If the rows differ from those of training.
     """
     config = config or DataConfig()
-    if not isinstance(source, (str, Path)):
+    if not (isinstance(source, (str, Path)) or is_dataset(source)):
         return schema.data(source, labels=labels, condition=condition)
     if len(schema.event) == 3:
         config = replace(
@@ -262,10 +264,12 @@ def find(
         features: The columns of a table to take as data; () for all that are nothing else.
         aside: Columns or keys to read as conditions where they are there.
     """
+    names = aside or tuple(n for n in condition_names(config) if n != "labels")
     if isinstance(source, (str, Path)):
-        found = _from_name(str(source), config, features, aside)
+        found = _from_name(str(source), config, features, names)
+    elif is_dataset(source):
+        found = from_dataset(source, config, columns=features, conditions=names)
     elif is_frame(source):
-        names = tuple(n for n in condition_names(config) if n != "labels")
         label = None if config.labels == "none" else config.labels
         found = from_frame(
             source, columns=features, label=label, conditions=names, strict=not features
@@ -286,13 +290,12 @@ def find(
 
 
 def _from_name(
-    text: str, config: DataConfig, features: tuple[str, ...], aside: tuple[str, ...]
+    text: str, config: DataConfig, features: tuple[str, ...], names: tuple[str, ...]
 ) -> Found:
     if text in SETS.names():
         return SETS.load(text)(Store(config.data_dir))
     path = Path(text).expanduser()
     if path.exists():
-        names = aside or tuple(n for n in condition_names(config) if n != "labels")
         return open_path(path, config, features, names)
     if path.suffix or len(path.parts) > 1 or text.startswith(("~", ".")):
         raise _no_path(path)

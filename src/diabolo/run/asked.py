@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data import Data, load, read
+from ..data.hub import is_dataset
 from ..errors import DiaboloError
 from ..evaluate import draw_digest
 from .folder import fingerprint
@@ -50,7 +51,7 @@ def as_data(run: Run, x: Any, labels: Any, condition: Any, *, lacking: bool = Fa
         if labels is not None or condition is not None:
             raise DiaboloError("These data carry their own condition: leave labels out.")
         data = x
-    elif isinstance(x, str | Path):
+    elif isinstance(x, str | Path) or is_dataset(x):
         data = read(x, run.schema, config=run.config.data, labels=labels, condition=condition)
     else:
         data = run.schema.data(x, labels=labels, condition=condition)
@@ -86,7 +87,7 @@ def as_code(run: Run, x: Any, label: Any, condition: Any) -> NDArray[np.float32]
     Raises:
         DiaboloError: If it is neither one datum nor one code.
     """
-    if not isinstance(x, str | Path | Data):
+    if not (isinstance(x, str | Path | Data) or is_dataset(x)):
         array = np.asanyarray(x.detach().cpu() if isinstance(x, Tensor) else x)
         if array.shape == (run.latent,):
             return array.astype(np.float32)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -31,7 +31,16 @@ from ..found import Array, Found, Rows
 from ..mapped import Mapped, mapping, megabytes, size_of
 from .ask import Ask
 
-__all__ = ["ENDINGS", "image_files", "images", "read_images"]
+__all__ = [
+    "ENDINGS",
+    "Head",
+    "fit_size",
+    "image_files",
+    "images",
+    "read_head",
+    "read_images",
+    "read_pixels",
+]
 
 ENDINGS = (
     ".png",
@@ -179,20 +188,20 @@ def _decode(root: Path, files: list[Path], config: DataConfig, out: Writer) -> d
     color = config.color == "rgb"
     good: list[Path] = []
     with ThreadPoolExecutor() as pool:
-        for path, head in _in_turn(pool, _head, files):
+        for path, head in _in_turn(pool, read_head, files):
             if isinstance(head, Head):
                 heads[path] = head
             else:
                 bad[path] = head
         if heads:
-            size, notes = _size(list(heads.values()), config.size)
+            size, notes = fit_size(list(heads.values()), config.size)
             colored = sum(h.color for h in heads.values())
             color = color or (config.color == "auto" and colored > 0)
             if color and 0 < colored < len(heads):
                 notes.append(
                     f"{len(heads) - colored} of {len(heads)} images are grey: all are read as RGB."
                 )
-            pixels = partial(_pixels, size=size, color=color)
+            pixels = partial(read_pixels, size=size, color=color)
             for path, found in _in_turn(pool, pixels, heads):
                 if isinstance(found, np.ndarray):
                     out.append(found[None])
@@ -234,7 +243,8 @@ def _reason(error: BaseException) -> str:
     return str(error).split("\n")[0] or type(error).__name__
 
 
-def _head(path: Path) -> Head | str:
+def read_head(path: Path | BinaryIO) -> Head | str:
+    """Returns what the head of an image says, or why it cannot be read."""
     try:
         with Image.open(path) as image:
             width, height = image.size
@@ -252,7 +262,7 @@ def _has_color(image: Image.Image) -> bool:
     return not (image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;"))
 
 
-def _size(
+def fit_size(
     heads: list[Head], asked: int | tuple[int, int] | None
 ) -> tuple[tuple[int, int], list[str]]:
     """Returns height and width, and a sentence where images of other sizes are changed."""
@@ -277,7 +287,8 @@ def _size(
     ]
 
 
-def _pixels(path: Path, size: tuple[int, int], color: bool) -> Array | str:
+def read_pixels(path: Path | BinaryIO, size: tuple[int, int], color: bool) -> Array | str:
+    """Returns an image as (H, W) or (H, W, 3), or why it cannot be read."""
     try:
         with Image.open(path) as image:
             upright = _eight_bits(ImageOps.exif_transpose(image))
