@@ -21,11 +21,12 @@ import diabolo
 from diabolo import checkpoint
 from diabolo.__main__ import main
 from diabolo.checkpoint import former, load_state, save_state, states
+from diabolo.cli._finish import report
 from diabolo.errors import DiaboloError
 from diabolo.run import folder as folders
 from diabolo.run import workshop as workshops
 from diabolo.signals import Terminated, terminable, undisturbed
-from diabolo.train import Row
+from diabolo.train import Row, loop
 from diabolo.train.settings import other_bits
 
 SMALL: dict[str, Any] = {"net": "mlp(hidden=(8,))", "latent": 2, "epochs": 5, "batch_size": 16}
@@ -261,6 +262,61 @@ def test_sigterm_saves_and_tells_how_to_go_on(tmp_path: Path, capsys: Any) -> No
     assert main(["fit", "--resume", str(place), "--k", "2", "--set", f"epochs={epochs}"]) == 0
     assert main(["fit", "--resume", str(place)]) == 2
     assert "nothing to resume" in capsys.readouterr().err
+
+
+def test_a_folder_after_an_equals_sign_is_a_sentence(capsys: Any) -> None:
+    assert main(["fit", "--resume=run"]) == 2
+    assert "fit --resume RUN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_skipped_steps_are_told_at_the_end(steps: int, tmp_path: Path, capsys: Any) -> None:
+    run = diabolo.fit(table(), out=tmp_path / "run", **SMALL)
+    rows = run.history.rows
+    spread = (0, steps) if steps < 2 else (1, steps - 1)  # over epochs, which are added up
+    rows[:2] = [replace(r, skipped=n) for r, n in zip(rows[:2], spread, strict=True)]
+    found = run.evaluate(k=2)
+    run.save()
+    report(run, found, {}, [], json=True)
+    assert json.loads(capsys.readouterr().out)["skipped"] == steps
+    report(run, found, {}, [], json=False)
+    told = capsys.readouterr().out
+    sentence = {0: "", 1: "1 step was skipped", 3: "3 steps were skipped"}[steps]
+    assert sentence in told
+    assert (" skipped, since" in told) == bool(steps)
+
+
+def test_a_training_that_diverges_ends_with_one_and_a_sentence(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = loop.validate, []
+
+    def spoiled(*args: Any) -> torch.Tensor:
+        seen.append(1)
+        return real(*args) * (torch.nan if len(seen) > 2 else 1)
+
+    monkeypatch.setattr(loop, "validate", spoiled)
+    place = tmp_path / "run"
+    words = ["fit", str(file(tmp_path)), "--out", str(place), "--k", "2", "--set", "latent=2"]
+    assert main([*words, "net=mlp(hidden=(8,))", "epochs=5"]) == 1
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "Training diverged" in told
+    assert "last good weights. Try a smaller learning_rate or clip" in told
+    assert str(place) in told
+    kept = diabolo.load(place)
+    assert (kept.history.stopped, len(kept.history.rows)) == ("diverged", 2)
+    assert bool(torch.from_numpy(np.asarray(kept.sample(2))).isfinite().all())
+
+
+def test_a_state_of_another_model_is_a_sentence_and_stays(tmp_path: Path) -> None:
+    source = file(tmp_path)
+    newer = cut(source, tmp_path / "run")
+    content = load_state(newer)
+    content["model"] = {f"other.{k}": v for k, v in content["model"].items()}
+    save_state(newer, content)
+    with pytest.raises(DiaboloError, match=r"The checkpoint is of another model"):
+        diabolo.resume(tmp_path / "run")
+    assert newer in states(newer)
 
 
 @pytest.mark.slow

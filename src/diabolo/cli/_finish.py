@@ -85,6 +85,7 @@ def report(
         json: Print one JSON object instead.
     """
     rows = run.history.rows
+    skipped = sum(row.skipped for row in rows)
     for sentence in found.notes:
         note(sentence)
     split = run.metrics["evaluation"]["split"]
@@ -95,6 +96,7 @@ def report(
             "epochs": len(rows),
             "seconds": rows[-1].seconds if rows else 0.0,
             "stopped": run.history.stopped,
+            "skipped": skipped,
             "split": split,
             **found.to_json(),
             "figures": {name: str(path) for name, path in figures.items()},
@@ -109,6 +111,9 @@ def report(
             f"{_epochs(len(rows))} in {duration(rows[-1].seconds)}; the weights are those of epoch "
             f"{best.epoch}, the best on validation data."
         )
+    if skipped:
+        taken = "1 step was" if skipped == 1 else f"{skipped} steps were"
+        say(f"{taken} skipped, since a number was not finite.")
     say(f"The run is in {shown(run.folder)}/")
     for name, path in figures.items():
         say(f"  {name:<16} {shown(path)}")
