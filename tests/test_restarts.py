@@ -96,6 +96,17 @@ def test_a_new_start_does_not_go_on_with_what_another_launch_left(tmp_path, monk
     assert same(tmp_path / "whole", tmp_path / "a")
 
 
+def test_the_same_launch_goes_on_though_the_agent_has_not_counted(tmp_path, monkeypatch) -> None:
+    restart(monkeypatch, 0)
+    with pytest.raises(Killed):
+        diabolo.fit(table(), out=tmp_path / "a", progress=die, **SMALL, **OFTEN)
+    restart(monkeypatch, 0, "none")  # an agent without a name for its launches
+    with pytest.raises(DiaboloError, match="cut short"):
+        diabolo.fit(table(), out=tmp_path / "a", **SMALL, **OFTEN)
+    restart(monkeypatch, 0)
+    assert len(diabolo.fit(table(), out=tmp_path / "a", **SMALL, **OFTEN).history.rows) == 5
+
+
 def test_a_former_run_is_no_training_of_ours(tmp_path: Path, monkeypatch) -> None:
     diabolo.fit(table(), out=tmp_path / "a", **SMALL)
     restart(monkeypatch, 0)

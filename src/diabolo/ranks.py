@@ -130,8 +130,8 @@ def joined() -> Iterator[None]:
         torch.cuda.set_device(here)  # the one that seeds and NCCL mean
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     store, number, size = next(iter(rendezvous("env://", timeout=WAIT)))
-    # A name for each time: keys of an earlier group name addresses where nobody listens.
-    store = dist.PrefixStore(f"diabolo{next(_groups)}", store)
+    # A name for each start and time: an earlier group's keys name addresses nobody listens at.
+    store = dist.PrefixStore(f"diabolo{restarts()}.{next(_groups)}", store)
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if nccl else "gloo",
         store=store,

@@ -30,15 +30,17 @@ def restarted(
         `began` where there is a checkpoint to go on from, `ended` where the run is there, None
         where nothing is, or nothing was started anew.
     """
-    if place is None or not ranks.restarts():
+    if place is None or ranks.launch() is None:
         return None
     left = folders.left(place)
-    if left and (not force or _of_this_launch(left[0])):
+    # Where a host has gone, the agent starts anew what is left without counting it.
+    again = ranks.restarts() > 0
+    if left and ((again and not force) or ((again or not force) and _of_this_launch(left[0]))):
         if say is not None:
             start = ranks.restarts() + 1
             say(f"A process was lost: all go on from the checkpoint (start {start}).")
         return "began"
-    return "ended" if not left and not force and folders.is_run(place) else None
+    return "ended" if again and not left and not force and folders.is_run(place) else None
 
 
 def _of_this_launch(place: Path) -> bool:
