@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 import diabolo
 from diabolo import ranks
 from diabolo.cli._ends import lost
+from diabolo.cli._launch import launch
 from diabolo.errors import DiaboloError
 from diabolo.train import Row
 from diabolo.train.settings import other_bits
@@ -203,6 +204,13 @@ def test_a_killed_worker_changes_no_bit(tmp_path: Path, number: int) -> None:
     assert "nothing was written" not in said
     assert same(tmp_path / "whole", tmp_path / "a")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "said", "whole"]
+
+
+def test_torchrun_needs_no_devices(monkeypatch) -> None:
+    restart(monkeypatch, 0)
+    assert launch(1, lambda code: code, 7) == 7
+    with pytest.raises(DiaboloError, match="leave --devices out"):
+        launch(2, lambda: 0)
 
 
 SCRIPT = """

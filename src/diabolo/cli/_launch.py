@@ -43,6 +43,8 @@ def launch(devices: int, call: Callable[..., int], *args: Any, **options: Any) -
     Raises:
         DiaboloError: If the processes were started by torchrun already, or are too few.
     """
+    if devices == 1:
+        return call(*args, **options)
     if launched():
         raise DiaboloError(
             "torchrun has started these processes already: leave --devices out, and say "
@@ -50,8 +52,6 @@ def launch(devices: int, call: Callable[..., int], *args: Any, **options: Any) -
         )
     if devices < 1:
         raise DiaboloError(f"--devices is the number of processes, 1 or more, but got {devices}.")
-    if devices == 1:
-        return call(*args, **options)
     # Kept from --help: they bring torch.
     import logging
     import uuid
