@@ -22,7 +22,7 @@ from ..data import Batch
 from ..graph import graph_of
 from ..model import Recipe
 from .optimizers import BETA1, BETA2, RULES
-from .step import Step, measure
+from .step import Step, lay_out, measure
 
 __all__ = ["GraphStep"]
 
@@ -54,7 +54,7 @@ class GraphStep(Step):
         # Channels last is how oneDNN and cuDNN compute convolutions: no layer copies its input.
         self.images = any(p.ndim == 4 for p in recipe.model.parameters())
         if self.images:
-            recipe.model.to(memory_format=torch.channels_last)
+            lay_out(recipe.model, torch.channels_last)
         super().__init__(recipe, config, device)
         self.rule = RULES[config.optimizer]
         self.whole = _Measured(recipe)

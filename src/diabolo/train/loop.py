@@ -35,7 +35,7 @@ from .history import History, Row, rates, stop_at
 from .settings import computing, other_bits, own_randomness, pick_device, refuse, settle
 from .settle import settled
 from .shared import SharedStep
-from .step import Step
+from .step import Step, lay_out
 from .stop import Stopped, agreed, stoppable
 from .validate import validate
 
@@ -157,7 +157,7 @@ class _Loop:
             if self.best == -math.inf and all(bool(p.isfinite().all()) for p in self.take.weights):
                 self.best_state = _snapshot(self.recipe.model)
         finally:
-            self.recipe.model.to(memory_format=torch.contiguous_format)
+            lay_out(self.recipe.model, torch.contiguous_format)
             self.recipe.model.load_state_dict(self.best_state)
             self.recipe.model.zero_grad(set_to_none=True)
             self.recipe.model.eval()

@@ -23,7 +23,14 @@ from ..noise import FRESH, Noise
 from ..objectives import terms
 from . import optimizers
 
-__all__ = ["Step", "measure"]
+__all__ = ["Step", "lay_out", "measure"]
+
+
+def lay_out(model: nn.Module, order: torch.memory_format) -> None:
+    """Lays the weights of convolutions (O, I, H, W) out in another order, in place."""
+    for p in model.parameters():
+        if p.ndim == 4:
+            p.data = p.data.contiguous(memory_format=order)
 
 
 def measure(recipe: Recipe, batch: Batch, noise: Noise = FRESH) -> tuple[Tensor, Tensor]:
