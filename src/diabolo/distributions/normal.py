@@ -114,8 +114,9 @@ class OptimalNormal(Distribution):
         mean = mean.clamp(min=FLOOR**2)  # so that a perfect fit has a finite density
         if torch.is_grad_enabled():
             with torch.no_grad():
-                now = torch.stack([mean, torch.ones_like(mean)])
-                self.running.lerp_(now.to(self.running.dtype), PART)
+                now = torch.stack([mean, torch.ones_like(mean)]).to(self.running.dtype)
+                # A step that is not finite is skipped, and leaves no trace here either.
+                self.running.lerp_(torch.where(mean.isfinite(), now, self.running), PART)
         return self._at(0.5 * mean.log()).log_prob(x, mask)
 
     def rsample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:

@@ -74,7 +74,7 @@ class GraphStep(Step):
             NoGraph: If the step cannot be traced or compiled; nothing was changed.
         """
         group = [(self._laid_out(b.x), b.c, b.mask) for b in batches]
-        scalars = torch.tensor([rate, decay], dtype=torch.float64)
+        scalars = torch.tensor([rate, decay], dtype=self.weights[0].dtype)
         given = (*self._state(), scalars.to(self.device), group)
         with torch.no_grad():
             if len(group) in self.graphs:
@@ -106,7 +106,7 @@ class GraphStep(Step):
         dtype = weights[0].dtype  # a double among floats would keep loops from being vectorised
         (done,), (rate, decay) = steps, scalars.to(dtype).unbind()
         parts, gradients = self._gradients(weights, rest, group)
-        norm = nn.utils.get_total_norm(gradients)
+        norm = nn.utils.get_total_norm([g for g in gradients if g is not None])
         scale = torch.ones_like(norm)
         if self.config.clip is not None:  # as torch's clip_grads_with_norm_
             scale = (self.config.clip / (norm + 1e-6)).clamp(max=1.0)
@@ -114,6 +114,8 @@ class GraphStep(Step):
         count = done + good
         c1, c2 = ((1 - b ** count.double()).to(dtype) for b in (BETA1, BETA2))
         for p, g, m, v in zip(weights, gradients, first, second, strict=True):
+            if g is None:  # a weight without effect is left alone
+                continue
             new = self.rule.update(p, g * scale, m, v, rate, c1, c2, self.config.weight_decay)
             for old, value in zip((p, m, v), new, strict=True):
                 old.copy_(torch.where(good, value, old))
@@ -127,7 +129,7 @@ class GraphStep(Step):
         weights: list[Tensor],
         rest: list[Tensor],
         group: list[tuple[Tensor, Tensor | None, Tensor | None]],
-    ) -> tuple[Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, list[Tensor | None]]:
         found: list[Tensor] = []
         total, count = torch.zeros((), device=self.device), 0
         with torch.enable_grad():
@@ -139,9 +141,7 @@ class GraphStep(Step):
                     value, parts = functional_call(self.whole, given, (batch,))
                 total, count = total - value, count + len(x)
                 found.append(parts)
-            gradients = torch.autograd.grad(
-                total / count, leaves, allow_unused=True, materialize_grads=True
-            )
+            gradients = torch.autograd.grad(total / count, leaves, allow_unused=True)
         return torch.stack(found), list(gradients)
 
     def _fresh(self) -> None:

@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -142,10 +142,12 @@ class _Loop:
             with stoppable() as asked:
                 while not self._ended():
                     self._epoch(asked)
+                    self.whole = False
                     row = self._validate()
                     self.history.rows.append(row)
                     self.recent, self.position = (self.recent + self.seen)[-CHECK_EVERY:], 0
                     self.seen.clear()
+                    self.whole = True
                     if on_epoch is not None:
                         on_epoch(row)
                     self._pause(asked)
@@ -242,12 +244,11 @@ class _Loop:
             return self.take(group, rate, decay)
         except NoGraph as reason:
             self.say(f"Training goes on without compilation, since {reason}.")
-            state, self.config = self.take.state(), replace(self.config, compile="off")
-            self.take = Step(self.recipe, self.config, self.device)
+            state, config = self.take.state(), replace(self.config, compile="off")
+            self.take = Step(self.recipe, config, self.device)
             self.take.load(state)
-            self.history.computing = computing(self.config)
-            seed_fresh(mix_seed(self.config.seed, 2, self.step), self.device)
-            return self.take(group, rate, decay)
+            self.history.computing = computing(config)
+            return self.take(group, rate, decay)  # to trace draws no random numbers
 
     def _pause(self, asked: Callable[[], int | None]) -> None:
         """Between two steps: writes a checkpoint that is due, and stops if that is asked for."""
@@ -258,13 +259,12 @@ class _Loop:
             self._save()
 
     def _check(self) -> None:
-        """Stops if too many of the last batches were not finite, naming the first one's term.
-
-        A single step that is not finite was skipped, and is counted in the row.
-        """
-        last = [*self.recent, *self.seen]
-        while len(last) > 1 and sum(map(len, last[1:])) >= CHECK_EVERY:
-            last.pop(0)
+        """Stops if too many of the last steps were skipped, naming the first one's term."""
+        last: list[Tensor] = []
+        for parts in chain(reversed(self.seen), reversed(self.recent)):
+            if sum(map(len, last)) >= CHECK_EVERY:
+                break
+            last.insert(0, parts)
         values = torch.cat(last)
         bad = ~torch.isfinite(values).all(1) | (values[:, -1] > 0)
         skipped = [bool(b.any()) for b in bad.split([len(v) for v in last])]
@@ -299,7 +299,7 @@ class _Loop:
     def _validate(self) -> Row:
         parts = torch.cat(self.seen)
         good = torch.isfinite(parts).all(1)
-        means = parts[good, :-1].double().sum(0) / (max(1, int(good.sum())) * self.batch_size)
+        means = parts[good, :-1].cpu().double().sum(0) / (max(1, int(good.sum())) * self.batch_size)
         self._agree()
         self.recipe.model.eval()
         with self._averaged():
