@@ -14,6 +14,7 @@ from torch import Tensor
 
 from diabolo.config import TrainConfig
 from diabolo.data import Batch, Data
+from diabolo.data.decode import Binarize, Scale
 from diabolo.graph import NoGraph, compiler
 from diabolo.model import Recipe
 from diabolo.nets import NETS
@@ -170,7 +171,7 @@ def test_a_rule_is_that_of_torch():
 
 def decides(out: Tensor) -> Tensor:
     """A network whose numbers decide what comes next cannot be one graph."""
-    return out if float(out.sum()) > -1e9 else -out
+    return out if float(out.detach().sum()) > -1e9 else -out
 
 
 def fitted(recipe: Recipe, data: Data, config: TrainConfig) -> tuple[list[str], object]:
@@ -192,6 +193,57 @@ def test_what_cannot_be_traced_is_trained_eagerly_and_told():
     assert note.startswith("Training goes on without compilation, since the step cannot be traced")
     assert not history.computing["compile"]
     assert [r.valid_elbo for r in history.rows] == [r.valid_elbo for r in expected.rows]
+
+
+def test_a_training_that_fell_back_draws_and_goes_on_as_an_eager_one(tmp_path):
+    """Grey levels are drawn as bits in each step, before the step is tried as a graph."""
+    x = torch.randint(0, 256, (32, 6), generator=torch.Generator().manual_seed(0))
+    data = Data(x.to(torch.uint8), support="binary", decoder=Binarize(Scale()))
+    case = laws.case("vae", n=32)
+
+    def make() -> Recipe:
+        recipe = case.build()
+        net = recipe.model.likelihood.net
+        forward = net.forward
+        net.forward = lambda h, c=None: decides(forward(h, c))
+        return recipe
+
+    _, expected = fitted(make(), data, CONFIG)
+    config = replace(CONFIG, compile="on", checkpoint_minutes=1e-9)
+    path = tmp_path / "state.pt"
+
+    def leave(row):
+        raise KeyboardInterrupt
+
+    fit(make(), data, data, config, checkpoint=path, on_epoch=leave)
+    history = fit(make(), data, data, config, resume=path)
+    assert [r.valid_elbo for r in history.rows] == [r.valid_elbo for r in expected.rows]
+
+
+def test_a_weight_without_effect_is_left_alone(traced):
+    config = replace(CONFIG, optimizer="adamw", weight_decay=0.1)
+    case = laws.case("vae", dtype=torch.float64)
+    for kind in (Step, GraphStep):
+        recipe = case.build()
+        recipe.model.idle = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
+        take(kind, recipe, config, batches(case, 2))
+        assert torch.equal(recipe.model.idle.detach(), torch.ones(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("kind", [Step, GraphStep])
+def test_a_skipped_step_leaves_the_running_scale(kind, traced):
+    case = laws.case("vae", support="real", likelihood="Normal(scale=optimal)", dtype=torch.float64)
+    (good,), (bad,) = batches(case, 2)
+    spoiled = bad._replace(x=bad.x * math.inf)
+    recipe = case.build()
+    take(kind, recipe, CONFIG, [[good]])
+    family = recipe.model.likelihood.family
+    before = {n: b.clone() for n, b in family.named_buffers()}
+    assert float(dict(family.named_buffers())["running"][1]) > 0
+    found, _ = take(kind, recipe, CONFIG, [[spoiled]])
+    assert float(found[0][0, -1]) == 1
+    for name, b in family.named_buffers():
+        assert torch.equal(b, before[name]), name
 
 
 def test_without_a_working_compiler_training_is_eager_and_told(monkeypatch):
@@ -216,7 +268,7 @@ def test_compiled_equals_eager(name):
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
-@pytest.mark.parametrize("name", RECIPES.names())
+@pytest.mark.parametrize("name", ["vae", "cvae", "ladder"])
 def test_compiled_training_in_bfloat16_raises_the_bound(name):
     """The whole loop, compiled, in bfloat16: it stays near the eager one in float32."""
     case = laws.case(name, n=64)
@@ -229,7 +281,33 @@ def test_compiled_training_in_bfloat16_raises_the_bound(name):
     gain = eager[-1].valid_elbo - eager[0].valid_elbo
     assert gain > 0
     # bfloat16 keeps eight binary digits; the paths part, but by far less than what is learned.
-    assert abs(history.rows[-1].valid_elbo - eager[-1].valid_elbo) < 0.3 * gain
+    assert abs(history.rows[-1].valid_elbo - eager[-1].valid_elbo) < 0.1 * gain
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
+@pytest.mark.parametrize("net", ["mlp(hidden=(70,))", "conv"])
+def test_a_compiled_training_is_gone_on_with_bit_for_bit(net, tmp_path):
+    case = laws.case("vae", event=(1, 8, 8), net=net, n=64)
+    data = Data(case.x, "binary")
+    config = replace(CONFIG, epochs=4, compile="on", precision="bf16", ema=0.9)
+    config = replace(config, checkpoint_minutes=1e-9)
+    path = tmp_path / "state.pt"
+    whole = case.build()
+    expected = fit(whole, data, data, config)
+
+    def leave(row):
+        if row.epoch == 2:
+            raise KeyboardInterrupt
+
+    fit(case.build(), data, data, config, checkpoint=path, on_epoch=leave)
+    again = case.build(seed=9)
+    found = fit(again, data, data, config, resume=path)
+    assert [replace(r, seconds=0) for r in found.rows] == [
+        replace(r, seconds=0) for r in expected.rows
+    ]
+    for a, b in zip(again.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_convolutions_are_laid_out_for_the_kernels_and_back(traced):

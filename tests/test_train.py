@@ -510,6 +510,24 @@ def test_divergence_stops_within_a_hundred_batches():
     assert recipe.model.likelihood.net.calls == 100
 
 
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_looking_for_divergence_costs_the_same_in_a_long_epoch(accumulate):
+    """Only the last hundred batches are looked at, however many there were."""
+    loop = _Loop(make(), bits(), bits(40, 1), replace(CONFIG, accumulate=accumulate), None, print)
+    seen = 0
+
+    class Counted(list):
+        def __reversed__(self):
+            nonlocal seen
+            for item in super().__reversed__():
+                seen += 1
+                yield item
+
+    loop.seen = Counted([torch.zeros(accumulate, 5)] * 5000)
+    loop._check()
+    assert 100 // accumulate <= seen <= 100 // accumulate + 2
+
+
 def test_divergence_names_the_rate():
     recipe = make()
     net = recipe.model.latent.posterior
