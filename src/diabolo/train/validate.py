@@ -34,5 +34,5 @@ def validate(recipe: Recipe, data: Data, seed: int, size: int) -> Tensor:
     for batch in islice(data.batches(size, start=part.start), part.stop - part.start):
         noise = KeyedNoise(seed, batch.index)
         t = terms(elbo, recipe.model(batch.x, batch.c, mask=batch.mask, noise=noise))
-        sums.append(torch.stack([t.value, t.distortion, *t.rate]).double().sum(1))
+        sums.append(torch.stack([t.value, t.distortion, *t.rate]).cpu().double().sum(1))
     return ranks.gather(torch.stack(sums), steps).sum(0) / len(data)
