@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 import scipy.io
 import torch
@@ -626,3 +628,41 @@ def test_separator_is_found_though_the_head_ends_within_a_line(tmp_path, monkeyp
     rows = "\n".join(";".join(f"{v:.17g}" for v in row) for row in wide)
     (tmp_path / "a.csv").write_text(rows)
     same(load(tmp_path / "a.csv"), wide)
+
+
+@pytest.mark.parametrize("kind", ["npy", "parquet", "arrow"])
+@pytest.mark.parametrize("memory", ["whole", "mapped"])
+def test_a_shard_without_rows_is_left_out_and_said(kind, memory, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "d").mkdir()
+    x = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+    for name, rows in (("a", x[:0]), ("b", x[:20]), ("c", x[:0]), ("d", x[20:])):
+        path = tmp_path / "d" / f"{name}.{kind}"
+        if kind == "npy":
+            np.save(path, rows)
+            continue
+        table = pa.table({f"f{i}": rows[:, i] for i in range(3)})
+        if kind == "parquet":
+            parquet.write_table(table, path)
+        else:
+            with pa.ipc.new_file(path, table.schema) as file:
+                file.write_table(table)
+    found = load(tmp_path / "d", DataConfig(memory=memory, valid=5))
+    assert len(found.splits.train) + len(found.splits.valid) == 30
+    assert any(f"'a.{kind}' and 1 more: no rows" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("kind", ["npy", "parquet"])
+def test_shards_that_all_have_no_rows_are_refused(kind, tmp_path):
+    for name in "ab":
+        if kind == "npy":
+            np.save(tmp_path / f"{name}.npy", np.zeros((0, 3)))
+        else:
+            parquet.write_table(pa.table({"f": np.zeros(0)}), tmp_path / f"{name}.parquet")
+    with pytest.raises(DiaboloError, match="rows"):
+        load(tmp_path)
+
+
+def test_an_empty_folder_names_all_that_it_may_hold(tmp_path):
+    with pytest.raises(DiaboloError, match=r"images, \.npy files, or Parquet, Arrow or Feather"):
+        load(tmp_path)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...config import DataConfig
 
-__all__ = ["Ask", "shards"]
+__all__ = ["Ask", "shards", "without_rows"]
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,12 @@ def shards(path: Path, endings: tuple[str, ...]) -> list[Path]:
         return [path]
     names = [p for p in path.iterdir() if endings and p.name.lower().endswith(endings)]
     return sorted(p for p in names if p.is_file() and not p.name.startswith((".", "_")))
+
+
+def without_rows(files: Sequence[Path], kept: Sequence[Path]) -> tuple[str, ...]:
+    """Returns a sentence on the files of a folder that were left out, if there are any."""
+    out = [p.name for p in files if p not in set(kept)]
+    if not out:
+        return ()
+    more = f" and {len(out) - 1} more" if len(out) > 1 else ""
+    return (f"'{out[0]}'{more}: no rows, left out.",)

@@ -9,6 +9,7 @@ Shapes: N rows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..cache import Writer, decoded, state_of
 from ..found import Array, Found, Rows
 from ..mapped import mapping
 from ..memory import INDEX, INDEX_NOTE, from_frame
-from .ask import Ask
+from .ask import Ask, without_rows
 
 __all__ = ["COLUMNS", "read_columns"]
 
@@ -46,41 +47,49 @@ def read_columns(path: Path, files: Sequence[Path], ask: Ask) -> Found:
     """
     label = None if ask.config.labels == "none" else ask.config.labels
     try:
-        count, schema = _alike(files)
+        count, schema, kept = _alike(files)
         aside = {*ask.conditions, *([label] if label else [])}
         names = [n for n in (ask.features or schema.names) if n not in aside]
         numeric = [schema.field(n).type for n in names if n in schema.names]
         wide = max((t.bit_width for t in numeric if pa.types.is_primitive(t)), default=64)
         if not count or not mapping(ask.config.memory, count * len(names) * wide // 8):
-            whole = pa.concat_tables(map(_table, files), promote_options="permissive")
-            return from_frame(
+            whole = pa.concat_tables(map(_table, kept), promote_options="permissive")
+            found = from_frame(
                 whole,
                 columns=ask.features,
                 label=label,
                 conditions=ask.conditions,
                 strict=not ask.features,
             )
-        return _decoded(path, files, ask, label, schema)
+        else:
+            found = _decoded(path, kept, ask, label, schema)
+        return replace(found, notes=(*without_rows(files, kept), *found.notes))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         reason = str(error).split("\n")[0]
         raise DiaboloError(f"Cannot read the table '{path}': {reason}") from None
 
 
-def _alike(files: Sequence[Path]) -> tuple[int, pa.Schema]:
-    """Returns how many rows there are, and the columns, which all files have."""
+def _alike(files: Sequence[Path]) -> tuple[int, pa.Schema, list[Path]]:
+    """Returns how many rows there are, the columns, and the files, which all have those columns.
+
+    Files without rows are left out; if all are, the first stays.
+    """
     count, first = 0, None
+    kept: list[Path] = []
     for path in files:
         rows, schema = _head(path)
+        if not rows:
+            continue
         if first is not None and schema.names != first.names:
             odd = next(iter(sorted({*schema.names} ^ {*first.names})), "in another order")
             raise DiaboloError(
-                f"Expected files with the same columns, but those of '{files[0]}' and '{path}' "
+                f"Expected files with the same columns, but those of '{kept[0]}' and '{path}' "
                 f"differ: {odd}."
             )
         first = first or schema
         count += rows
-    assert first is not None
-    return count, first
+        kept.append(path)
+    return (count, first, kept) if first is not None else (*_head(files[0]), [files[0]])
 
 
 def _head(path: Path) -> tuple[int, pa.Schema]:

@@ -37,7 +37,10 @@ def folder(path: Path, ask: Ask) -> Found:
         return replace(found, test=test)
     others = sorted(p for p in path.iterdir() if not p.name.startswith("."))
     if not others:
-        raise DiaboloError(f"The folder '{path}' is empty: expected images in it.")
+        raise DiaboloError(
+            f"The folder '{path}' is empty: expected images, .npy files, or Parquet, Arrow or "
+            "Feather files in it."
+        )
     raise DiaboloError(
         f"There are no images in the folder '{path}' or its subfolders; it holds "
         f"'{others[0].name}'" + (f" and {len(others) - 1} more." if len(others) > 1 else ".")

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import DiaboloError
 from ..found import Found, Rows
 from ..mapped import Array, Mapped, mapping
-from .ask import Ask, shards
+from .ask import Ask, shards, without_rows
 from .numpy_file import numpy_file, refusal
 
 __all__ = ["ENDINGS", "npy", "open_npy"]
@@ -39,10 +39,11 @@ def npy(path: Path, ask: Ask) -> Found:
         raise DiaboloError(f"'{path}' is packed, so that it cannot stay in its file: unpack it.")
     if files == [path] and (packed or not mapping(memory, size)):
         return numpy_file(path, ask)
-    found = Mapped(_alike(files))
+    kept = [p for p in files if files == [path] or not _without_rows(p)] or files
+    found, notes = Mapped(_alike(kept)), without_rows(files, kept)
     if mapping(memory, size):
-        return Found(Rows(found))
-    return Found(Rows(found.gather(np.arange(len(found)))))
+        return Found(Rows(found), notes=notes)
+    return Found(Rows(found.gather(np.arange(len(found)))), notes=notes)
 
 
 def _alike(files: list[Path]) -> tuple[Array, ...]:
@@ -66,12 +67,21 @@ def open_npy(path: Path) -> Array:
     Raises:
         DiaboloError: If it is damaged or pickled, or holds no rows.
     """
+    array = _opened(path)
+    if not array.ndim or not array.size:
+        raise DiaboloError(f"Expected rows of numbers, but '{path}' has the shape {array.shape}.")
+    return np.asarray(array)
+
+
+def _without_rows(path: Path) -> bool:
+    array = _opened(path)
+    return array.ndim > 0 and not len(array)
+
+
+def _opened(path: Path) -> Array:
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
+        return np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise DiaboloError(f"Cannot read '{path}': {error.strerror}.") from None
     except (ValueError, EOFError) as error:
         raise refusal(path, error) from None
-    if not array.ndim or not array.size:
-        raise DiaboloError(f"Expected rows of numbers, but '{path}' has the shape {array.shape}.")
-    return np.asarray(array)
