@@ -25,6 +25,7 @@ from diabolo.config import RunConfig, TrainConfig
 from diabolo.errors import DiaboloError
 from diabolo.run import Interrupted
 from diabolo.trackers import TRACKERS, Place, Tracker, Tracking, numbers, settings
+from diabolo.trackers._base import Record
 from diabolo.train import Row
 
 PACKAGES = {"mlflow": "mlflow", "tensorboard": "tensorboard"}  # real ones, where installed
@@ -437,3 +438,41 @@ def test_only_the_leading_process_tracks(tmp_path: Path, monkeypatch: pytest.Mon
     assert not list(tmp_path.iterdir())
     with pytest.raises(DiaboloError, match="Did you mean"):
         Tracking("cvs", tmp_path, "run")
+
+
+@pytest.mark.parametrize("content", ["", '{"id": ', "[]", '{"id": "a"}'])
+def test_a_damaged_record_begins_anew_and_says_so(content: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    place = Place(tmp_path, "run", said.append)
+    Record(place).keep(id="a", step=3)
+    assert (Record(place).id, Record(place).step, said) == ("a", 3, [])
+    (tmp_path / "record.json").write_text(content)
+    found = Record(place)
+    assert (found.id, found.step) == (None, -1)
+    assert said == [f"{tmp_path / 'record.json'} is damaged: a new record begins."]
+
+
+@pytest.mark.parametrize("content", ["", '["csv', "3"])
+def test_damaged_names_of_trackers_are_said(content: str, tmp_path: Path) -> None:
+    Tracking("csv", tmp_path, "run")
+    assert list(Tracking.again(tmp_path, "run").trackers) == ["csv"]
+    (tmp_path / "tracking.json").write_text(content)
+    said: list[str] = []
+    assert Tracking.again(tmp_path, "run", say=said.append).trackers == {}
+    assert len(said) == 1
+    assert "tracking.json is damaged" in said[0]
+
+
+def test_a_crash_while_a_record_is_kept_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record(Place(tmp_path, "run"))
+    record.keep(id="a", step=3)
+
+    def crash(*_: Any) -> None:
+        raise OSError("crash")
+
+    monkeypatch.setattr("diabolo.checkpoint.os.replace", crash)
+    with pytest.raises(OSError, match="crash"):
+        record.keep(step=4)
+    assert Record(Place(tmp_path, "run")).step == 3

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from ..checkpoint import atomic
 from ..config import RunConfig
 from ..errors import DiaboloError
 from ..train import Row
@@ -22,16 +23,22 @@ Setting = str | float | bool
 Ended = Literal["finished", "interrupted", "failed"]
 
 
+def _unsaid(sentence: str) -> None:
+    """Tells nobody."""
+
+
 class Place(NamedTuple):
     """Where a tracker may write.
 
     Attributes:
         folder: Its own folder within the run's, or None where the run has none.
         name: What the run is called.
+        say: Told what the user should know.
     """
 
     folder: Path | None
     name: str
+    say: Callable[[str], object] = _unsaid
 
     def within(self, tracker: str, folder: str | None) -> Path:
         """Returns the folder to write to: the one that was asked for, or that of the run.
@@ -72,25 +79,30 @@ class Tracker(ABC):
 class Record:
     """What has to be known to go on with a record that lies elsewhere: its id and last step.
 
+    If it is damaged, that is said, and a new record begins.
+
     Arguments:
-        folder: Where this is kept, or None for nowhere.
+        place: Where this is kept, if it has a folder.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self.path = None if folder is None else folder / "record.json"
+    def __init__(self, place: Place) -> None:
+        self.path = None if place.folder is None else place.folder / "record.json"
         self.id: str | None = None
         self.step = -1
         if self.path is not None and self.path.is_file():
-            found = json.loads(self.path.read_text("utf-8"))
-            self.id, self.step = found["id"], found["step"]
+            try:
+                found = json.loads(self.path.read_text("utf-8"))
+                self.id, self.step = found["id"], int(found["step"])
+            except (ValueError, KeyError, TypeError):
+                place.say(f"{self.path} is damaged: a new record begins.")
 
     def keep(self, *, id: str | None = None, step: int | None = None) -> None:
         """Keeps a new id or step."""
         self.id = self.id if id is None else id
         self.step = self.step if step is None else step
         if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps({"id": self.id, "step": self.step}), "utf-8")
+            with atomic(self.path) as part:
+                part.write_text(json.dumps({"id": self.id, "step": self.step}), "utf-8")
 
 
 def numbers(row: Row) -> dict[str, float]:

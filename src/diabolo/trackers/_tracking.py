@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import ranks
+from ..checkpoint import atomic
 from ..config import RunConfig
 from ..errors import DiaboloError
 from ..registry import Registry, parse_call
@@ -61,11 +62,13 @@ class Tracking:
             if member in self.trackers:
                 raise DiaboloError(f"The tracker '{member}' is named twice: name each once.")
             own = None if folder is None else folder / member
-            self.trackers[member] = TRACKERS.build(call, Place(own, name))
+            told = (say,) if say is not None and ranks.lead() else ()
+            self.trackers[member] = TRACKERS.build(call, Place(own, name, *told))
         if not ranks.lead():
             self.trackers = {}
         elif folder is not None and self.trackers:
-            (folder / KEPT).write_text(json.dumps(_several(calls)) + "\n", "utf-8")
+            with atomic(folder / KEPT) as part:
+                part.write_text(json.dumps(_several(calls)) + "\n", "utf-8")
 
     @classmethod
     def again(
@@ -83,7 +86,12 @@ class Tracking:
             DiaboloError: If a package is not installed here.
         """
         path = folder / KEPT
-        calls = json.loads(path.read_text("utf-8")) if path.is_file() else []
+        calls: list[str] = []
+        try:
+            calls = list(map(str, json.loads(path.read_text("utf-8")))) if path.is_file() else []
+        except (ValueError, TypeError):
+            if say is not None and ranks.lead():
+                say(f"{path} is damaged: the trackers of this run are left out.")
         if into is not None and into != folder and ranks.lead():
             for call in calls:
                 member = parse_call(call)[0]

@@ -29,7 +29,7 @@ class Mlflow(Tracker):
 
     def __init__(self, place: Place, uri: str | None, experiment: str) -> None:
         self.uri, self.experiment, self.name = uri, experiment, place.name
-        self.record = Record(place.folder)
+        self.record = Record(place)
         self.connected: MlflowClient | None = None
 
     @property

@@ -23,7 +23,7 @@ class Trackio(Tracker):
 
     def __init__(self, place: Place, project: str) -> None:
         self.place, self.project = place, project
-        self.record = Record(place.folder)
+        self.record = Record(place)
         self.opened: Any = None
 
     def _run(self, settings: Mapping[str, Setting]) -> Any:

@@ -24,7 +24,7 @@ class Wandb(Tracker):
 
     def __init__(self, place: Place, project: str, mode: str | None) -> None:
         self.place, self.project, self.mode = place, project, mode
-        self.record = Record(place.folder)
+        self.record = Record(place)
         self.opened: Any = None
 
     def _run(self, settings: Mapping[str, Setting], notes: Sequence[str]) -> Any:
