@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 import diabolo
 from diabolo import checkpoint
 from diabolo.__main__ import main
 from diabolo.checkpoint import former, load_state, save_state, states
 from diabolo.cli._finish import report
+from diabolo.config import RunConfig
 from diabolo.errors import DiaboloError
 from diabolo.run import folder as folders
 from diabolo.run import workshop as workshops
@@ -333,3 +335,74 @@ def test_kills_at_random_moments_cost_one_step_each(tmp_path: Path) -> None:
     assert found["weights_equal"]
     assert found["history_equal"]
     assert found["left"] == ["killed"]
+
+
+def test_a_workshop_is_cleared_before_the_next_one_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is removed at the end is never the new folder of the next training."""
+    place = tmp_path / "new" / "run"
+    free: list[bool] = []
+
+    def clear(part: Path, *, keep: bool = True) -> None:
+        other = FileLock(tmp_path / "new" / ".run.lock", timeout=0)
+        try:
+            other.acquire()
+        except Timeout:
+            free.append(False)
+        else:
+            other.release()
+            free.append(True)
+        cleared(part, keep=keep)
+
+    cleared = workshops._clear
+    monkeypatch.setattr(workshops, "_clear", clear)
+    with workshops.workshop(place):
+        pass
+    assert free == [False, False]
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("when", ["last question", "end"])
+def test_a_signal_after_the_last_step_loses_no_training(
+    number: signal.Signals, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before and after `stoppable` ends, and before anything of the run is written."""
+    load = torch.nn.Module.load_state_dict
+    ended = loop._Loop._ended
+
+    def end(self: Any) -> bool:
+        done = ended(self)
+        if done and when == "last question":
+            signal.raise_signal(number)
+        return done
+
+    def late(*args: Any, **options: Any) -> Any:
+        if when == "end":
+            signal.raise_signal(number)
+        return load(*args, **options)
+
+    monkeypatch.setattr(loop._Loop, "_ended", end)
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", late)
+    before = signal.getsignal(signal.SIGINT)
+    with terminable(), pytest.raises(diabolo.run.Interrupted) as caught:
+        diabolo.fit(table(), out=tmp_path / "run", **SMALL)
+    monkeypatch.undo()
+    assert caught.value.terminated == (number == signal.SIGTERM)
+    found = diabolo.load(tmp_path / "run")
+    assert (found.history.stopped, len(found.history.rows)) == ("epochs", 5)
+    assert same(found, diabolo.fit(table(), **SMALL))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_training_ends_at_once(number: signal.Signals, tmp_path: Path) -> None:
+    def ask(event: Any) -> None:
+        if isinstance(event, RunConfig):
+            signal.raise_signal(number)
+
+    with terminable(), pytest.raises(KeyboardInterrupt) as caught:
+        diabolo.fit(table(), out=tmp_path / "run", progress=ask, **SMALL)
+    assert caught.type is (Terminated if number == signal.SIGTERM else KeyboardInterrupt)
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ from .. import ranks, train
 from ..checkpoint import states
 from ..config import RunConfig, TrainConfig
 from ..errors import DiaboloError
-from ..signals import Terminated, undisturbed
+from ..signals import Terminated, holding, undisturbed
 from ..trackers import Tracking
 from ..train import Diverged, History, Row
 from . import began as beginnings
@@ -109,6 +109,31 @@ class Fitting:
             Interrupted: At Ctrl-C.
         """
         run = self.current
+        fitted = killed = False
+        try:
+            with holding():  # nothing comes between a training and what is written of it
+                self.fit()
+                fitted = True
+                with undisturbed():
+                    self.finish()
+        except KeyboardInterrupt as error:
+            if not fitted:
+                raise
+            killed = isinstance(error, Terminated)
+        else:
+            if run.history.stopped != "interrupt":
+                return run
+        killed = killed or run.history.signal == signal.SIGTERM
+        left = None if self.place is None else next(iter(folders.left(self.place)), None)
+        raise Interrupted(run, self.place, left, terminated=killed)
+
+    def fit(self) -> None:
+        """Trains; what diverged is saved too, as far as it went.
+
+        Raises:
+            Diverged: If a number is not finite.
+        """
+        run = self.current
         splits = run.splits
         assert splits is not None
         try:
@@ -130,17 +155,6 @@ class Fitting:
             error.folder = run.folder
             raise
         run.computing = run.history.computing
-        killed = run.history.signal == signal.SIGTERM
-        try:
-            with undisturbed():
-                self.finish()
-        except KeyboardInterrupt as error:
-            killed = killed or isinstance(error, Terminated)
-        else:
-            if run.history.stopped != "interrupt":
-                return run
-        left = None if self.place is None else next(iter(folders.left(self.place)), None)
-        raise Interrupted(run, self.place, left, terminated=killed)
 
     def note(self, sentence: str) -> None:
         """Tells a sentence and keeps it with the run."""

@@ -53,7 +53,7 @@ def workshop(folder: Path, *, force: bool = False, resume: bool = False) -> Iter
             "wait for its end."
         ) from None
     except OSError as error:
-        _tidy(place, made)
+        _unmake(made)
         raise _unwritable(folder, error) from None
     try:
         _mend(folder)
@@ -70,10 +70,11 @@ def workshop(folder: Path, *, force: bool = False, resume: bool = False) -> Iter
         _probe(folder, place)
         yield place
     finally:
+        _clear(place)  # while it is ours: the next one makes its own under this name
         with contextlib.suppress(OSError):  # Windows removes no open file
             Path(lock.lock_file).unlink()
         lock.release()
-        _tidy(place, made)
+        _unmake(made)  # the lock lay in them
 
 
 def _probe(folder: Path, within: Path | None = None) -> None:
@@ -112,8 +113,7 @@ def _clear(place: Path, *, keep: bool = True) -> None:
             path.unlink(missing_ok=True)
 
 
-def _tidy(place: Path, made: list[Path]) -> None:
-    _clear(place)
+def _unmake(made: list[Path]) -> None:
     with contextlib.suppress(OSError):  # a parent that holds something stays
         for parent in made:
             parent.rmdir()

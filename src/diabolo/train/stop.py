@@ -14,7 +14,7 @@ from types import FrameType
 import torch
 
 from .. import ranks
-from ..signals import terminate
+from ..signals import Holding, usual
 
 __all__ = ["Stopped", "agreed", "stoppable"]
 
@@ -36,7 +36,8 @@ def stoppable() -> Iterator[Callable[[], int | None]]:
     """Yields what tells which signal has asked to stop, None so far.
 
     The second Ctrl-C raises `KeyboardInterrupt` wherever the program is. A handler that the user
-    has installed is left alone, and so are signals outside the main thread, which sees none.
+    has installed is left alone, and so are signals outside the main thread, which sees none. From
+    here on `signals.holding` around it, if there is one, holds signals back.
     """
     caught: list[int] = []
 
@@ -45,17 +46,28 @@ def stoppable() -> Iterator[Callable[[], int | None]]:
         if len(caught) > 1:
             raise KeyboardInterrupt
 
-    usual = (signal.default_int_handler, signal.SIG_DFL, terminate)
     main = threading.current_thread() is threading.main_thread()
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM) if main}
-    ours = {s: handler for s, handler in before.items() if handler in usual}
+    ours = {s: handler for s, handler in before.items() if usual(handler)}
     for s in ours:
         signal.signal(s, note)
+    told = False  # whether the last answer was a signal
+
+    def asked() -> int | None:
+        nonlocal told
+        told = bool(caught)
+        return caught[0] if caught else None
+
     try:
-        yield lambda: caught[0] if caught else None
+        yield asked
     finally:
+        holders = {h for h in ours.values() if isinstance(h, Holding)}
+        for holder in holders:
+            holder.on = True
         for s, handler in ours.items():
             signal.signal(s, handler)
+        for holder in holders:  # what came after the last question is not lost
+            holder.caught += [] if told else caught
 
 
 def agreed(seconds: float, asked: int | None) -> tuple[float, int]:
