@@ -21,6 +21,7 @@ from diabolo.__main__ import main
 from diabolo.config import RunConfig
 from diabolo.errors import DiaboloError
 from diabolo.recipes import RECIPES
+from diabolo.signals import Terminated
 from diabolo.study import Choice, Range, Search, default_space, parse_space
 from diabolo.study import search as searching
 from diabolo.study.shared import Shared
@@ -290,3 +291,79 @@ def test_every_recipe_has_a_space_that_holds_its_defaults(recipe: str) -> None:
     assert found["batch_size"].holds(128)
     assert ("latent" in found) != (recipe in ("ae", "denoising_ae"))
     assert {"beta", "k", "warmup"}.isdisjoint(found)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(KeyboardInterrupt, 130), (Terminated, 143)],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_a_signal_ends_the_command_with_its_code(
+    error: type[BaseException], words: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = signal.SIGTERM if error is Terminated else signal.SIGINT
+    module = sys.modules["diabolo.study.search"]
+
+    def stopping(data: Any, recipe: Any, *, progress: Any, **options: Any) -> Any:
+        def stop(event: Any) -> None:
+            progress(event)
+            if isinstance(event, Row):
+                signal.raise_signal(number)
+
+        return diabolo.fit(data, recipe, progress=stop, **options)
+
+    np.save(tmp_path / "x.npy", table())
+    monkeypatch.setattr(module, "fit", stopping)
+    own = ["--space", "latent=1..4", "--set", "epochs=9", "net=mlp(hidden=(8,))"]
+    own += ["--trials", "3", "--out", str(tmp_path / "s"), "--json"]
+    # The rehearsal tells no row, so that the first signal comes in the first trial.
+    assert main(["search", str(tmp_path / "x.npy"), *own]) == words
+    found = json.loads((tmp_path / "s" / "search.json").read_text())["result"]
+    assert found["stopped"] == ("terminate" if words == 143 else "interrupt")
+    assert found["trials"][0]["state"] == "interrupted"
+
+
+def interrupted(out: Path, monkeypatch: pytest.MonkeyPatch, **given: Any) -> None:
+    """Leaves the second trial interrupted after two epochs, with its weights and its state."""
+
+    def stopping(data: Any, recipe: Any, *, progress: Any, **options: Any) -> Any:
+        def stop(event: Any) -> None:
+            progress(event)
+            if isinstance(event, Row) and event.epoch == 2 and options["train.seed"] == 1:
+                raise KeyboardInterrupt
+
+        return diabolo.fit(data, recipe, progress=stop, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules["diabolo.study.search"], "fit", stopping)
+        search(out, **given)
+    assert (out / "trials" / "001" / "checkpoint" / "state.pt").is_file()
+
+
+def test_a_resumed_trial_fails_and_keeps_its_sound_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "s"
+    given = {"trials": 2, "epochs": 4, "pruner": "none"}
+    interrupted(out, monkeypatch, **given)
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise DiaboloError("The disk is full.")
+
+    monkeypatch.setattr(sys.modules["diabolo.study.search"], "resume", full)
+    found = search(out, resume=True, **given)
+    assert [t.state for t in found.trials] == ["complete", "interrupted", "failed"]
+    assert found.trials[2].note == "The disk is full."
+    assert (out / "trials" / "002" / "checkpoint" / "state.pt").is_file()
+
+
+def test_a_pruned_trial_leaves_nothing_that_it_took_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "s"
+    given = {"trials": 2, "epochs": 4, "pruner": "none"}
+    interrupted(out, monkeypatch, **given)
+    monkeypatch.setattr("optuna.trial.Trial.should_prune", lambda trial: True)
+    found = search(out, resume=True, **given)
+    assert [t.state for t in found.trials] == ["complete", "interrupted", "pruned"]
+    assert [p.name for p in (out / "trials").iterdir() if p.is_dir()] == ["000"]

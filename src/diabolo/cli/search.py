@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ..errors import DiaboloError
+from ._ends import ending
 from ._finish import shown
 from ._options import Flag, Json, parse_set, parse_value
 from ._output import writable
@@ -105,7 +106,9 @@ def search(
         print_json(found.to_json())
     else:
         _report(found)
-    return 130 if found.stopped == "interrupt" else 0
+    if found.stopped in ("interrupt", "terminate"):
+        return ending(found.stopped == "terminate")[1]
+    return 0
 
 
 def _tell(event: str | Trial) -> None:

@@ -60,7 +60,8 @@ class Search:
         importance: How much each option decided, from 0 to 1 in sum; empty for few trials.
         command: The words that repeat the best trial, or nothing where data or recipe were
             passed in memory.
-        stopped: Why it ended: `trials`, `minutes` or `interrupt`.
+        stopped: Why it ended: `trials`, `minutes`, `interrupt` (Ctrl-C) or `terminate`
+            (SIGTERM).
     """
 
     folder: Path

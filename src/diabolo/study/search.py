@@ -23,8 +23,11 @@ from ..errors import DiaboloError, lacks_memory, whole
 from ..model import Recipe
 from ..registry import keywords
 from ..run import Interrupted, Run, fit, resume
-from ..run.folder import left
+from ..run import began as beginnings
+from ..run.folder import beside, left
 from ..run.menu import find
+from ..run.resume import find as find_state
+from ..signals import Terminated
 from ..train import Diverged, Row
 from .result import Search, State, Trial, command
 from .shared import Shared
@@ -89,7 +92,7 @@ def search(
         options: Options that are the same for every trial, as for `fit`.
 
     Returns:
-        The search. Ctrl-C ends it in order, with what was found.
+        The search. Ctrl-C and SIGTERM end it in order, with what was found.
 
     Raises:
         DiaboloError: At a mistake in data, options or space, before training; if no trial can be
@@ -206,6 +209,7 @@ class _Work:
     ) -> None:
         self.shared, self.data, self.recipe, self.fixed = shared, data, recipe, fixed
         self.facts, self.base, self.keep, self.say = facts, base, keep, say
+        self.terminated = False  # whether SIGTERM ended the last trial
 
     def go(self, trials: int, minutes: float | None) -> Search:
         """Does trials until there are enough, or the time is over, or at Ctrl-C."""
@@ -227,7 +231,9 @@ class _Work:
                 lock.release()
             self.say(self.shared.trials()[trial.number])
             if state == "interrupted":
-                stopped = "minutes" if end is not None and time.monotonic() >= end else "interrupt"
+                late = end is not None and time.monotonic() >= end
+                stopped = "minutes" if late else "interrupt"
+                stopped = "terminate" if self.terminated else stopped
                 break
             failures = failures + 1 if state == "failed" else 0
             if failures >= HOPELESS and not done:
@@ -263,11 +269,14 @@ class _Work:
             value = None if best is None else best.valid_elbo
         except _Pruned:
             state = "pruned"
-            shutil.rmtree(place.with_name(f".{place.name}.part"), ignore_errors=True)
+            for left_over in (beside(place), place):  # one that was taken over has both
+                shutil.rmtree(left_over, ignore_errors=True)
         except Diverged as error:
             state, note = "diverged", str(error)
-        except (Interrupted, KeyboardInterrupt):
+        except KeyboardInterrupt as error:
             state = "interrupted"
+            asked = error.terminated if isinstance(error, Interrupted) else None
+            self.terminated = isinstance(error, Terminated) if asked is None else asked
         except DiaboloError as error:
             note = str(error)
         except (RuntimeError, MemoryError) as error:
@@ -279,14 +288,14 @@ class _Work:
         return state, note
 
     def _run(self, place: Path, options: dict[str, Any], listen: Callable[[object], object]) -> Run:
-        """Fits one trial, or goes on with what a former one left."""
+        """Fits one trial, or goes on with what a former one left, if that is sound."""
         if left(place):
             try:
-                return resume(place, self.data, recipe=self.recipe, progress=listen, **options)
-            except Diverged:
-                raise
-            except DiaboloError as error:  # a damaged checkpoint, say
+                beginnings.read(find_state(place)[0].parent.parent)
+            except DiaboloError as error:
                 self.say(f"{error} The trial begins anew.")
+            else:
+                return resume(place, self.data, recipe=self.recipe, progress=listen, **options)
         return fit(self.data, self.recipe, out=place, force=True, progress=listen, **options)
 
     def _publish(self, stopped: str) -> Search:
