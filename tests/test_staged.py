@@ -266,10 +266,6 @@ def pickled(folder: Path) -> None:
     np.save(folder / "part-0001.npy", np.array([{}]), allow_pickle=True)
 
 
-def no_rows(folder: Path) -> None:
-    np.save(folder / "part-0001.npy", GREY[:0])
-
-
 def words(folder: Path) -> None:
     (folder / "part-0001.npy").write_text("no array")
 
@@ -282,7 +278,6 @@ def words(folder: Path) -> None:
         (narrow, r"Expected files alike, .*part-0000.npy' has rows of shape \(6, 5\).*\(6, 3\)"),
         (other_type, "Expected files alike, .*uint8, and .*part-0001.npy' .* float64"),
         (pickled, "part-0001.npy' holds a pickled object"),
-        (no_rows, r"part-0001.npy' has the shape \(0, 6, 5\)"),
         (words, "Cannot read '.*part-0001.npy' as a NumPy file"),
     ],
 )
