@@ -40,7 +40,7 @@ class Bernoulli(Distribution):
         """Returns the log-probability of the bits in nats, with shape (*).
 
         In a graph without gradients, which has no temporaries, one logarithm serves for many bits:
-        sum log(1 + e^-abs(l)) = log prod(1 + e^-abs(l)). Each bit is then exact to the type's epsilon.
+        sum log(1 + e^-abs(l)) = log prod(1 + e^-abs(l)), exact to the type's epsilon in each bit.
         """
         if torch.is_grad_enabled() or get_proxy_mode() is None or not self.event_ndim:
             return super().log_prob(x, mask)
