@@ -260,14 +260,14 @@ def test_without_a_working_compiler_training_is_eager_and_told(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
+@pytest.mark.skipif(compiler() is None, reason="a C++ compiler is not installed")
 @pytest.mark.parametrize("name", RECIPES.names())
 def test_compiled_equals_eager(name):
     agree(laws.case(name), CONFIG)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
+@pytest.mark.skipif(compiler() is None, reason="a C++ compiler is not installed")
 @pytest.mark.parametrize("name", ["vae", "cvae", "ladder"])
 def test_compiled_training_in_bfloat16_raises_the_bound(name):
     """The whole loop, compiled, in bfloat16: it stays near the eager one in float32."""
@@ -285,7 +285,7 @@ def test_compiled_training_in_bfloat16_raises_the_bound(name):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
+@pytest.mark.skipif(compiler() is None, reason="a C++ compiler is not installed")
 @pytest.mark.parametrize("net", ["mlp(hidden=(70,))", "conv"])
 def test_a_compiled_training_is_gone_on_with_bit_for_bit(net, tmp_path):
     case = laws.case("vae", event=(1, 8, 8), net=net, n=64)

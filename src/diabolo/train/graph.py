@@ -22,23 +22,9 @@ from ..data import Batch
 from ..graph import graph_of
 from ..model import Recipe
 from .optimizers import BETA1, BETA2, RULES
-from .step import Step, lay_out, measure
+from .step import Measured, Step, lay_out
 
 __all__ = ["GraphStep"]
-
-
-class _Measured(nn.Module):
-    """Model and objective as one module, so that all of their tensors have names."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__()
-        self.model = recipe.model
-        if isinstance(recipe.objective, nn.Module):
-            self.objective = recipe.objective
-        self.recipe = recipe
-
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return measure(self.recipe, batch)
 
 
 class GraphStep(Step):
@@ -57,7 +43,7 @@ class GraphStep(Step):
             lay_out(recipe.model, torch.channels_last)
         super().__init__(recipe, config, device)
         self.rule = RULES[config.optimizer]
-        self.whole = _Measured(recipe)
+        self.whole = Measured(recipe)
         trained = {id(p) for p in self.parameters}
         named = dict(chain(self.whole.named_parameters(), self.whole.named_buffers()))
         self.names = [n for n, t in named.items() if id(t) in trained]

@@ -20,21 +20,10 @@ from .. import ranks
 from ..config import TrainConfig
 from ..data import Batch
 from ..model import Recipe
-from ..noise import Noise, Sliced
-from .step import Step, measure
+from ..noise import Sliced
+from .step import Measured, Step
 
 __all__ = ["SharedStep"]
-
-
-class _Measured(nn.Module):
-    """The recipe as one module, whose call is what the processes do together."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__()
-        self.model, self.recipe = recipe.model, recipe
-
-    def forward(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor]:
-        return measure(self.recipe, batch, noise)
 
 
 class SharedStep(Step):
@@ -52,7 +41,7 @@ class SharedStep(Step):
     ) -> None:
         super().__init__(recipe, config, device)
         self.size, self.part = size, ranks.share().of(size)
-        self.module = self._parallel(_Measured(recipe))
+        self.module = self._parallel(Measured(recipe))
 
     def _parallel(self, module: nn.Module) -> nn.Module:
         """Returns the module whose gradients are the means over the processes."""

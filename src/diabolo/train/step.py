@@ -23,7 +23,7 @@ from ..noise import FRESH, Noise
 from ..objectives import terms
 from . import optimizers
 
-__all__ = ["Step", "lay_out", "measure"]
+__all__ = ["Measured", "Step", "lay_out", "measure"]
 
 
 def lay_out(model: nn.Module, order: torch.memory_format) -> None:
@@ -39,6 +39,21 @@ def measure(recipe: Recipe, batch: Batch, noise: Noise = FRESH) -> tuple[Tensor,
     t = terms(recipe.objective, trace)
     parts = torch.stack([t.value, t.distortion, t.penalty, *t.rate]).sum(1)
     return t.value.sum(), parts.detach()
+
+
+class Measured(nn.Module):
+    """Model and objective as one module: all tensors have names, and one call runs them."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.model = recipe.model
+        if isinstance(recipe.objective, nn.Module):
+            self.objective = recipe.objective
+        self.recipe = recipe
+
+    def forward(self, batch: Batch, noise: Noise = FRESH) -> tuple[Tensor, Tensor]:
+        """Returns what `measure` does."""
+        return measure(self.recipe, batch, noise)
 
 
 class Step:
