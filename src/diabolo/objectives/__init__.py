@@ -1,0 +1,28 @@
+"""What to maximise: functions Trace -> (B,), in nats per datum, larger is better. One file each.
+
+An objective that depends on the rest of its batch, weighs samples by importance, or is no bound
+says so (`declare`); the loop, the log and the evaluation ask for it (`declaration`).
+
+Shapes: K posterior samples, B batch, L latent groups.
+"""
+
+from .base import Declaration, Terms, declaration, declare, posterior_of, terms
+from .dreg import dreg
+from .elbo import elbo
+from .free_bits import free_bits
+from .iwae import iwae
+from .warmup import Warmup
+
+__all__ = [
+    "Declaration",
+    "Terms",
+    "Warmup",
+    "declaration",
+    "declare",
+    "dreg",
+    "elbo",
+    "free_bits",
+    "iwae",
+    "posterior_of",
+    "terms",
+]

@@ -1,0 +1,120 @@
+"""What an objective says of itself, and what its value is made of.
+
+An objective that depends on the rest of its batch, weighs samples by importance, or is no bound
+says so (`declare`); the loop, the log and the evaluation ask for it (`declaration`).
+
+Shapes: K posterior samples, B batch, L latent groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..distributions import Distribution
+from ..errors import DiaboloError
+from ..model import Draw, Trace
+from .warmup import Warmup
+
+__all__ = ["Declaration", "Terms", "declaration", "declare", "posterior_of", "terms"]
+
+
+class Declaration(NamedTuple):
+    """What an objective says of itself.
+
+    Attributes:
+        batch_level: Whether the value of a datum depends on the rest of its batch.
+        gathers: Whether it does so by `ranks.batch_mean`, over the parts of all processes.
+        importance: Whether it averages samples by their importance weights.
+        surrogate: Whether its value is no lower bound on log p(x).
+        groups: How many latent groups it can take at most; None for any number.
+    """
+
+    batch_level: bool = False
+    gathers: bool = False
+    importance: bool = False
+    surrogate: bool = False
+    groups: int | None = None
+
+
+def declare(**facts: Any) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Decorates an objective with its `Declaration`."""
+
+    def mark(objective: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        objective.declaration = Declaration(**facts)  # type: ignore[attr-defined]
+        return objective
+
+    return mark
+
+
+def declaration(objective: Callable[..., Tensor]) -> Declaration:
+    """Returns what an objective declares, through `partial` and `Warmup`.
+
+    A price of the rate that is, or begins, below 1 makes any bound a surrogate.
+    """
+    price = 1.0
+    while True:
+        if isinstance(objective, Warmup):
+            price = min(price, objective.beta, objective.start if objective.over > 0 else price)
+            objective = objective.objective
+        elif isinstance(objective, partial):
+            price = min(price, float(objective.keywords.get("beta", price)))
+            objective = objective.func
+        else:
+            break
+    facts = getattr(objective, "declaration", Declaration())
+    return facts._replace(surrogate=facts.surrogate or price < 1)
+
+
+class Terms(NamedTuple):
+    """An objective taken apart: value = -distortion - sum of rates - penalty, exactly.
+
+    Attributes:
+        value: The objective, (B,).
+        distortion: -log p(x|z) under the objective's own average over samples, (B,).
+        rate: Of each latent group, under the same average, (L, B).
+        penalty: All the rest: charges of the model, and what a price of the rate other than 1,
+            free bits or a surrogate add, (B,).
+    """
+
+    value: Tensor
+    distortion: Tensor
+    rate: Tensor
+    penalty: Tensor
+
+
+def terms(objective: Callable[[Trace], Tensor], t: Trace) -> Terms:
+    r"""Returns an objective's value and what it is made of.
+
+    An importance-weighted bound averages by the normalised weights :math:`\hat w`, for which
+
+    .. math::
+        \log \tfrac1K \sum_k w_k = \sum_k \hat w_k \log w_k
+        - \mathrm{KL}(\hat w \,\|\, \text{uniform}),
+
+    and its price of resampling, the divergence, counts as penalty.
+    """
+    value = objective(t)
+    if declaration(objective).importance:
+        weight = t.log_weight.detach().softmax(0)  # (K, B)
+        rates = [d.log_q - d.log_p for d in t.draws]
+    else:
+        weight = torch.full_like(t.log_px, 1 / t.log_px.shape[0]).detach()
+        rates = [d.rate for d in t.draws]
+    distortion = -(weight * t.log_px).sum(0)
+    rate = torch.stack([(weight * r).sum(0) for r in rates])
+    return Terms(value, distortion, rate, -value - distortion - rate.sum(0))
+
+
+def posterior_of(d: Draw, what: str) -> Distribution:
+    """The posterior of one group, which the objective called `what` cannot do without."""
+    if not isinstance(d.q, Distribution):
+        raise DiaboloError(
+            f"{what} needs the posterior density q(z | x), but this model's latent has none to "
+            "give. Use the objective 'elbo' or 'iwae'."
+        )
+    return d.q
