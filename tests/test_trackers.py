@@ -28,6 +28,9 @@ from diabolo.trackers import TRACKERS, Place, Tracker, Tracking, numbers, settin
 from diabolo.trackers._base import Record
 from diabolo.train import Row
 
+# Of SQLAlchemy, about what MLflow asks of it when it first opens a database.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``:DeprecationWarning")
+
 PACKAGES = {"mlflow": "mlflow", "tensorboard": "tensorboard"}  # real ones, where installed
 STOOD_FOR = ("trackio", "wandb")  # a stand-in records what they are told
 
@@ -236,6 +239,26 @@ def test_a_record_is_gone_on_with(tmp_path: Path, tracker: Any) -> None:
     found, _, last = READERS[name](after / name, package)
     assert found == {r.step: numbers(r) for r in map(row, (1, 2, 3, 4))}
     assert last["evaluation.elbo.value"] == -9.7
+
+
+def test_records_of_one_second_are_read_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorBoard sorts its files by name, in which the tenth of a process precedes the ninth."""
+    writer = pytest.importorskip(
+        "tensorboard.summary.writer.event_file_writer", reason="tensorboard is not installed"
+    )
+    monkeypatch.setattr(writer, "_global_uid", writer.AtomicCounter(9))
+    first = Tracking("tensorboard", tmp_path, "run")
+    for event in (CONFIG, row(1), row(2), row(3)):
+        first(event)
+    first.close()
+    second = Tracking("tensorboard", tmp_path, "run")
+    for event in (row(3), row(4)):
+        second(event)
+    second.end(METRICS)
+    found, _, _ = read_tensorboard(tmp_path / "tensorboard", None)
+    assert found == {r.step: numbers(r) for r in map(row, (1, 2, 3, 4))}
 
 
 def test_rate_is_summed_and_parted() -> None:

@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -38,8 +39,20 @@ class TensorBoard(Tracker):
         if self.opened is None:
             from torch.utils.tensorboard import SummaryWriter
 
+            self._wait()
             self.opened = SummaryWriter(str(self.folder), flush_secs=FLUSH)
         return self.opened
+
+    def _wait(self) -> None:
+        """Waits until this file's name follows those that are there.
+
+        Files are read by their names, which begin with whole seconds and go on with the process:
+        one of the same second may be read before the one that it goes on with.
+        """
+        there = [p.name.split(".")[3] for p in self.folder.glob("events.out.tfevents.*.*")]
+        last = max((int(second) for second in there if second.isdecimal()), default=0)
+        if 0 <= time.time() - last < 1:  # one that another clock dates later is not waited for
+            time.sleep(last + 1 - time.time())
 
     @property
     def files(self) -> Any:
