@@ -54,7 +54,7 @@ docs: $(VENV)/.dev
 	@echo "Open docs/_build/html/index.html"
 
 table: $(VENV)/.dev
-	$(BIN)/python benchmarks/recipes.py --data digits --out docs/results/recipes.json
+	$(BIN)/python benchmarks/recipes.py --data digits --out docs/results/recipes.json --figures docs/results/recipes
 
 # The peers live in an environment of their own, with this torch and this project.
 $(PEERS)/.made: pyproject.toml constraints.txt benchmarks/peers.txt

@@ -84,7 +84,7 @@ def setup(app: object) -> None:
     import bench_pages
     import generate
 
-    generate.write(HERE / "generated", HERE / "results" / "recipes.json")
+    generate.write(HERE / "generated", HERE / "results")
     bench_pages.write(HERE / "generated", HERE / "results")
     app.connect("autodoc-skip-member", _skip)  # type: ignore[attr-defined]
     app.connect("autodoc-process-docstring", _marks, priority=0)  # type: ignore[attr-defined]

@@ -97,31 +97,101 @@ def options_table(function: Callable[..., Any], elsewhere: dict[str, str], hide:
     return f"{head}   * - option\n     - default\n     - meaning\n{''.join(rows)}"
 
 
-def recipes_page() -> str:
-    """Every recipe: what its module says, and its options."""
+def recipe_pages(results: Path) -> dict[str, str]:
+    """A page for each recipe, and the page that lists them, by file name."""
     from diabolo.recipes import RECIPES
 
     names = sorted(RECIPES.names(), key=lambda n: (n != "vae", n))
     elsewhere: dict[str, str] = {}
     for name in reversed(names):
         elsewhere |= meanings(RECIPES.load(name))
-    parts = [
-        heading("Recipes", "="),
-        "A recipe is a model, an objective and a number of posterior samples. Options are given by "
-        "name, in Python (``diabolo.fit(data, 'vae', latent=16)``) and on the command line "
-        "(``diabolo fit DATA --recipe vae --set latent=16``).\n",
-    ]
+    record = json.loads((results / "recipes.json").read_text())
+    papers = json.loads((results / "papers.json").read_text())
+    rows = []
+    for name in names:
+        first = marked((inspect.getdoc(RECIPES.load(name)) or "").split("\n")[0])
+        rows.append(f"   * - :doc:`{name} <recipes/{name}>`\n     - {first}\n")
+    pages = {
+        "recipes.rst": "\n".join(
+            [
+                heading("Recipes", "="),
+                "A recipe is a model, an objective and a number of posterior samples. Options are "
+                "given by name, in Python (``diabolo.fit(data, 'vae', latent=16)``) and on the "
+                "command line (``diabolo fit DATA --recipe vae --set latent=16``). When to take "
+                "which: :doc:`../how-to-choose`.\n",
+                ".. list-table::\n   :widths: 22 78\n",
+                "".join(rows),
+                ".. toctree::\n   :hidden:\n",
+                *(f"   recipes/{name}" for name in names),
+                "",
+            ]
+        )
+    }
     for name in names:
         function = RECIPES.load(name)
         module = inspect.getdoc(inspect.getmodule(function)) or ""
-        parts += [
-            f".. _recipe-{name}:\n",
-            heading(name, "-"),
-            _with_references(marked(module)),
-            "",
-            options_table(function, elsewhere, {"spec"}),
-        ]
-    return "\n".join(parts)
+        pages[f"recipes/{name}.rst"] = "\n".join(
+            [
+                f".. _recipe-{name}:\n",
+                heading(name, "="),
+                _with_references(marked(module)),
+                "",
+                *_picture(name, results / "recipes" / f"{name}.png"),
+                heading("Measured", "-"),
+                *_measured(name, record),
+                heading("Beside its paper", "-"),
+                _beside_paper(papers.get(name, {"why_not": "Not tried yet."})),
+                "",
+                heading("Options", "-"),
+                options_table(function, elsewhere, {"spec"}),
+            ]
+        )
+    return pages
+
+
+def _picture(name: str, file: Path) -> list[str]:
+    """The picture of a recipe's run on digits, where there is one."""
+    if not file.exists():
+        return []
+    alt = f"Samples or reconstructions of {name} on digits"
+    return [
+        f".. image:: ../../results/recipes/{name}.png",
+        f"   :alt: {alt}",
+        "   :width: 70%\n",
+        f"{alt[:-10]}, trained on scikit-learn's digits for the table below.\n",
+    ]
+
+
+def _measured(name: str, record: dict[str, Any]) -> list[str]:
+    """The rows of one recipe in the table of results."""
+    heads = ("data", "rate", "distortion", "ELBO", "log-likelihood", "k", "active", "seconds")
+    lines = [".. list-table::\n   :header-rows: 1\n"]
+    rows: list[list[str]] = [list(heads)]
+    for part in record["sets"]:
+        rows += [[part["data"], *_cells(r)] for r in part["rows"] if r["recipe"] == name]
+    lines += ["   * - " + "\n     - ".join(cell or " " for cell in row) for row in rows]
+    return [
+        *lines,
+        "",
+        "Nats per datum of the test data, short runs; how: :doc:`../results`.\n",
+    ]
+
+
+def _beside_paper(found: dict[str, Any]) -> str:
+    """What a paper has and what was measured here, or why there is nothing to compare."""
+    if "why_not" in found:
+        return f"No published number is reproduced here. {found['why_not']}\n"
+    gap = found["value"] - found["published"]
+    within = "within" if abs(gap) <= found["tolerance"] else "**not within**"
+    better = " (better)" if gap > found["tolerance"] else ""
+    return (
+        f"Published: {found['published']:.2f} nats ({found['of']}). Here: "
+        f"**{found['value']:.2f}** ± {found['data_stderr']:.2f} (mc {found['mc_stderr']:.3f}, "
+        f"k = {found['k']}), {within} the tolerance of {found['tolerance']:g} that was set "
+        f"before{better}; {found['seconds'] / 60:.0f} minutes of training.\n\n"
+        f"Settings: ``{found['settings']}``. {found['machine']} Repeat it with "
+        "``python benchmarks/papers.py``.\n"
+    )
 
 
 def _with_references(text: str) -> str:
@@ -221,6 +291,14 @@ def results_page(file: Path) -> str:
 
 
 def _result(row: dict[str, Any]) -> str:
+    star = "*" if row["conditional"] else ""
+    cells = [f"[{row['recipe']}](recipes/{row['recipe']}.rst){star}", *_cells(row)]
+    return f"| {' | '.join(cells)} |"
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    """The figures of one row of the table."""
+
     def number(name: str) -> str:
         value = row.get(name)
         if value is None:
@@ -229,9 +307,7 @@ def _result(row: dict[str, Any]) -> str:
             f" ± {row[name + '_stderr']:.2f}" if name + "_stderr" in row else ""
         )
 
-    star = "*" if row["conditional"] else ""
-    cells = [
-        f"[{row['recipe']}](recipes.rst#recipe-{row['recipe'].replace('_', '-')}){star}",
+    return [
         number("rate"),
         number("distortion"),
         number("elbo"),
@@ -240,17 +316,16 @@ def _result(row: dict[str, Any]) -> str:
         f"{row['active']}/{row['latents']}",
         f"{row['seconds']:.0f}",
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 def write(folder: Path, results: Path) -> None:
     """Writes the generated pages; a page that has not changed is left alone."""
-    folder.mkdir(exist_ok=True)
+    (folder / "recipes").mkdir(parents=True, exist_ok=True)
     pages = {
-        "recipes.rst": recipes_page(),
+        **recipe_pages(results),
         "parts.rst": parts_page(),
         "api.rst": api_page(),
-        "results.md": results_page(results),
+        "results.md": results_page(results / "recipes.json"),
     }
     for name, text in pages.items():
         file = folder / name

@@ -28,6 +28,7 @@ COUNTS = {
     "mnist": (54_000, 6000, 10_000),
     "olivetti": (288, 32, 80),
     "omniglot": (17_352, 1928, 13_180),
+    "wine_quality": (4678, 520, 1299),
 }
 FOLDERS = {"olivetti": "olivetti_faces"}
 EMBEDDED = {"digits"}

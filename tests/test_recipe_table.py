@@ -54,12 +54,29 @@ def test_a_row_is_sound(data: str, row: dict) -> None:
     assert row["log_likelihood"] > row["elbo"] - 0.5
 
 
+@pytest.mark.parametrize("name", RECIPES.names())
+def test_every_recipe_has_a_published_number_or_a_reason(name: str) -> None:
+    entry = json.loads((RECORD.parent / "papers.json").read_text())[name]
+    if "why_not" in entry:
+        assert len(entry["why_not"].split()) > 5, "a reason is a sentence"
+        return
+    assert math.isfinite(entry["value"])
+    assert entry["mc_stderr"] > 0
+    # The page says whether it lies within the tolerance; that is no condition of a test.
+    assert entry["tolerance"] > 0
+
+
 def test_pages_are_made_from_the_folders(generate: ModuleType, tmp_path: Path) -> None:
-    generate.write(tmp_path / "generated", RECORD)
+    generate.write(tmp_path / "generated", RECORD.parent)
     recipes = (tmp_path / "generated" / "recipes.rst").read_text()
     for name in RECIPES.names():
-        assert f".. _recipe-{name}:" in recipes
-    assert "``latent``" in recipes
+        assert f"recipes/{name}" in recipes
+        page = (tmp_path / "generated" / "recipes" / f"{name}.rst").read_text()
+        assert f".. _recipe-{name}:" in page
+        assert "References" in page
+        assert "Not tried yet" not in page, "give benchmarks/papers.py a number or a reason"
+        assert (RECORD.parent / "recipes" / f"{name}.png").exists(), "run `make table`"
+    assert "``latent``" in page
     table = (tmp_path / "generated" / "results.md").read_text()
     assert table.count("\n| [") == len(ROWS)
     interface = (tmp_path / "generated" / "api.rst").read_text()

@@ -1,0 +1,125 @@
+"""Numbers of papers, trained anew by the papers' own protocol as far as two CPU cores reach.
+
+python benchmarks/papers.py --data-dir DATA --out docs/results/papers.json
+python benchmarks/papers.py vae dreg --data-dir DATA --out docs/results/papers.json
+
+Each entry of `PAPERS` names a recipe, the published number, the tolerance that was set before the
+training, and how it is trained here. Recipes of which no number is reproduced have their reason
+in `WHY_NOT`. What the file holds of other recipes stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from recipes import machine
+
+import diabolo
+from diabolo.recipes import RECIPES
+
+# Burda et al. (2016): 784-200-200-50, tanh, MNIST drawn anew; trained there for 3280 epochs.
+BURDA = {
+    "binarize": "dynamic",
+    "net": "mlp(hidden=(200, 200), activation=tanh)",
+    "latent": 50,
+    "batch_size": 100,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+    "minutes": None,
+    "patience": None,
+    "ema": 0.999,
+}
+NBIP = "the re-run of github.com/nbip/IWAE (784-200-200-50, 5000 samples)"
+PAPERS: dict[str, dict[str, Any]] = {
+    "vae": {
+        "published": -86.76,
+        "of": "Burda et al. (2016), table 1: VAE, one layer, k = 1",
+        "tolerance": 1.0,
+        "options": {"epochs": 300},
+    },
+    "iwae": {
+        "published": -85.54,
+        "of": "Burda et al. (2016), table 1: IWAE, one layer, k = 5",
+        "tolerance": 1.0,
+        "options": {"epochs": 150, "k": 5},
+    },
+    "dreg": {
+        "published": -84.90,
+        "of": f"Tucker et al. (2019) give curves; {NBIP}: DReG, one layer, k = 5",
+        "tolerance": 1.0,
+        "options": {"epochs": 150, "k": 5},
+    },
+    "vamp": {
+        "published": -82.38,
+        "of": "Tomczak & Welling (2018): VAE with a VampPrior, gated 300-300, 40 latents",
+        "tolerance": 1.0,
+        "options": {
+            "epochs": 150,
+            "latent": 40,
+            "net": "mlp(hidden=(300, 300), activation=gated)",
+        },
+    },
+}
+WHY_NOT: dict[str, str] = {}
+
+
+def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Trains one recipe by the protocol and returns what it reached."""
+    entry = PAPERS[name]
+    options = {**BURDA, **entry["options"], "seed": 0, "data_dir": args.data_dir}
+    if args.epochs:
+        options["epochs"] = args.epochs
+    began = time.perf_counter()
+    run = diabolo.fit("mnist", name, **options)
+    seconds = time.perf_counter() - began
+    found = run.evaluate(k=args.k).likelihood
+    assert found is not None
+    told = " ".join(
+        f"{k}={v}" for k, v in options.items() if k not in ("data_dir", "seed") and v is not None
+    )
+    return {
+        "published": entry["published"],
+        "of": entry["of"],
+        "tolerance": entry["tolerance"],
+        "value": found.value,
+        "mc_stderr": found.mc_stderr,
+        "data_stderr": found.data_stderr,
+        "k": args.k,
+        "seconds": seconds,
+        "settings": told.replace(args.data_dir or "\0", "DATA"),
+        "machine": machine(),
+    }
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipes", nargs="*", choices=[*PAPERS, []], help="all, if none is named")
+    parser.add_argument("--data-dir", help="the folder that holds mnist/")
+    parser.add_argument("--epochs", type=int, help="others than the protocol's, for a first look")
+    parser.add_argument("--k", type=int, default=5000, help="samples of the log-likelihood")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    for name in args.recipes or PAPERS:
+        row = measure(name, args)
+        print(name, json.dumps(row), flush=True)
+        store(args.out, {name: row})
+
+
+def store(file: Path, rows: dict[str, Any]) -> None:
+    """Puts rows into the file, with the reasons of the recipes that have none."""
+    record = json.loads(file.read_text()) if file.exists() else {}
+    record = {**{n: {"why_not": w} for n, w in WHY_NOT.items()}, **record, **rows}
+    for name, why in WHY_NOT.items():
+        if "why_not" in record[name]:
+            record[name] = {"why_not": why}
+    kept = {n: record[n] for n in sorted(record) if n in RECIPES.names()}
+    file.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
