@@ -14,7 +14,7 @@ from diabolo.errors import DiaboloError
 from diabolo.latents import Amortized
 from diabolo.model import Conditional, Draw, LatentModel, Trace, View
 from diabolo.noise import KeyedNoise
-from diabolo.objectives import Declaration, Warmup, declaration, dreg, elbo, free_bits, iwae, terms
+from diabolo.objectives import Declaration, declaration, dreg, elbo, free_bits, iwae, terms
 from diabolo.recipes import build
 from diabolo.spec import Spec
 from laws import bounds as laws
@@ -171,39 +171,18 @@ def test_exact_posterior_gives_weights_without_variance(k):
 @pytest.mark.parametrize("name", recipes.ALL)
 def test_no_bound_exceeds_log_p(name):
     """Every recipe's objective that is no surrogate is a lower bound where log p is known."""
-    objective = recipes.case(name).build().objective
+    _, objective, k = recipes.case(name).build()
     recipe = laws.toy(loc=0.1, scale=0.9, slope=0.2)
-    t = laws.toy_trace(recipe, 4, KeyedNoise(1, torch.arange(20000)), 20000)
+    t = laws.toy_trace(recipe, 4 * k, KeyedNoise(1, torch.arange(20000)), 20000)
     value = objective(t)
     error = value.std().item() / math.sqrt(len(value))
     if not declaration(objective).surrogate:
         assert value.mean().item() < LOG_P_TOY + 4 * error
 
 
-def encoder_gradients(objective, k, n, noise=None):
-    """The gradient of the objective of each of n data to its own posterior mean and scale."""
-
-    class Own(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            raw = torch.tensor([0.2, float(laws.raw_scale(torch.tensor(0.8)))])
-            self.raw = torch.nn.Parameter(raw.double().repeat(n, 1))
-
-        def forward(self, h, c=None):
-            return self.raw
-
-    net = Own()
-    one = torch.ones(1, 1, dtype=torch.float64)
-    recipe = laws.linear_gaussian(one, one[0] * 0, 1.0, net)
-    t = laws.toy_trace(recipe, k, noise or KeyedNoise(3, torch.arange(n)), n)
-    value = objective(t)
-    value.sum().backward()
-    return value.detach(), net.raw.grad, recipe.model.likelihood.net.weight.grad
-
-
 def test_dreg_has_the_value_of_iwae_and_its_gradient_to_the_decoder():
-    a, _, decoder = encoder_gradients(iwae, 7, 50)
-    b, _, other = encoder_gradients(dreg, 7, 50)
+    a, _, decoder = laws.encoder_gradients(iwae, 7, 50)
+    b, _, other = laws.encoder_gradients(dreg, 7, 50)
     assert torch.equal(a, b)
     assert torch.allclose(decoder, other, atol=1e-12)  # float64 sums in another order
 
@@ -211,16 +190,16 @@ def test_dreg_has_the_value_of_iwae_and_its_gradient_to_the_decoder():
 def test_dreg_gradient_is_that_of_the_bound_in_expectation():
     """By quadrature over both samples, so exact up to the rule's error."""
     noise, weight = laws.gauss_hermite(40, 2)
-    _, one, _ = encoder_gradients(iwae, 2, len(weight), noise)
-    _, other, _ = encoder_gradients(dreg, 2, len(weight), noise)
+    _, one, _ = laws.encoder_gradients(iwae, 2, len(weight), noise)
+    _, other, _ = laws.encoder_gradients(dreg, 2, len(weight), noise)
     expected, found = (weight[:, None] * one).sum(0), (weight[:, None] * other).sum(0)
     assert torch.allclose(expected, found, atol=1e-6)  # 40 nodes a sample leave about 1e-7
     assert bool((expected.abs() > 1e-2).all())
 
 
 def test_dreg_gradient_varies_less():
-    _, one, _ = encoder_gradients(iwae, 32, 4000)
-    _, other, _ = encoder_gradients(dreg, 32, 4000)
+    _, one, _ = laws.encoder_gradients(iwae, 32, 4000)
+    _, other, _ = laws.encoder_gradients(dreg, 32, 4000)
     assert bool((other.var(0) < 0.5 * one.var(0)).all())
     # Means agree within five of the standard errors of their difference.
     error = ((one.var(0) + other.var(0)) / len(one)).sqrt()
@@ -405,18 +384,6 @@ def test_free_bits_refuse_a_rate_that_does_not_split():
     with pytest.raises(DiaboloError, match="per='group'"):
         free_bits(t, nats=0.5)
     assert free_bits(t, nats=0.5, per="group").shape == (len(case.x),)
-
-
-def test_warmup_raises_its_price_linearly():
-    warm = Warmup(elbo, beta=4.0, over=0.2)
-    found = []
-    for progress in (0.0, 0.05, 0.1, 0.2, 0.7, 1.0):
-        warm.advance(progress)
-        found.append(warm.price.item())
-    assert found == pytest.approx([0.0, 1.0, 2.0, 4.0, 4.0, 4.0])
-    case = recipes.case("vae")
-    t = case.trace(case.build())
-    assert torch.equal(warm(t), elbo(t, beta=4.0))
 
 
 def test_beta_vae_charges_its_price_as_a_penalty():

@@ -114,7 +114,7 @@ def together(request, tmp_path_factory) -> dict:
     words = ["--standalone", "--nproc-per-node", str(request.param)]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(WORKER.parents[1]),
+        "PYTHONPATH": os.pathsep.join([str(WORKER.parents[1]), os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
     }

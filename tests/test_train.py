@@ -111,6 +111,7 @@ RECIPES = [
     ("ae", {}),
     ("iwae", {}),
     ("beta_vae", {"beta": 2.0, "warmup": 0.5}),
+    ("geco", {"target": 2.0, "k": 2}),
     ("denoising_ae", {}),
 ]
 
@@ -389,7 +390,7 @@ def test_selection_is_by_the_plain_elbo_in_warmup():
     assert held_elbo(recipe) == history.best.valid_elbo
     prices = [r.penalty / sum(r.rate) + 1 for r in history.rows]
     assert prices[0] < prices[1] < prices[2] < 4.0
-    assert float(recipe.objective.price) == 4.0
+    assert float(recipe.objective.now) == 4.0
 
 
 @pytest.mark.parametrize(("name", "options"), RECIPES)

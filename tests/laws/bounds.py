@@ -10,6 +10,7 @@ Shapes: K posterior samples, B batch, D latents, E data.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.model import Recipe, Trace
-from diabolo.noise import Noise
+from diabolo.noise import KeyedNoise, Noise
 from diabolo.recipes import build
 from diabolo.spec import Spec
 
@@ -85,7 +86,7 @@ def linear_gaussian(
     weight: Tensor,
     mean: Tensor,
     scale: float | str,
-    encoder: Linear,
+    encoder: nn.Module,
     *,
     name: str = "vae",
     condition: Tensor | None = None,
@@ -149,6 +150,40 @@ def toy_trace(recipe: Recipe, k: int, noise: Noise, n: int, x: float = 1.0) -> T
     """The trace of n copies of one datum."""
     data = torch.full((n, 1), x, dtype=torch.float64)
     return recipe.model(data, k=k, noise=noise)
+
+
+def encoder_gradients(
+    objective: Callable[[Trace], Tensor],
+    k: int,
+    n: int,
+    noise: Noise | None = None,
+    *,
+    loc: float = 0.2,
+    scale: float = 0.8,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What an objective gives each of n data with a posterior N(loc, scale^2) of its own.
+
+    Returns:
+        Its value (n,), the gradient to the mean and the raw scale (n, 2), and to the decoder.
+    """
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            ends = torch.tensor([loc, scale], dtype=torch.float64)
+            raw = torch.stack([ends[0], raw_scale(ends[1])])
+            self.raw = nn.Parameter(raw.repeat(n, 1))
+
+        def forward(self, h: Tensor, c: Tensor | None = None) -> Tensor:
+            return self.raw
+
+    net = Own()
+    one = torch.ones(1, 1, dtype=torch.float64)
+    recipe = linear_gaussian(one, one[0] * 0, 1.0, net)
+    t = toy_trace(recipe, k, noise or KeyedNoise(3, torch.arange(n)), n)
+    value = objective(t)
+    value.sum().backward()
+    return value.detach(), net.raw.grad, recipe.model.likelihood.net.weight.grad
 
 
 def bounds_rise_to_the_truth(means: list[tuple[float, float]], truth: float) -> None:

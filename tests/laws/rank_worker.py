@@ -16,7 +16,7 @@ from diabolo.config import TrainConfig
 from diabolo.data import Data
 from diabolo.data.decode import Binarize, Dequantize, Scale
 from diabolo.evaluate import active_units, bound, distortion, log_likelihood
-from diabolo.objectives import Warmup
+from diabolo.objectives import Schedule
 from diabolo.recipes import build
 from diabolo.train import fit
 
@@ -38,6 +38,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "cvae": ("cvae", "conditional", {"dropout": 0.3}, {}),
     "ladder": ("ladder", "bits", {}, {}),
     "hierarchical": ("hierarchical", "bits", {}, {}),
+    "capacity": ("capacity_vae", REAL, {"capacity": 2.0}, {}),
+    "target": ("geco", "bits", {"target": 1.0}, {"accumulate": 2, "ema": 0.9}),
     "masked": ("vae", "masked", {}, {"patience": 1, "epochs": 4}),
 }
 
@@ -70,8 +72,8 @@ def run(case: str, **more: Any) -> dict[str, Any]:
     )
     history = fit(recipe, train, valid, TrainConfig(**{**TRAIN, **training, **more}))
     found = {f"model.{k}": v for k, v in recipe.model.state_dict().items()}
-    if isinstance(recipe.objective, Warmup):
-        found["price"] = recipe.objective.price
+    if isinstance(recipe.objective, Schedule):
+        found |= {f"objective.{k}": v for k, v in recipe.objective.state_dict().items()}
     rows = [(r.objective, r.distortion, *r.rate, r.penalty, r.valid_elbo) for r in history.rows]
     found["rows"] = torch.tensor(rows)
     found["distortion"] = distortion(recipe.model, valid, batch=4).per_datum

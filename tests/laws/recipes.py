@@ -6,6 +6,7 @@ Shapes: K posterior samples, B batch, E event, C condition width.
 from __future__ import annotations
 
 import copy
+import math
 import typing
 from dataclasses import dataclass, replace
 from functools import cache
@@ -24,7 +25,7 @@ from diabolo.errors import DiaboloError
 from diabolo.model import Recipe, Trace
 from diabolo.nets import NETS
 from diabolo.noise import FRESH, MEAN, KeyedNoise, Noise
-from diabolo.objectives import Warmup, declaration, elbo, terms
+from diabolo.objectives import Schedule, Seen, declaration, elbo, terms
 from diabolo.posteriors import POSTERIORS
 from diabolo.priors import PRIORS
 from diabolo.recipes import RECIPES, build
@@ -180,7 +181,7 @@ def traces_have_their_shapes(case: Case, k: int) -> None:
             assert d.rate_elements.shape == d.z.shape
             total = d.rate_elements.flatten(2).sum(2)
             assert torch.allclose(total, d.rate, atol=1e-5)  # float32 sums in another order
-    assert recipe.objective(t).shape == (len(case.x),)
+    assert recipe.objective(case.trace(recipe, k * recipe.k)).shape == (len(case.x),)
 
 
 def reads_a_condition(case: Case) -> None:
@@ -281,10 +282,11 @@ def rows_do_not_meet(case: Case) -> None:
     """With keyed noise neither the order nor the size of a batch moves a datum's numbers."""
     recipe = finish(case.build())
     model = recipe.model.eval()
-    whole = model(case.x, case.c, k=3, noise=keyed(len(case.x)))
+    k = 3 * recipe.k  # as an objective may take its samples in parts
+    whole = model(case.x, case.c, k=k, noise=keyed(len(case.x)))
     for rows in (torch.tensor([2, 0, 3, 1]), torch.tensor([1])):
         c = None if case.c is None else case.c[rows]
-        t = model(case.x[rows], c, k=3, noise=KeyedNoise(7, rows + 3))
+        t = model(case.x[rows], c, k=k, noise=KeyedNoise(7, rows + 3))
         # float64; matrix products of other sizes add in another order.
         assert torch.allclose(t.log_weight, whole.log_weight[:, rows], rtol=1e-10, atol=1e-10)
         if not declaration(recipe.objective).batch_level:
@@ -356,21 +358,24 @@ def alternatives(name: str, option: str, parameter: Parameter, spec: Spec) -> li
     if isinstance(default, bool):
         return [not default]
     if isinstance(default, int):
-        return [default + 1]
+        return [default + 1, 2 * default]  # a number of parts may have to divide
     if isinstance(default, float):
         return [default / 2] if default else [0.5]
     raise AssertionError(f"recipe '{name}' has the option '{option}': say here how to change it")
 
 
 def fingerprint(case: Case, recipe: Recipe) -> list[Any]:
-    """What an option can change: the model's parts and values, the objective and k."""
-    if isinstance(recipe.objective, Warmup):
-        recipe.objective.advance(0.1)  # a price on its way shows where it goes, and how fast
+    """What an option can change: the model's parts and values, k, the objective, its gradient."""
+    if isinstance(recipe.objective, Schedule):  # a price on its way shows where it goes, how fast
+        seen = Seen(torch.tensor(7.0), torch.tensor(4.0), torch.tensor(True))
+        for _ in range(50):
+            recipe.objective.advance(0.1, seen)
     torch.manual_seed(5)
-    t = case.trace(recipe)
-    with torch.no_grad():
-        value = recipe.objective(t)
-    return [recipe.k, [float(v).__round__(4) for v in value.double()]]
+    value = recipe.objective(case.trace(recipe))
+    parameters = [p for p in recipe.model.parameters() if p.requires_grad]
+    found = torch.autograd.grad(value.sum(), parameters, allow_unused=True)
+    steep = sum(float(g.double().norm()) for g in found if g is not None)
+    return [recipe.k, *(round(v, 4) for v in (*value.tolist(), steep))]
 
 
 def honours_every_option(case: Case) -> None:
@@ -399,7 +404,7 @@ def refuses_what_it_does_not_know(case: Case) -> None:
 
 def finish(recipe: Recipe) -> Recipe:
     """The recipe as at the end of its training, where a rising price has risen."""
-    if isinstance(recipe.objective, Warmup):
+    if isinstance(recipe.objective, Schedule):
         recipe.objective.advance(1.0)
     return recipe
 
@@ -407,22 +412,30 @@ def finish(recipe: Recipe) -> Recipe:
 def terms_add_up(case: Case) -> None:
     """value = -distortion - sum(rate) - penalty, with each part what its name says.
 
-    The ELBO of a model that charges nothing has no penalty; an importance-weighted bound has the
-    divergence of its weights from uniform ones, which is not negative and at most log K.
+    Samples are averaged by the derivatives of the value to their log p(x|z). The ELBO of a model
+    that charges nothing has no penalty; an importance-weighted bound has at least the divergence
+    of its weights from uniform ones, just that where they are those of all samples, and at most
+    log K.
     """
     recipe = finish(case.build())
     recipe.model.eval()
-    t = case.trace(recipe, 3, keyed())
+    k = 3 * recipe.k
+    t = case.trace(recipe, k, keyed())
+    log_px = t.log_px.detach().requires_grad_()
+    value = recipe.objective(t._replace(log_px=log_px))
+    (weight,) = torch.autograd.grad(value.sum(), log_px)
     parts = terms(recipe.objective, t)
     total = -parts.distortion - parts.rate.sum(0) - parts.penalty
     assert torch.allclose(parts.value, total, atol=1e-10)  # float64
-    facts = declaration(recipe.objective)
-    weight = t.log_weight.softmax(0) if facts.importance else torch.full_like(t.log_px, 1 / 3)
+    assert torch.allclose(weight.sum(0), torch.ones_like(value), atol=1e-10)
     assert torch.allclose(parts.distortion, -(weight * t.log_px).sum(0), atol=1e-10)
     rest = parts.penalty - t.penalty
-    if facts.importance:
-        divergence = (weight * (weight.log() + torch.tensor(3.0).log())).sum(0)
-        assert torch.allclose(rest, divergence, atol=1e-6)  # log 3 in float32
+    importance = declaration(recipe.objective).importance
+    if importance:
+        divergence = (torch.xlogy(weight, weight) + weight * math.log(k)).sum(0)
+        assert bool((rest >= divergence - 1e-10).all())
+        assert bool((rest <= math.log(k) + 1e-10).all())
+        assert importance is not True or torch.allclose(rest, divergence, atol=1e-10)
     elif recipe.objective is elbo:
         assert torch.allclose(rest, torch.zeros_like(rest), atol=1e-10)
 

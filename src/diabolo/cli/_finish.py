@@ -16,6 +16,7 @@ from ._talk import Measuring, duration, note, print_json, say
 if TYPE_CHECKING:
     from ..evaluate import Evaluation
     from ..run import Interrupted, Run
+    from ..train import Row
 
 __all__ = ["again", "cut_off", "draw", "interrupted", "measure", "report", "shown", "tracked"]
 
@@ -72,6 +73,18 @@ def tracked(run: Run, figures: dict[str, Path]) -> None:
     tracking.end(run.metrics, run.history.stopped, figures)
 
 
+def _aim_met(run: Run, best: Row) -> str | None:
+    """Returns where a training that aims at a rate or a distortion ended."""
+    from ..objectives import Schedule
+
+    objective = run.recipe.objective
+    if not isinstance(objective, Schedule) or objective.aim is None:
+        return None
+    of, nats = objective.aim
+    met = sum(best.rate) if of == "rate" else best.distortion
+    return f"Its {of} in training was {met:.2f} nats, where {nats:g} were aimed at."
+
+
 def report(
     run: Run, found: Evaluation, figures: dict[str, Path], notes: list[str], *, json: bool
 ) -> None:
@@ -111,6 +124,8 @@ def report(
             f"{_epochs(len(rows))} in {duration(rows[-1].seconds)}; the weights are those of epoch "
             f"{best.epoch}, the best on validation data."
         )
+        if met := _aim_met(run, best):
+            say(met)
     if skipped:
         taken = "1 step was" if skipped == 1 else f"{skipped} steps were"
         say(f"{taken} skipped, since a number was not finite.")

@@ -1,22 +1,31 @@
 """What to maximise: functions Trace -> (B,), in nats per datum, larger is better. One file each.
 
 An objective that depends on the rest of its batch, weighs samples by importance, or is no bound
-says so (`declare`); the loop, the log and the evaluation ask for it (`declaration`).
+says so (`declare`); the loop, the log and the evaluation ask for it (`declaration`). One that
+changes in training is a `Schedule`, which the loop moves between steps.
 
 Shapes: K posterior samples, B batch, L latent groups.
 """
 
 from .base import Declaration, Terms, declaration, declare, posterior_of, terms
+from .capacity import capacity
 from .dreg import dreg
 from .elbo import elbo
 from .free_bits import free_bits
 from .iwae import iwae
-from .warmup import Warmup
+from .multiplier import Multiplier
+from .ramp import Ramp
+from .schedule import Aim, Schedule, Seen
 
 __all__ = [
+    "Aim",
     "Declaration",
+    "Multiplier",
+    "Ramp",
+    "Schedule",
+    "Seen",
     "Terms",
-    "Warmup",
+    "capacity",
     "declaration",
     "declare",
     "dreg",

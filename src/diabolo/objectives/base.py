@@ -18,7 +18,7 @@ from torch import Tensor
 from ..distributions import Distribution
 from ..errors import DiaboloError
 from ..model import Draw, Trace
-from .warmup import Warmup
+from .schedule import Schedule
 
 __all__ = ["Declaration", "Terms", "declaration", "declare", "posterior_of", "terms"]
 
@@ -29,16 +29,19 @@ class Declaration(NamedTuple):
     Attributes:
         batch_level: Whether the value of a datum depends on the rest of its batch.
         gathers: Whether it does so by `ranks.batch_mean`, over the parts of all processes.
-        importance: Whether it averages samples by their importance weights.
+        importance: Whether it averages samples by their importance weights; a function of the
+            trace and the objective's options gives others than those of all K samples, (K, B).
         surrogate: Whether its value is no lower bound on log p(x).
         groups: How many latent groups it can take at most; None for any number.
+        price: The option that prices the rate, with which below 1 it is no bound; None for none.
     """
 
     batch_level: bool = False
     gathers: bool = False
-    importance: bool = False
+    importance: bool | Callable[..., Tensor] = False
     surrogate: bool = False
     groups: int | None = None
+    price: str | None = "beta"
 
 
 def declare(**facts: Any) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
@@ -52,22 +55,29 @@ def declare(**facts: Any) -> Callable[[Callable[..., Tensor]], Callable[..., Ten
 
 
 def declaration(objective: Callable[..., Tensor]) -> Declaration:
-    """Returns what an objective declares, through `partial` and `Warmup`.
+    """Returns what an objective declares, through `partial` and `Schedule`.
 
-    A price of the rate that is, or begins, below 1 makes any bound a surrogate.
+    A price of the rate that is, or becomes, less than 1 makes any bound a surrogate.
     """
-    price = 1.0
+    options: dict[str, Any] = {}
+    least: dict[str, Any] = {}
     while True:
-        if isinstance(objective, Warmup):
-            price = min(price, objective.beta, objective.start if objective.over > 0 else price)
+        if isinstance(objective, Schedule):
+            options = {objective.option: objective.now, **options}
+            least = {objective.option: objective.least, **least}
             objective = objective.objective
         elif isinstance(objective, partial):
-            price = min(price, float(objective.keywords.get("beta", price)))
+            options = {**objective.keywords, **options}
+            least = {**objective.keywords, **least}
             objective = objective.func
         else:
             break
     facts = getattr(objective, "declaration", Declaration())
-    return facts._replace(surrogate=facts.surrogate or price < 1)
+    if facts.price is not None and float(least.get(facts.price, 1.0)) < 1:
+        facts = facts._replace(surrogate=True)
+    if callable(facts.importance) and options:
+        facts = facts._replace(importance=partial(facts.importance, **options))
+    return facts
 
 
 class Terms(NamedTuple):
@@ -99,8 +109,10 @@ def terms(objective: Callable[[Trace], Tensor], t: Trace) -> Terms:
     and its price of resampling, the divergence, counts as penalty.
     """
     value = objective(t)
-    if declaration(objective).importance:
-        weight = t.log_weight.detach().softmax(0)  # (K, B)
+    importance = declaration(objective).importance
+    if importance:
+        weigh = importance if callable(importance) else _self_normalised
+        weight = weigh(t).detach()  # (K, B)
         rates = [d.log_q - d.log_p for d in t.draws]
     else:
         weight = torch.full_like(t.log_px, 1 / t.log_px.shape[0]).detach()
@@ -108,6 +120,10 @@ def terms(objective: Callable[[Trace], Tensor], t: Trace) -> Terms:
     distortion = -(weight * t.log_px).sum(0)
     rate = torch.stack([(weight * r).sum(0) for r in rates])
     return Terms(value, distortion, rate, -value - distortion - rate.sum(0))
+
+
+def _self_normalised(t: Trace) -> Tensor:
+    return t.log_weight.softmax(0)
 
 
 def posterior_of(d: Draw, what: str) -> Distribution:

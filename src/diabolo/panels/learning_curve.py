@@ -47,8 +47,8 @@ def learning_curve(run: Run) -> Figure:
         total = [sum(r.valid_rate) for r in rows]
         parts.append(("rate  KL$(q(z|x)\\,\\|\\,p(z))$", rate, total))
     caption = (
-        f"Best validation {bound} {best.valid_elbo:.2f} nats per datum at epoch {best.epoch} of "
-        f"{rows[-1].epoch} (dashed line), after {best.seconds:.0f} s. "
+        f"Validation {bound} {best.valid_elbo:.2f} nats per datum at epoch {best.epoch} of "
+        f"{rows[-1].epoch}, whose weights are kept (dashed line), after {best.seconds:.0f} s. "
         + ("" if point else f"Its rate is {sum(best.valid_rate):.2f} nats and its ")
         + ("Its " if point else "")
         + f"distortion {best.valid_distortion:.2f} nats."

@@ -1,4 +1,4 @@
-r"""VAE with a price of the rate, warm-up and free bits.
+r"""VAE with a price of the rate, linear or cyclical warm-up, and free bits.
 
 .. math:: \mathbb{E}_q[\log p_\theta(x \mid z)] - \beta \, \mathrm{KL}(q_\phi(z \mid x) \,\|\, p(z))
 
@@ -7,6 +7,8 @@ References:
     | (Higgins et al., 2017), https://openreview.net/forum?id=Sy2fzU9gl
     | Generating Sentences from a Continuous Space (Bowman et al., 2016), for warm-up
     | https://arxiv.org/abs/1511.06349
+    | Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing (Fu et al., 2019)
+    | https://arxiv.org/abs/1903.10145
     | Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016), for
     | free bits, https://arxiv.org/abs/1606.04934
 """
@@ -33,6 +35,7 @@ def beta_vae(
     *,
     beta: float = 4.0,
     warmup: float = 0.0,
+    cycles: int = 1,
     free_bits: float = 0.0,
     per: Literal["dimension", "group"] = "dimension",
     **options: Any,
@@ -42,22 +45,18 @@ def beta_vae(
     Arguments:
         spec: What is known of the data.
         beta: The price of one nat; 1 is the VAE, more asks for a simpler code.
-        warmup: The part of training over which the price rises from 0.
+        warmup: The part of training, or of each cycle, over which the price rises from 0.
+        cycles: How often the price rises anew; Fu et al. take 4 with `warmup=0.5` and `beta=1`.
         free_bits: The rate in nats, a mean over the batch, that each `per` has for free.
         per: `dimension` or `group`.
         options: Those of `vae`.
     """
-    parts.at_least(0, beta=beta, warmup=warmup, free_bits=free_bits)
+    parts.at_least(0, beta=beta, free_bits=free_bits)
     parts.choice(("dimension", "group"), per=per)
-    if warmup > 1:
-        raise DiaboloError(f"warmup is a part of training, between 0 and 1, not {warmup}.")
     if per != "dimension" and not free_bits:
         raise DiaboloError("per has an effect with free_bits above 0 only.")
     objective = objectives.elbo
     if free_bits:
         objective = partial(objectives.free_bits, nats=free_bits, per=per)
-    if warmup:
-        priced = objectives.Warmup(objective, beta=beta, over=warmup)
-    else:
-        priced = partial(objective, beta=beta)
+    priced = parts.warmed(warmup, objective, beta=beta, cycles=cycles)
     return vae(spec, **options)._replace(objective=priced)

@@ -16,7 +16,6 @@ from .. import objectives
 from ..model import Recipe
 from ..registry import extends
 from ..spec import Spec
-from . import parts
 from .vae import vae
 
 __all__ = ["dreg"]
@@ -31,5 +30,4 @@ def dreg(spec: Spec, *, k: int = 10, **options: Any) -> Recipe:
         k: Posterior samples for each datum.
         options: Those of `vae`.
     """
-    parts.at_least(1, k=k)
-    return vae(spec, **options)._replace(objective=objectives.dreg, k=k)
+    return vae(spec, k=k, **options)._replace(objective=objectives.dreg)

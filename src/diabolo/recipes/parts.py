@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 
 import torch
@@ -12,11 +13,33 @@ from ..distributions import Family, StandardizedFamily, default_family, family
 from ..errors import DiaboloError, unknown
 from ..model import Conditional, Trace
 from ..nets import NETS, Net, set_start
-from ..objectives import Warmup, elbo
+from ..objectives import Ramp, elbo
 from ..spec import Spec
 from ..views import default_view
 
-__all__ = ["at_least", "choice", "default_net", "likelihood", "nets", "view", "warmed"]
+__all__ = [
+    "above",
+    "at_least",
+    "choice",
+    "default_net",
+    "divides",
+    "fraction",
+    "likelihood",
+    "nets",
+    "view",
+    "warmed",
+]
+
+
+def above(bound: float, **options: float) -> None:
+    """Refuses an option that is not above `bound`: `above(0, gamma=gamma)`.
+
+    Raises:
+        DiaboloError: Naming the option.
+    """
+    for name, value in options.items():
+        if not value > bound:
+            raise DiaboloError(f"{name} must be above {bound}, not {value}.")
 
 
 def at_least(least: float, **options: float) -> None:
@@ -41,15 +64,53 @@ def choice(known: tuple[str, ...], **options: str) -> None:
             raise unknown(name, str(value), known)
 
 
-def warmed(warmup: float) -> Callable[[Trace], Tensor]:
-    """Returns the ELBO with a price of the rate that rises to 1 over this part of training.
+def divides(k: int, **options: int) -> None:
+    """Refuses an option that is not a divisor of k: `divides(k, bounds=bounds)`.
 
     Raises:
-        DiaboloError: If it is no part.
+        DiaboloError: Naming the option.
     """
-    if not 0 <= warmup <= 1:
-        raise DiaboloError(f"warmup is a part of training, between 0 and 1, not {warmup}.")
-    return Warmup(elbo, over=warmup) if warmup else elbo
+    for name, value in options.items():
+        if value < 1 or k % value:
+            raise DiaboloError(f"{name} must divide k={k}, but it is {value}.")
+
+
+def fraction(**options: float) -> None:
+    """Refuses an option that is no part of training: `fraction(warmup=warmup)`.
+
+    Raises:
+        DiaboloError: Naming the option.
+    """
+    for name, value in options.items():
+        if not 0 <= value <= 1:
+            raise DiaboloError(f"{name} is a part of training, between 0 and 1, not {value}.")
+
+
+def warmed(
+    warmup: float,
+    objective: Callable[..., Tensor] = elbo,
+    *,
+    beta: float = 1.0,
+    cycles: int = 1,
+) -> Callable[[Trace], Tensor]:
+    """Returns an objective with a price of the rate that rises to `beta`.
+
+    Arguments:
+        warmup: The part of training, or of each cycle, over which it rises from 0.
+        objective: A function of a trace and `beta`.
+        beta: The final price.
+        cycles: How often it starts again.
+
+    Raises:
+        DiaboloError: If `warmup` is no part, or cycles have nothing to repeat.
+    """
+    fraction(warmup=warmup)
+    at_least(1, cycles=cycles)
+    if cycles > 1 and not warmup:
+        raise DiaboloError("cycles has an effect with warmup above 0 only.")
+    if warmup:
+        return Ramp(objective, end=beta, over=warmup, cycles=cycles)
+    return objective if beta == 1 else partial(objective, beta=beta)
 
 
 def default_net(spec: Spec) -> str:

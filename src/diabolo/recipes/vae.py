@@ -35,6 +35,7 @@ def vae(
     likelihood: str | Family | None = None,
     prior: str = "normal",
     posterior: str = "normal",
+    k: int = 1,
 ) -> Recipe:
     """A Gaussian latent, inferred and decoded by networks, trained on the ELBO.
 
@@ -47,12 +48,13 @@ def vae(
         likelihood: The family of p(x | z) with options; None follows the data's support.
         prior: The prior p(z) with options.
         posterior: The posterior q(z | x) with options.
+        k: Posterior samples for each datum; their mean takes noise from the gradient.
     """
-    parts.at_least(1, latent=latent)
+    parts.at_least(1, latent=latent, k=k)
     net, decoder = parts.nets(spec, net, decoder)
     view, seen = parts.view(spec)
     q = POSTERIORS.build(posterior, seen, latent, spec.condition, net=net)
     p = PRIORS.build(prior, latent, spec.condition, posterior=q, spec=spec)
     px = parts.likelihood(spec, likelihood, decoder, latent)
     model = LatentModel(view, Amortized(q, p, latent), px, condition=spec.condition)
-    return Recipe(model, elbo)
+    return Recipe(model, elbo, k)

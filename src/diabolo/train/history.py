@@ -48,7 +48,8 @@ class Row:
         valid_elbo: The ELBO of the validation data (for a deterministic model the log joint).
         valid_distortion: Its distortion.
         valid_rate: Its rate of each latent group.
-        best: Whether this is the best validation ELBO so far.
+        best: Whether its weights are the best so far: by the validation ELBO and, before that, by
+            how near an objective with an aim was to it.
         skipped: Steps of the epoch that were not taken, since a number was not finite.
     """
 
@@ -93,7 +94,7 @@ class History:
     @property
     def best(self) -> Row | None:
         """The row whose weights the model holds."""
-        return max(self.rows, key=lambda r: r.valid_elbo, default=None)
+        return next((r for r in reversed(self.rows) if r.best), None)
 
 
 def rates(rate: list[float]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 Order and noise are functions of (seed, epoch) and (seed, step), so a run repeats exactly and one
 that was stopped after any step goes on as if never stopped. Weights are selected by the validation
-ELBO (price 1, no free bits, fixed noise), whatever the objective.
+ELBO (price 1, no free bits, fixed noise), whatever the objective, where it met its aim if any.
 
 Shapes: K posterior samples, B batch, L latent groups.
 """
@@ -29,20 +29,20 @@ from ..errors import DiaboloError
 from ..graph import NoGraph
 from ..model import Recipe
 from ..noise import mix_seed, seed_fresh
-from ..objectives import Warmup
 from .graph import GraphStep
 from .history import History, Row, rates, stop_at
 from .settings import computing, other_bits, own_randomness, pick_device, refuse, settle
 from .settle import settled
 from .shared import SharedStep
-from .step import Step, lay_out
+from .step import Step, advance, lay_out
 from .stop import Stopped, agreed, stoppable
-from .validate import validate
+from .validate import missed, validate
 
 __all__ = ["fit"]
 
 CHECK_EVERY = 100  # batches between looks for numbers that are not finite: one host sync each
 SKIPS = 0.1  # the part of these batches whose steps may be skipped before training has diverged
+NONE = (-math.inf, -math.inf)  # the score of weights before there are any
 DEFAULT = TrainConfig()
 # What may differ in a resumed training: when to stop, and where to compute.
 MAY_CHANGE = ("epochs", "minutes", "patience", "device", "checkpoint_minutes")
@@ -130,7 +130,7 @@ class _Loop:
         self.before, self.rate = 0.0, config.learning_rate
         self.seen: list[Tensor] = []  # the parts (n, 4 + L) of the batches of this epoch, by step
         self.recent: list[Tensor] = []  # those of the epochs before, as far as they are looked at
-        self.best, self.best_state = -math.inf, _snapshot(recipe.model)
+        self.best, self.best_state = NONE, _snapshot(recipe.model)
         self.began = self.saved = time.monotonic()
         self.clock, self.asked = 0.0, 0  # by `_agree`
         self.whole = True  # whether no step is being taken at this moment
@@ -156,7 +156,7 @@ class _Loop:
             self.history.signal = error.number if isinstance(error, Stopped) else None
             if self.whole:  # else the last checkpoint stands
                 self._save()
-            if self.best == -math.inf and all(bool(p.isfinite().all()) for p in self.take.weights):
+            if self.best == NONE and all(bool(p.isfinite().all()) for p in self.take.weights):
                 self.best_state = _snapshot(self.recipe.model)
         finally:
             lay_out(self.recipe.model, torch.contiguous_format)
@@ -224,8 +224,7 @@ class _Loop:
                 self.whole = False
                 self.seen.append(self._take(islice(batches, few)))
                 self.step, self.position = self.step + 1, self.position + few
-                if isinstance(self.recipe.objective, Warmup):
-                    self.recipe.objective.advance(self._progress())
+                advance(self.recipe.objective, self._progress(), self.seen[-1], self.batch_size)
                 self.whole = True
                 if len(self.seen) % max(1, CHECK_EVERY // config.accumulate) == 0:
                     self._check()
@@ -308,10 +307,11 @@ class _Loop:
             ends = {"distortion": found[1], **rates(found[2:]), "ELBO": found[0]}
             named = {f"validation {term}": value for term, value in ends.items()}
             stop_at(named, self.step, self.history.rows)
-            better = found[0] > self.best
+            score = (-missed(self.recipe.objective, means), found[0])
+            better = score > self.best
             if better:
                 self.best_state = _snapshot(self.recipe.model)
-                self.best, self.waited = found[0], 0
+                self.best, self.waited = score, 0
             else:
                 self.waited += 1
         value, distortion, penalty, *rate = means.tolist()

@@ -10,7 +10,7 @@ Shapes: B batch, L latent groups.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -20,10 +20,10 @@ from ..config import TrainConfig
 from ..data import Batch
 from ..model import Recipe
 from ..noise import FRESH, Noise
-from ..objectives import terms
+from ..objectives import Schedule, Seen, terms
 from . import optimizers
 
-__all__ = ["Measured", "Step", "lay_out", "measure"]
+__all__ = ["Measured", "Step", "advance", "lay_out", "measure"]
 
 
 def lay_out(model: nn.Module, order: torch.memory_format) -> None:
@@ -39,6 +39,20 @@ def measure(recipe: Recipe, batch: Batch, noise: Noise = FRESH) -> tuple[Tensor,
     t = terms(recipe.objective, trace)
     parts = torch.stack([t.value, t.distortion, t.penalty, *t.rate]).sum(1)
     return t.value.sum(), parts.detach()
+
+
+def advance(objective: Callable[..., Tensor], progress: float, parts: Tensor, size: int) -> None:
+    """Moves the option of an objective that changes in training.
+
+    Arguments:
+        objective: What is trained; one that does not change is left alone.
+        progress: The part of training that is done.
+        parts: What the last step returned, (n, 4 + L).
+        size: The number of data in each of its batches.
+    """
+    if isinstance(objective, Schedule):
+        means = parts.sum(0) / (len(parts) * size)
+        objective.advance(progress, Seen(means[1], means[3:-1].sum(), means[-1] == 0))
 
 
 class Measured(nn.Module):

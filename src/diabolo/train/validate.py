@@ -1,4 +1,4 @@
-"""The validation ELBO and its parts, by which weights are selected.
+"""The validation ELBO and its parts, and the aim of a training, by which weights are selected.
 
 Shapes: L latent groups.
 """
@@ -6,6 +6,7 @@ Shapes: L latent groups.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import islice
 
 import torch
@@ -15,9 +16,24 @@ from .. import ranks
 from ..data import Data
 from ..model import Recipe
 from ..noise import KeyedNoise
-from ..objectives import elbo, terms
+from ..objectives import Schedule, elbo, terms
 
-__all__ = ["validate"]
+__all__ = ["missed", "validate"]
+
+CLOSE = 0.02  # how far off its aim, as a part of the rate, a training may be to count as there
+
+
+def missed(objective: Callable[..., Tensor], means: Tensor) -> float:
+    """Returns how far an epoch was from where its objective aims; 0 where it was there.
+
+    Arguments:
+        objective: What is trained.
+        means: Of value, distortion, penalty and rates over the epoch, (3 + L,).
+    """
+    if not isinstance(objective, Schedule) or objective.aim is None:
+        return 0.0
+    excess = float(objective.aim.excess(means[1], means[3:].sum()))
+    return max(0.0, abs(excess) - CLOSE)
 
 
 @torch.no_grad()
