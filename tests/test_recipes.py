@@ -180,6 +180,10 @@ def test_options_out_of_range_are_refused():
     bad = [
         ("vae", {"latent": 0}, "latent"),
         ("vae", {"k": 0}, "k must"),
+        ("stl", {"k": 0}, "k must"),
+        ("miwae", {"k": 10}, "bounds must divide k=10"),
+        ("piwae", {"bounds": 0}, "bounds"),
+        ("ciwae", {"beta": 1.5}, "part of the ELBO"),
         ("capacity_vae", {"capacity": 0.0}, "capacity"),
         ("capacity_vae", {"gamma": 0.0}, "gamma"),
         ("capacity_vae", {"warmup": 2.0}, "part of training"),

@@ -40,6 +40,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "hierarchical": ("hierarchical", "bits", {}, {}),
     "capacity": ("capacity_vae", REAL, {"capacity": 2.0}, {}),
     "target": ("geco", "bits", {"target": 1.0}, {"accumulate": 2, "ema": 0.9}),
+    "partial": ("piwae", "bits", {"k": 4, "bounds": 2}, {}),
     "masked": ("vae", "masked", {}, {"patience": 1, "epochs": 4}),
 }
 

@@ -9,13 +9,17 @@ Shapes: K posterior samples, B batch, L latent groups.
 
 from .base import Declaration, Terms, declaration, declare, posterior_of, terms
 from .capacity import capacity
+from .ciwae import ciwae
 from .dreg import dreg
 from .elbo import elbo
 from .free_bits import free_bits
 from .iwae import iwae
+from .miwae import miwae
 from .multiplier import Multiplier
+from .piwae import piwae
 from .ramp import Ramp
 from .schedule import Aim, Schedule, Seen
+from .stl import stl
 
 __all__ = [
     "Aim",
@@ -26,12 +30,16 @@ __all__ = [
     "Seen",
     "Terms",
     "capacity",
+    "ciwae",
     "declaration",
     "declare",
     "dreg",
     "elbo",
     "free_bits",
     "iwae",
+    "miwae",
+    "piwae",
     "posterior_of",
+    "stl",
     "terms",
 ]

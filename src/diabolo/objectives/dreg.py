@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..errors import DiaboloError
 from ..model import Trace
 from .base import declare, posterior_of
+from .gradients import only_draw, weigh_gradient, with_gradient_of
 from .iwae import iwae
 
 __all__ = ["dreg"]
@@ -40,20 +40,9 @@ def dreg(t: Trace) -> Tensor:
     Raises:
         DiaboloError: If there are several groups, or the posterior is unknown.
     """
-    if len(t.draws) != 1:
-        raise DiaboloError(
-            f"DReG takes models with one latent group, but this one has {len(t.draws)}: a second "
-            "group's samples would be weighed twice. Use the objective 'iwae'."
-        )
-    (d,) = t.draws
+    d = only_draw(t, "DReG")
     weight = t.log_weight.softmax(0).detach()  # (K, B)
     log_q = posterior_of(d, "DReG").detach().log_prob(d.z)  # no gradient to q's parameters but by z
-    surrogate = (weight * (t.log_px + d.log_p - log_q)).sum(0) - t.penalty
-    if d.z.requires_grad:  # evaluation has no gradient to weigh
-        again = weight.reshape(*weight.shape, *[1] * (d.z.ndim - 2))
-
-        def weigh(gradient: Tensor) -> Tensor:
-            return gradient * again
-
-        d.z.register_hook(weigh)
-    return iwae(t).detach() + (surrogate - surrogate.detach())
+    weigh_gradient(d.z, weight)
+    through = (weight * (t.log_px + d.log_p - log_q)).sum(0) - t.penalty
+    return with_gradient_of(iwae(t), through)
