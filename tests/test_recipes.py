@@ -183,6 +183,7 @@ def test_options_out_of_range_are_refused():
         ("stl", {"k": 0}, "k must"),
         ("miwae", {"k": 10}, "bounds must divide k=10"),
         ("piwae", {"bounds": 0}, "bounds"),
+        ("ciwae", {"k": 1}, "k must be at least 2"),
         ("ciwae", {"beta": 1.5}, "part of the ELBO"),
         ("capacity_vae", {"capacity": 0.0}, "capacity"),
         ("capacity_vae", {"gamma": 0.0}, "gamma"),

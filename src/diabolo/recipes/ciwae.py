@@ -17,6 +17,7 @@ from ..errors import DiaboloError
 from ..model import Recipe
 from ..registry import extends
 from ..spec import Spec
+from . import parts
 from .vae import vae
 
 __all__ = ["ciwae"]
@@ -28,10 +29,11 @@ def ciwae(spec: Spec, *, k: int = 10, beta: float = 0.5, **options: Any) -> Reci
 
     Arguments:
         spec: What is known of the data.
-        k: Posterior samples for each datum.
+        k: Posterior samples for each datum, at least 2.
         beta: The part of the ELBO: 0 is `iwae`, 1 is the VAE with sampled rates.
         options: Those of `vae`.
     """
+    parts.at_least(2, k=k)  # the two bounds of one sample are the same
     if not 0 <= beta <= 1:
         raise DiaboloError(f"beta is the part of the ELBO, between 0 and 1, not {beta}.")
     return vae(spec, k=k, **options)._replace(objective=partial(objectives.ciwae, beta=beta))
