@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "diabolo"
 FLOORS = (
     ("errors", "spec", "noise", "signals"),  # the ground: words that every room uses
-    ("registry", "ranks", "graph"),
+    ("registry", "ranks", "graph", "jacobians"),
     ("distributions", "nets", "config"),  # floor 0
     ("model", "data", "checkpoint"),
-    ("views",),
+    ("views", "charges"),
     ("objectives", "latents", "priors", "posteriors"),
     ("train", "recipes"),
     ("evaluate", "trackers"),

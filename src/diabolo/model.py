@@ -21,6 +21,7 @@ from .errors import DiaboloError
 from .noise import FRESH, MEAN, Noise
 
 __all__ = [
+    "Charge",
     "Conditional",
     "Draw",
     "Inferred",
@@ -206,6 +207,27 @@ class Conditional(nn.Module):
         return self.family.from_raw(raw.reshape(*lead, self.width, *self.event), len(self.event))
 
 
+class Charge(Protocol):
+    """What a model pays beside its densities: for its Jacobians, the size of its code or weights.
+
+    Only `LatentModel.forward` asks for it, so that encoding and decoding cost what they did.
+    """
+
+    def __call__(
+        self, model: LatentModel, seen: Tensor, code: Tensor, c: Tensor | None, noise: Noise
+    ) -> Tensor:
+        """Returns the charge of each datum, (B,), or one for all, ().
+
+        Arguments:
+            model: The model that pays.
+            seen: What the encoder reads of x, (B, *).
+            code: What the likelihood reads, (K, B, *).
+            c: The condition as the likelihood reads it, (B, C), or None.
+            noise: Where random numbers come from.
+        """
+        ...
+
+
 class LatentModel(nn.Module):
     """p(x, z | c) with its inference: a view of x, a latent and a likelihood.
 
@@ -216,6 +238,7 @@ class LatentModel(nn.Module):
         condition: The width C of the condition, 0 for none.
         unknown: Where the model was trained with the condition dropped at times, the module that
             does so; then the condition may be left out.
+        charge: What is paid beside the densities, a module and a `Charge`; None for nothing.
     """
 
     latent: Any  # a module and a `Latent`: Python has no type for both at once
@@ -228,10 +251,11 @@ class LatentModel(nn.Module):
         *,
         condition: int = 0,
         unknown: nn.Module | None = None,
+        charge: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.view, self.latent, self.likelihood = view, latent, likelihood
-        self.condition, self.unknown = condition, unknown
+        self.condition, self.unknown, self.charge = condition, unknown, charge
 
     @property
     def deterministic(self) -> bool:
@@ -264,9 +288,13 @@ class LatentModel(nn.Module):
         Raises:
             DiaboloError: If a condition is lacking or not wanted.
         """
-        inferred, c = self.infer(x, c, k=k, mask=mask, noise=noise)
-        px = self.likelihood(inferred.code, c)
-        return Trace(px, px.log_prob(x, mask), inferred.draws, inferred.penalty)
+        c = self._condition(c, len(x), x, noise)
+        seen = self.view(x, mask, noise)
+        code, draws, penalty = self.latent(seen, c, k, noise)
+        px = self.likelihood(code, c)
+        if self.charge is not None:
+            penalty = penalty + self.charge(self, seen, code, c, noise)
+        return Trace(px, px.log_prob(x, mask), draws, penalty)
 
     def infer(
         self,

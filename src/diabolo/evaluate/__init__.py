@@ -1,5 +1,6 @@
 """Numbers that can be trusted: bounds and likelihoods with their errors, rates, active units."""
 
+from .behaviours import hoyer, jacobian_norm, probe_accuracy
 from .bounds import Bound, bound, distortion
 from .estimate import Estimate, difference
 from .graph import Compile
@@ -23,6 +24,9 @@ __all__ = [
     "distortion",
     "draw_digest",
     "evaluate",
+    "hoyer",
+    "jacobian_norm",
     "log_likelihood",
     "pareto_shape",
+    "probe_accuracy",
 ]

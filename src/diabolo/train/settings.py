@@ -158,9 +158,10 @@ def _estimate(recipe: Recipe, train: Data, config: TrainConfig) -> float:
     with _aside(recipe) as model, torch.no_grad(), FlopCounterMode(display=False) as counter:
         device = next(model.parameters()).device
         model.requires_grad_(False)  # the counter's hooks take modules that learn for a backward
+        passes = 3 if model.charge is None else 6  # a gradient costs twice the pass itself
+        model.charge = None  # nor do the hooks let gradients inside a pass be taken
         measure(recipe._replace(model=model), train.to(device).batch(torch.arange(size)))
-    # The gradient costs twice the pass itself.
-    return min(least + steps * 3 * counter.get_total_flops() / FLOPS, limit)
+    return min(least + steps * passes * counter.get_total_flops() / FLOPS, limit)
 
 
 @contextlib.contextmanager
