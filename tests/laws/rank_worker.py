@@ -34,6 +34,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "optimal scale": ("vae", REAL, {"likelihood": "Normal(scale='optimal')"}, {"ema": 0.9}),
     "dreg": ("dreg", "bits", {"k": 4}, {}),
     "iwae": ("iwae", "bits", {"k": 3}, {"clip": 0.5}),
+    "sparse": ("sparse_ae", REAL, {"sparsity": "kl", "target": 0.3}, {}),
+    "contractive": ("contractive_ae", REAL, {"jacobian": "estimate"}, {}),
     "denoising": ("denoising_ae", REAL, {}, {}),
     "cvae": ("cvae", "conditional", {"dropout": 0.3}, {}),
     "ladder": ("ladder", "bits", {}, {}),

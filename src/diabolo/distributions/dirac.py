@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -45,9 +46,17 @@ class Dirac(Distribution):
 
 
 class DiracFamily(Family):
-    """Points, for posteriors only: no data have this as their likelihood."""
+    """Points, for posteriors only: no data have this as their likelihood.
+
+    Arguments:
+        activation: Maps raw numbers to the point; None leaves them as they are.
+    """
 
     deterministic = True
+
+    def __init__(self, activation: Callable[[Tensor], Tensor] | None = None) -> None:
+        super().__init__()
+        self.activation = activation
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns 1."""
@@ -55,4 +64,5 @@ class DiracFamily(Family):
 
     def from_raw(self, raw: Tensor, event_ndim: int) -> Dirac:
         """Returns the point."""
-        return Dirac(raw.select(-event_ndim - 1, 0), event_ndim)
+        point = raw.select(-event_ndim - 1, 0)
+        return Dirac(point if self.activation is None else self.activation(point), event_ndim)

@@ -19,6 +19,7 @@ from .multiplier import Multiplier
 from .piwae import piwae
 from .ramp import Ramp
 from .schedule import Aim, Schedule, Seen
+from .sparse import sparse
 from .stl import stl
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "miwae",
     "piwae",
     "posterior_of",
+    "sparse",
     "stl",
     "terms",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from math import prod
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,17 +19,23 @@ from ..spec import Spec
 from ..views import default_view
 
 __all__ = [
+    "Jacobian",
     "above",
     "at_least",
     "choice",
     "default_net",
     "divides",
+    "exact",
     "fraction",
     "likelihood",
     "nets",
+    "unused",
     "view",
     "warmed",
 ]
+
+Jacobian = Literal["auto", "exact", "estimate"]
+FEW = 8  # gradients for each datum that are worth a Jacobian without error
 
 
 def above(bound: float, **options: float) -> None:
@@ -73,6 +80,27 @@ def divides(k: int, **options: int) -> None:
     for name, value in options.items():
         if value < 1 or k % value:
             raise DiaboloError(f"{name} must divide k={k}, but it is {value}.")
+
+
+def unused(why: str, **options: object) -> None:
+    """Refuses options that were given but have no effect: `unused("sparsity='kl'", active=4)`.
+
+    Raises:
+        DiaboloError: Naming the option.
+    """
+    for name, value in options.items():
+        if value not in (None, "auto"):
+            raise DiaboloError(f"{name} has no effect with {why}.")
+
+
+def exact(jacobian: Jacobian, latent: int) -> bool:
+    """Returns whether a Jacobian is to be found exactly; `auto` means up to 8 latent elements.
+
+    Raises:
+        DiaboloError: If the word is unknown.
+    """
+    choice(("auto", "exact", "estimate"), jacobian=jacobian)
+    return jacobian == "exact" or (jacobian == "auto" and latent <= FEW)
 
 
 def fraction(**options: float) -> None:
