@@ -15,6 +15,7 @@ FLOORS = (
     ("errors", "spec", "noise", "signals"),  # the ground: words that every room uses
     ("registry", "ranks", "graph", "jacobians"),
     ("distributions", "nets", "config"),  # floor 0
+    ("trace",),
     ("model", "data", "checkpoint"),
     ("views", "charges"),
     ("objectives", "latents", "priors", "posteriors"),

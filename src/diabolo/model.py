@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from .distributions import Distribution, Family, kl_divergence, kl_elements
+from .distributions import Distribution, Family
 from .errors import DiaboloError
 from .noise import FRESH, MEAN, Noise
+from .trace import Draw, Inferred, Trace
 
 __all__ = [
     "Charge",
@@ -33,80 +34,13 @@ __all__ = [
 ]
 
 
-class Draw(NamedTuple):
-    """One group of latents: z ~ q, and what each side thinks of it.
-
-    Attributes:
-        z: The samples, (K, B, *D).
-        log_q: log q(z | x, c) in nats, (K, B).
-        log_p: log p(z | c) in nats, (K, B).
-        q: The posterior, kept for closed forms; None where it has none.
-        p: The prior, likewise.
-    """
-
-    z: Tensor
-    log_q: Tensor
-    log_p: Tensor
-    q: Distribution | None = None
-    p: Distribution | None = None
-
-    @property
-    def rate(self) -> Tensor:
-        """KL(q || p) in closed form where there is one, else log q - log p; (K, B), nats."""
-        if self.q is None or self.p is None:
-            return self.log_q - self.log_p
-        kl = kl_divergence(self.q, self.p)
-        return self.log_q - self.log_p if kl is None else kl.expand_as(self.log_q)
-
-    @property
-    def rate_elements(self) -> Tensor | None:
-        """The rate of each latent element in nats, (K, B, *D); None if it does not split."""
-        if self.q is None or self.p is None:
-            return None
-        kl = kl_elements(self.q, self.p)
-        return None if kl is None else kl.expand_as(self.z)
-
-
-class Trace(NamedTuple):
-    """Everything that one pass revealed.
-
-    Attributes:
-        px: p(x | z, c), with batch shape (K, B).
-        log_px: log p(x | z, c) of the seen entries in nats, (K, B).
-        draws: One `Draw` for each group of latents.
-        penalty: Charges that are no log-density, (B,) or ().
-    """
-
-    px: Distribution
-    log_px: Tensor
-    draws: tuple[Draw, ...]
-    penalty: Tensor
-
-    @property
-    def log_weight(self) -> Tensor:
-        """The importance weight, log p(x, z | c) - log q(z | x, c) in nats, (K, B)."""
-        weight = self.log_px
-        for d in self.draws:
-            weight = weight + (d.log_p - d.log_q)
-        return weight
-
-
-class Inferred(NamedTuple):
-    """What a latent found in x: the code that the likelihood reads, and how it was drawn.
-
-    Attributes:
-        code: (K, B, *).
-        draws: One `Draw` for each group of latents.
-        penalty: Charges that are no log-density, (B,) or ().
-    """
-
-    code: Tensor
-    draws: tuple[Draw, ...]
-    penalty: Tensor
-
-
 class Latent(Protocol):
     """How z is held: inferred from what the encoder sees, or sampled from the prior.
+
+    One with discrete values that are few enough can go through all of them. It says how many there
+    are, `enumerates: int`, and whether nothing is left to chance then, `exact: bool`; and it has a
+    method `every`, called as itself, whose samples are every value, once for each of k, with
+    their shares.
 
     Attributes:
         groups: The number of latent elements in each group, in the order of the draws.
@@ -267,6 +201,16 @@ class LatentModel(nn.Module):
         """The number of latent elements in each group."""
         return tuple(self.latent.groups)
 
+    @property
+    def enumerates(self) -> int | None:
+        """The number of values of z, or of its discrete part, that `every` goes through."""
+        return getattr(self.latent, "enumerates", None)
+
+    @property
+    def exact(self) -> bool:
+        """Whether z has no other part, so that averages over q have no error with `every`."""
+        return getattr(self.latent, "exact", False)
+
     def forward(
         self,
         x: Tensor,
@@ -275,6 +219,7 @@ class LatentModel(nn.Module):
         k: int = 1,
         mask: Tensor | None = None,
         noise: Noise = FRESH,
+        every: bool = False,
     ) -> Trace:
         """Returns the trace of one pass.
 
@@ -284,17 +229,19 @@ class LatentModel(nn.Module):
             k: Posterior samples for each datum.
             mask: True where an entry was seen, (B, *E); None if all were.
             noise: Where random numbers come from.
+            every: Whether discrete values that can be enumerated all are, instead of drawn: then
+                there are k samples of the rest of z for each of them, and one if there is none.
 
         Raises:
             DiaboloError: If a condition is lacking or not wanted.
         """
         c = self._condition(c, len(x), x, noise)
         seen = self.view(x, mask, noise)
-        code, draws, penalty = self.latent(seen, c, k, noise)
+        code, draws, penalty, log_share = self._held(every)(seen, c, k, noise)
         px = self.likelihood(code, c)
         if self.charge is not None:
             penalty = penalty + self.charge(self, seen, code, c, noise)
-        return Trace(px, px.log_prob(x, mask), draws, penalty)
+        return Trace(px, px.log_prob(x, mask), draws, penalty, log_share)
 
     def infer(
         self,
@@ -304,6 +251,7 @@ class LatentModel(nn.Module):
         k: int = 1,
         mask: Tensor | None = None,
         noise: Noise = FRESH,
+        every: bool = False,
     ) -> tuple[Inferred, Tensor | None]:
         """Returns the first half of a pass, and the condition as the likelihood is to read it.
 
@@ -311,7 +259,7 @@ class LatentModel(nn.Module):
         Arguments and errors are those of `forward`.
         """
         c = self._condition(c, len(x), x, noise)
-        return self.latent(self.view(x, mask, noise), c, k, noise), c
+        return self._held(every)(self.view(x, mask, noise), c, k, noise), c
 
     def sample(self, n: int, c: Tensor | None = None, *, noise: Noise = FRESH) -> Distribution:
         """Returns p(x | z, c) for n draws z ~ p(z | c): take its `.sample()` or its `.mean`."""
@@ -347,6 +295,9 @@ class LatentModel(nn.Module):
         c = self._condition(c, len(z), z, MEAN)
         return self.likelihood(self.latent.assemble(z, c), c)
 
+    def _held(self, every: bool) -> Callable[..., Inferred]:
+        return self.latent.every if every and self.enumerates is not None else self.latent
+
     def _condition(self, c: Tensor | None, n: int, like: Tensor, noise: Noise) -> Tensor | None:
         if c is not None and not self.condition:
             raise DiaboloError("This model takes no condition, but one was given.")
@@ -380,3 +331,14 @@ class Recipe(NamedTuple):
     model: LatentModel
     objective: Callable[[Trace], Tensor]
     k: int = 1
+
+    def trace(
+        self,
+        x: Tensor,
+        c: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        noise: Noise = FRESH,
+    ) -> Trace:
+        """Returns what the objective is trained on: k samples of z, of what is not enumerated."""
+        return self.model(x, c, k=self.k, mask=mask, noise=noise, every=True)

@@ -65,7 +65,10 @@ class Case:
     def trace(
         self, recipe: Recipe, k: int | None = None, noise: Noise = FRESH, mask: Tensor | None = None
     ) -> Trace:
-        return recipe.model(self.x, self.c, k=k or recipe.k, noise=noise, mask=mask)
+        """The trace of k samples, or, with none given, that of training."""
+        if k is None:
+            return recipe.trace(self.x, self.c, mask=mask, noise=noise)
+        return recipe.model(self.x, self.c, k=k, mask=mask, noise=noise)
 
 
 def data(support: str, shape: tuple[int, ...], levels: int | None) -> Tensor:
@@ -263,7 +266,7 @@ def compiles_to_the_same(case: Case, backend: str = "aot_eager") -> None:
         recipe = finish(case.build())
 
         def value(x: Tensor, c: Tensor | None, recipe: Recipe = recipe) -> Tensor:
-            return recipe.objective(recipe.model(x, c, k=recipe.k))
+            return recipe.objective(recipe.trace(x, c))
 
         step = torch.compile(value, fullgraph=True, backend=backend) if compiled else value
         torch.manual_seed(5)

@@ -22,7 +22,16 @@ from ..errors import DiaboloError
 from ..model import Draw, LatentModel
 from ..noise import KeyedNoise
 from .estimate import Estimate, Moments
-from .passes import Precision, autocast, batches, decoder_rows, networks, quiet, subject
+from .passes import (
+    Precision,
+    autocast,
+    averages,
+    batches,
+    decoder_rows,
+    networks,
+    quiet,
+    subject,
+)
 
 __all__ = ["Bound", "bound", "distortion"]
 
@@ -64,7 +73,8 @@ def bound(
         seed: Keys the samples by row, so that batches and order do not matter.
         batch: Data encoded at once; None picks a number. It changes results by rounding only.
         samples: Posterior samples K for each datum; the Monte Carlo error is that of their mean,
-            estimated from their variance, and unknown (None) for a single sample.
+            estimated from their variance, and unknown (None) for a single sample. Of a discrete z
+            that can be enumerated all values are taken, and the error is 0.
         precision: The type in which networks compute; `float32` leaves that of the weights.
 
     Raises:
@@ -82,32 +92,36 @@ def bound(
     split: list[list[Tensor] | None] = [[] for _ in model.groups]
     closed = [True] * len(model.groups)
     with quiet(model), autocast(precision, device):
-        size = batch or max(1, decoder_rows(data, device) // samples)
+        size = batch or max(1, decoder_rows(data, device) // (samples * (model.enumerates or 1)))
         for b in batches(model, data, size):
             noise = KeyedNoise(seed, b.index)
-            inferred, c = model.infer(b.x, b.c, k=samples, mask=b.mask, noise=noise)
+            inferred, c = model.infer(b.x, b.c, k=samples, mask=b.mask, noise=noise, every=True)
             px = model.likelihood(inferred.code, c)
             with autocast("float32", device):
                 log_px = px.log_prob(b.x, b.mask)
                 rate = [d.rate for d in inferred.draws]
-                elements = [d.rate_elements for d in inferred.draws]
-            distorted.add(-log_px)
-            value.add(log_px - torch.stack(rate).sum(0))
+                elements = [
+                    None if e is None else averages(model, e, inferred.log_share)
+                    for e in (d.rate_elements for d in inferred.draws)
+                ]
+            parts = -log_px, log_px - torch.stack(rate).sum(0), *rate
+            for moments, part in zip((distorted, value, *rates), parts, strict=True):
+                moments.add(averages(model, part, inferred.log_share), exact=model.exact)
             for g, draw in enumerate(inferred.draws):
                 closed[g] = closed[g] and _is_closed(draw)
-                rates[g].add(rate[g])
                 split[g] = _collect(split[g], elements[g])
-    facts = {"k": samples, "seed": seed, "n": len(data)}
+    facts = {"k": 1 if model.exact else samples, "seed": seed, "n": len(data)}
     steps = math.ceil(len(data) / size)
     kind = f"lower bound on {subject(model, data)} (ELBO){networks(precision)}"
-    how = ["closed form" if yes else "by samples" for yes in closed]
+    how = ["closed form" if yes or model.exact else "by samples" for yes in closed]
+    drawn = f"over all {model.enumerates} values of z" if model.exact else "z ~ q(z|x)"
     return Bound(
         elbo=value.estimate(kind=kind, **facts),
         rate=tuple(
             r.estimate(kind=f"rate KL(q(z|x) || p(z)), {h}", **facts)
             for r, h in zip(rates, how, strict=True)
         ),
-        distortion=distorted.estimate(kind="distortion -log p(x|z), z ~ q(z|x)", **facts),
+        distortion=distorted.estimate(kind=f"distortion -log p(x|z), {drawn}", **facts),
         rate_elements=tuple(
             None if s is None else ranks.gather(torch.stack(s), steps).sum(0) / len(data)
             for s in split

@@ -166,11 +166,13 @@ class Moments:
         self.mean: list[Tensor] = []
         self.variance: list[Tensor] = []
 
-    def add(self, values: Tensor) -> None:
-        """Takes values (K, B)."""
+    def add(self, values: Tensor, *, exact: bool = False) -> None:
+        """Takes values (K, B); those that are exact have no variance."""
         values = values.double().cpu()
         self.mean.append(values.mean(0))
-        if len(values) > 1:
+        if exact:
+            self.variance.append(torch.zeros_like(self.mean[-1]))
+        elif len(values) > 1:
             self.variance.append(values.var(0) / len(values))
 
     def estimate(self, *, n: int, k: int, seed: int, kind: str) -> Estimate:

@@ -6,7 +6,7 @@ r"""Log-likelihood by importance sampling from the posterior, at any number of s
 
 The bound rises with k and is tight in the limit. Its estimate for one datum has, to first order
 (the delta method), the variance :math:`\mathrm{Var}(w) / (k \, \bar w^2)`, and half of that is
-its bias.
+its bias. Where z is discrete and has few values, they are summed over instead, without error.
 
 Shapes: K posterior samples, B batch, N data, C condition width.
 
@@ -58,6 +58,9 @@ def log_likelihood(
 ) -> Estimate:
     """Returns the importance-weighted lower bound on the log-likelihood of each datum.
 
+    Of a model whose z is discrete with values few enough to go through, it is the log-likelihood
+    itself, and `kind` says so.
+
     Every datum is one fixed x (one binarisation, one dequantisation) under all k samples. Samples
     are keyed by (seed, row, sample): order, `batch` and `chunk` change results by rounding only,
     and the samples of a larger k begin with those of a smaller one.
@@ -65,7 +68,7 @@ def log_likelihood(
     Arguments:
         model: A model with a posterior density.
         data: The data.
-        k: Posterior samples for each datum.
+        k: Posterior samples for each datum; they do not matter where all values are summed over.
         seed: Keys the samples.
         chunk: Samples x data decoded at once; None picks a number that fits the cache.
         batch: Data encoded at once; None picks a number.
@@ -96,12 +99,15 @@ def log_likelihood(
     if marginal is not None:
         return _marginal(model, data, k, seed, chunk, batch, precision, compile, marginal, progress)
     device = next(model.parameters()).device
-    compiled = compile == "on" or (compile == "auto" and pays(model, k * len(data)))
+    k, values = 1 if model.exact else k, model.enumerates or 1  # of values, one round tells all
+    codes = k * values * len(data)
+    compiled = compile == "on" or (compile == "auto" and pays(model, codes))
     decoding = Decoding(model, precision, compiled=compiled, needed=compile == "on")
     rows = chunk or decoder_rows(data, device, compiled=decoding.compiled)
-    drawn = max(1, min(k, CHUNKS_DRAWN * rows))
-    size = batch or max(1, min(rows, CHUNKS_DRAWN * rows // drawn))
-    drawn = max(1, min(k, CHUNKS_DRAWN * rows // size))
+    most = CHUNKS_DRAWN * rows // values
+    drawn = max(1, min(k, most))
+    size = batch or max(1, min(rows, most // drawn))
+    drawn = max(1, min(k, most // size))
     found: list[Tensor] = []
     with quiet(model), autocast(precision, device):
         for b in batches(model, data, size, progress):
@@ -111,14 +117,16 @@ def log_likelihood(
             found.append(sums.summary().cpu())
     value, variance, ess, shape = ranks.gather(torch.cat(found, dim=1), len(data), dim=1)
     kind = f"lower bound on {subject(model, data)} (importance-weighted, k={k})"
+    if model.exact:
+        kind = f"{subject(model, data)}, exact (enumeration of {values} values of z)"
     return Estimate.of(
         value,
-        variance if k > 1 else None,
+        torch.zeros_like(value) if model.exact else variance if k > 1 else None,
         k=k,
         seed=seed,
         kind=kind + networks(precision) + _dequantized(data),
-        ess=ess,
-        pareto=shape,
+        ess=None if model.exact else ess,
+        pareto=None if model.exact else shape,
         notes=tuple(decoding.notes),
     )
 
@@ -127,16 +135,22 @@ def _log_weights(
     model: LatentModel, b: Batch, k: int, seed: int, drawn: int, decoded: int, decoding: Decoding
 ) -> Iterator[Tensor]:
     """Yields the k log-weights of a batch in parts (<= drawn, B), in nats, float64."""
-    decoded = ceil(drawn / ceil(drawn / max(1, decoded)))  # parts of one size
+    values = model.enumerates or 1
+    decoded = ceil(drawn * values / ceil(drawn * values / max(1, decoded)))  # parts of one size
     for start in range(0, k, drawn):
-        noise = KeyedNoise(seed, b.index, start=start)
-        inferred, c = model.infer(b.x, b.c, k=min(drawn, k - start), mask=b.mask, noise=noise)
+        few = min(drawn, k - start)
+        noise = KeyedNoise(seed, b.index, start=start * values)
+        inferred, c = model.infer(b.x, b.c, k=few, mask=b.mask, noise=noise, every=True)
         ratio = inferred.draws[0].log_p - inferred.draws[0].log_q
         for d in inferred.draws[1:]:
             ratio = ratio + (d.log_p - d.log_q)
         codes = inferred.code.split(decoded)
         log_px = torch.cat([decoding.decode(code, c, b.x, b.mask) for code in codes])
-        yield log_px + ratio
+        log_weight = log_px + ratio
+        if inferred.log_share is not None:  # the weights of one round make one, of less variance
+            share = inferred.log_share + math.log(few)
+            log_weight = (log_weight + share).unflatten(0, (few, -1)).logsumexp(1)
+        yield log_weight
 
 
 class _Weights:

@@ -6,12 +6,14 @@ Shapes: K posterior samples, B batch, N data.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from itertools import islice
 from math import ceil, prod
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from .. import ranks
 from ..data import Batch, Data
@@ -22,6 +24,7 @@ __all__ = [
     "Precision",
     "Progress",
     "autocast",
+    "averages",
     "batches",
     "decoder_rows",
     "draw_digest",
@@ -116,6 +119,23 @@ def subject(model: LatentModel, data: Data, *, marginal: bool = False) -> str:
     x = "x" if data.mask is None else "seen entries of x"
     conditional = model.condition and data.c is not None and not marginal
     return f"log p({x}|c)" if conditional else f"log p({x})"
+
+
+def averages(model: LatentModel, values: Tensor, log_share: Tensor | None) -> Tensor:
+    """Returns the averages over q that are independent of each other, one a sample, (k, B, *).
+
+    Of a model that goes through values of z, those of one round make up one average.
+
+    Arguments:
+        model: The model.
+        values: A quantity of each of its samples, (K, B, *).
+        log_share: Their shares; see `Trace`.
+    """
+    if log_share is None or model.enumerates is None:
+        return values
+    rounds = len(values) // model.enumerates
+    share = (log_share + math.log(rounds)).exp()[(..., *[None] * (values.ndim - 2))]
+    return (share * values).unflatten(0, (rounds, -1)).sum(1)
 
 
 def networks(precision: Precision) -> str:

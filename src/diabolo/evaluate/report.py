@@ -212,7 +212,7 @@ def evaluate(
             )
     return Evaluation(
         n=len(data),
-        k=k,
+        k=ll.k,
         seed=seed,
         distortion=None if parts is None else parts.distortion,
         units=units,
@@ -237,11 +237,12 @@ def _row(name: str, e: Estimate, how: str) -> Quantity:
 
 
 def _bits(ll: Estimate, numbers: float) -> Quantity:
-    """An upper bound, as the log-likelihood is a lower one."""
+    """An upper bound, where the log-likelihood is a lower one."""
     per = 1 / (numbers * math.log(2))
     mc = None if ll.mc_stderr is None else ll.mc_stderr * per
     data = None if ll.data_stderr is None else ll.data_stderr * per
-    how = f"-log-likelihood / ({numbers:g} ln 2), an upper bound"
+    how = f"-log-likelihood / ({numbers:g} ln 2)"
+    how += ", an upper bound" if "lower bound" in ll.kind else ""
     return Quantity("bits per dimension", -ll.value * per, "bits", mc, data, how)
 
 

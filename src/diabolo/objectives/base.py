@@ -100,30 +100,25 @@ class Terms(NamedTuple):
 def terms(objective: Callable[[Trace], Tensor], t: Trace) -> Terms:
     r"""Returns an objective's value and what it is made of.
 
-    An importance-weighted bound averages by the normalised weights :math:`\hat w`, for which
+    An importance-weighted bound averages by the normalised weights :math:`\hat w`, for which, with
+    the shares s of the samples (1 / K, or q of values that are enumerated),
 
     .. math::
-        \log \tfrac1K \sum_k w_k = \sum_k \hat w_k \log w_k
-        - \mathrm{KL}(\hat w \,\|\, \text{uniform}),
+        \log \sum_k s_k w_k = \sum_k \hat w_k \log w_k - \mathrm{KL}(\hat w \,\|\, s),
 
     and its price of resampling, the divergence, counts as penalty.
     """
     value = objective(t)
     importance = declaration(objective).importance
     if importance:
-        weigh = importance if callable(importance) else _self_normalised
-        weight = weigh(t).detach()  # (K, B)
+        weight = (importance(t) if callable(importance) else t.importance).detach()  # (K, B)
         rates = [d.log_q - d.log_p for d in t.draws]
     else:
-        weight = torch.full_like(t.log_px, 1 / t.log_px.shape[0]).detach()
+        weight = t.share.detach()
         rates = [d.rate for d in t.draws]
     distortion = -(weight * t.log_px).sum(0)
     rate = torch.stack([(weight * r).sum(0) for r in rates])
     return Terms(value, distortion, rate, -value - distortion - rate.sum(0))
-
-
-def _self_normalised(t: Trace) -> Tensor:
-    return t.log_weight.softmax(0)
 
 
 def posterior_of(d: Draw, what: str) -> Distribution:

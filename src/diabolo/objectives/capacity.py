@@ -5,6 +5,7 @@ Shapes: K posterior samples, B batch.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..model import Trace
@@ -37,6 +38,6 @@ def capacity(t: Trace, *, nats: float | Tensor, gamma: float) -> Tensor:
     Returns:
         The objective in nats, (B,); no bound.
     """
-    rate = sum((d.rate for d in t.draws), t.log_px.new_zeros(())).mean(0)
+    rate = t.average(sum((d.rate for d in t.draws), torch.zeros_like(t.log_px)))
     side = (batch_mean(rate, 0) - nats).sign().detach()
-    return t.log_px.mean(0) - gamma * side * (rate - nats) - t.penalty
+    return t.average(t.log_px) - gamma * side * (rate - nats) - t.penalty

@@ -16,7 +16,7 @@ __all__ = ["ciwae"]
 
 def weights(t: Trace, *, beta: float) -> Tensor:
     """Returns the weights with which samples are averaged, (K, B): part uniform."""
-    return beta / t.log_weight.shape[0] + (1 - beta) * t.log_weight.softmax(0)
+    return beta * t.share + (1 - beta) * t.importance
 
 
 @declare(importance=weights, price=None)
@@ -39,4 +39,4 @@ def ciwae(t: Trace, *, beta: float) -> Tensor:
     Returns:
         The bound in nats, (B,).
     """
-    return beta * (t.log_weight.mean(0) - t.penalty) + (1 - beta) * iwae(t)
+    return beta * (t.average(t.log_weight) - t.penalty) + (1 - beta) * iwae(t)

@@ -41,7 +41,7 @@ def dreg(t: Trace) -> Tensor:
         DiaboloError: If there are several groups, or the posterior is unknown.
     """
     d = only_draw(t, "DReG")
-    weight = t.log_weight.softmax(0).detach()  # (K, B)
+    weight = t.importance.detach()  # (K, B)
     log_q = posterior_of(d, "DReG").detach().log_prob(d.z)  # no gradient to q's parameters but by z
     weigh_gradient(d.z, weight)
     through = (weight * (t.log_px + d.log_p - log_q)).sum(0) - t.penalty

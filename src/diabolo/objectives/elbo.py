@@ -34,4 +34,4 @@ def elbo(t: Trace, *, beta: float | Tensor = 1.0) -> Tensor:
     value = t.log_px
     for d in t.draws:
         value = value - beta * d.rate
-    return value.mean(0) - t.penalty
+    return t.average(value) - t.penalty

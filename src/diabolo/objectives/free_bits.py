@@ -45,10 +45,10 @@ def free_bits(
     Raises:
         DiaboloError: If the rate of a group does not split into dimensions.
     """
-    value = t.log_px.mean(0)
+    value = t.average(t.log_px)
     for i, d in enumerate(t.draws):
         if per == "group":
-            rate = d.rate.mean(0)[:, None]  # (B, 1)
+            rate = t.average(d.rate)[:, None]  # (B, 1)
         else:
             elements = d.rate_elements
             if elements is None:
@@ -56,7 +56,7 @@ def free_bits(
                     f"Free bits per dimension need a rate that splits into dimensions, but group "
                     f"{i + 1} has no such closed form: use per='group'."
                 )
-            rate = elements.mean(0).flatten(1)  # (B, D)
+            rate = t.average(elements).flatten(1)  # (B, D)
         paid = torch.where(batch_mean(rate, 0) > nats, rate, nats)
         value = value - beta * paid.sum(1)
     return value - t.penalty

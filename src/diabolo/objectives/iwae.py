@@ -5,8 +5,6 @@ Shapes: K posterior samples, B batch.
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from ..model import Trace
@@ -26,9 +24,10 @@ def iwae(t: Trace) -> Tensor:
         | https://arxiv.org/abs/1509.00519
 
     Arguments:
-        t: A trace with K samples; K = 1 gives the one-sample ELBO.
+        t: A trace with K samples; K = 1 gives the one-sample ELBO, and all values of a discrete z
+            give log p(x) itself.
 
     Returns:
         The bound in nats, (B,).
     """
-    return t.log_weight.logsumexp(0) - math.log(t.log_weight.shape[0]) - t.penalty
+    return t.log_average(t.log_weight) - t.penalty

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import DiaboloError
 from ..model import Trace
 from .base import declare
+from .gradients import sampled
 
 __all__ = ["miwae", "weights"]
 
@@ -45,7 +46,7 @@ def miwae(t: Trace, *, bounds: int) -> Tensor:
         The bound in nats, (B,).
 
     Raises:
-        DiaboloError: If K is no multiple of M.
+        DiaboloError: If K is no multiple of M, or z is enumerated.
     """
     parted = _parted(t, bounds)
     return (parted.logsumexp(1) - math.log(parted.shape[1])).mean(0) - t.penalty
@@ -53,6 +54,7 @@ def miwae(t: Trace, *, bounds: int) -> Tensor:
 
 def _parted(t: Trace, bounds: int) -> Tensor:
     """The log-weights of each bound, (M, L, B)."""
+    sampled(t, "MIWAE")
     k = t.log_weight.shape[0]
     if k % bounds:
         raise DiaboloError(f"k={k} samples do not make {bounds} bounds of as many samples each.")

@@ -46,7 +46,7 @@ def sparse(t: Trace, *, target: float, price: float | Tensor = 1.0) -> Tensor:
     Returns:
         The objective in nats, (B,); no bound.
     """
-    z = t.draws[0].z.mean(0).flatten(1)  # (B, D)
+    z = t.average(t.draws[0].z).flatten(1)  # (B, D)
     mean = batch_mean(z, 0).clamp(EDGE, 1 - EDGE)
     square = batch_mean(z.square(), 0).clamp(min=EDGE**2)
     activity = (mean.square() / square).clamp(EDGE, 1 - EDGE)

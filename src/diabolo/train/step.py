@@ -35,7 +35,7 @@ def lay_out(model: nn.Module, order: torch.memory_format) -> None:
 
 def measure(recipe: Recipe, batch: Batch, noise: Noise = FRESH) -> tuple[Tensor, Tensor]:
     """Returns the summed objective, and the sums (3 + L,) of its value and parts, in nats."""
-    trace = recipe.model(batch.x, batch.c, k=recipe.k, mask=batch.mask, noise=noise)
+    trace = recipe.trace(batch.x, batch.c, mask=batch.mask, noise=noise)
     t = terms(recipe.objective, trace)
     parts = torch.stack([t.value, t.distortion, t.penalty, *t.rate]).sum(1)
     return t.value.sum(), parts.detach()

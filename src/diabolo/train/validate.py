@@ -49,6 +49,6 @@ def validate(recipe: Recipe, data: Data, seed: int, size: int) -> Tensor:
     part = ranks.part(steps)
     for batch in islice(data.batches(size, start=part.start), part.stop - part.start):
         noise = KeyedNoise(seed, batch.index)
-        t = terms(elbo, recipe.model(batch.x, batch.c, mask=batch.mask, noise=noise))
+        t = terms(elbo, recipe.model(batch.x, batch.c, mask=batch.mask, noise=noise, every=True))
         sums.append(torch.stack([t.value, t.distortion, *t.rate]).cpu().double().sum(1))
     return ranks.gather(torch.stack(sums), steps).sum(0) / len(data)
