@@ -21,7 +21,7 @@ from diabolo.model import Draw, Trace
 from diabolo.noise import FRESH, KeyedNoise
 from diabolo.objectives import elbo, sparse, terms
 from diabolo.recipes import build
-from diabolo.recipes.sparse_ae import largest
+from diabolo.recipes.sparse_ae import largest, seldom
 from diabolo.spec import Spec
 from diabolo.train import fit
 from laws import bounds, recipes
@@ -316,6 +316,10 @@ def test_codes_that_hardly_move_from_the_target_pay():
     assert costs[0] == pytest.approx(0.0, abs=EXACT)
     assert costs == sorted(costs)
     assert costs[-1] > 10
+
+
+def test_elements_begin_on_as_often_as_asked_for():
+    assert seldom(torch.zeros(2), 0.05).tolist() == pytest.approx([0.05, 0.05])
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.3])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -73,3 +75,23 @@ def test_a_probe_reads_labels_from_codes_and_noise_blinds_it():
     assert noisy == pytest.approx(0.6915, abs=4 * math.sqrt(0.6915 * 0.3085 / 200))
     with pytest.raises(DiaboloError, match="have none"):
         probe_accuracy(recipe.model, Data(x), data)
+
+
+def test_the_committed_figures_show_what_is_said_of_each():
+    """By more than three standard deviations of the starts: benchmarks/behaviours.py."""
+    file = Path(__file__).parents[1] / "docs" / "results" / "behaviours.json"
+    rows = json.loads(file.read_text())["rows"]
+
+    def lead(name: str, one: dict, other: dict) -> float:
+        error = math.hypot(one[f"{name}_std"], other[f"{name}_std"])
+        return (one[name] - other[name]) / error
+
+    plain, wide = (r for r in rows if r["recipe"] == "ae")
+    for row in rows:
+        if row["recipe"] == "sparse_ae":
+            assert lead("hoyer", row, wide) > 3
+        if row["recipe"] in ("contractive_ae", "denoising_ae"):
+            assert lead("jacobian_over_spread", plain, row) > 3
+            assert row["accuracy_0.4"] > plain["accuracy_0.4"]
+    (denoising,) = (r for r in rows if r["recipe"] == "denoising_ae")
+    assert lead("accuracy_0.4", denoising, plain) > 2

@@ -12,6 +12,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, Literal
 
@@ -28,7 +29,9 @@ from ..spec import Spec
 from . import parts
 from .ae import ae
 
-__all__ = ["largest", "sparse_ae"]
+__all__ = ["largest", "seldom", "sparse_ae"]
+
+TAKES = {"l1": ("price", "jacobian"), "kl": ("price", "target"), "top_k": ("active",)}
 
 
 @extends(ae)
@@ -54,18 +57,20 @@ def sparse_ae(
         spec: What is known of the data.
         sparsity: `l1`, `kl` or `top_k`.
         latent: The width D of the code.
-        price: What sparsity is worth in nats, with `l1` and `kl`; None is 1.
+        price: What sparsity is worth in nats, with `l1` (None is 1) and `kl` (None is 0.3).
         target: The part of the data for which an element is to be on, with `kl`; None is 0.05.
         active: How many elements are kept, with `top_k`; None is an eighth of them.
         jacobian: With `l1`, whether the part of each element is found exactly, by a gradient for
             each, or estimated without bias by one; `auto` is exact up to 8 elements.
         options: Those of `ae`.
     """
-    parts.choice(("l1", "kl", "top_k"), sparsity=sparsity)
-    refused = {"price": price, "target": target, "active": active, "jacobian": jacobian}
-    takes = {"l1": ("price", "jacobian"), "kl": ("price", "target"), "top_k": ("active",)}[sparsity]
-    parts.unused(f"sparsity='{sparsity}'", **{n: v for n, v in refused.items() if n not in takes})
-    price = 1.0 if price is None else price
+    parts.choice(tuple(TAKES), sparsity=sparsity)
+    parts.at_least(1, latent=latent)
+    given = {"price": price, "target": target, "active": active, "jacobian": jacobian}
+    others = {name: value for name, value in given.items() if name not in TAKES[sparsity]}
+    parts.unused(f"sparsity='{sparsity}'", **others)
+    if price is None:
+        price = 0.3 if sparsity == "kl" else 1.0
     target = 0.05 if target is None else target
     active = max(1, latent // 8) if active is None else active
     parts.above(0, price=price)
@@ -74,8 +79,12 @@ def sparse_ae(
     if not 1 <= active <= latent:
         raise DiaboloError(f"active must be 1 to latent={latent}, not {active}.")
     model, objective, k = ae(spec, latent=latent, **options)
-    on = {"l1": torch.relu, "kl": torch.sigmoid, "top_k": partial(largest, count=active)}
-    model.latent.posterior.family = DiracFamily(on[sparsity])
+    code = {
+        "l1": torch.relu,
+        "kl": partial(seldom, part=target),
+        "top_k": partial(largest, count=active),
+    }
+    model.latent.posterior.family = DiracFamily(code[sparsity])
     if sparsity == "l1":
         model.charge = Sparsity(price, exact=parts.exact(jacobian, latent))
     if sparsity == "kl":
@@ -87,3 +96,8 @@ def largest(z: Tensor, count: int) -> Tensor:
     """Returns z (*, D) with all but its `count` largest elements set to 0."""
     kept = torch.zeros_like(z).scatter(-1, z.topk(count, dim=-1).indices, 1.0)
     return z * kept
+
+
+def seldom(z: Tensor, part: float) -> Tensor:
+    """Returns z (*, D) brought between 0 and 1, with `part` for 0: so training starts there."""
+    return torch.sigmoid(z + math.log(part / (1 - part)))
