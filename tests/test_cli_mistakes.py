@@ -112,7 +112,7 @@ def images(folder: Path, n: int = 12, mode: str = "L") -> Path:
         (["fit", ""], ("DATA is empty",)),
         (["fit", "digits", "--epochs", "3"], ("Write --set epochs=3.",)),
         (["fit", "digits", "--latent=3"], ("--latent. Write --set latent=3.",)),
-        (["fit", "digits", "--set", "k=3"], ("'k'", "option of dreg, hierarchical, iwae")),
+        (["fit", "digits", "--set", "cycles=3"], ("'cycles'", "option of beta_vae")),
         (["fit", "digits", "--set", "zzzzzz=3"], ("Known: latent, ",)),
         (["fit", "digits", "--set", "latent=True"], ("'latent'", "neither true nor false")),
         (["fit", "digits", "--set", "epochs=True"], ("train.epochs", "neither true nor false")),

@@ -28,9 +28,6 @@ from diabolo.trackers import TRACKERS, Place, Tracker, Tracking, numbers, settin
 from diabolo.trackers._base import Record
 from diabolo.train import Row
 
-# Of SQLAlchemy, about what MLflow asks of it when it first opens a database.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``:DeprecationWarning")
-
 PACKAGES = {"mlflow": "mlflow", "tensorboard": "tensorboard"}  # real ones, where installed
 STOOD_FOR = ("trackio", "wandb")  # a stand-in records what they are told
 

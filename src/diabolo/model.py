@@ -73,6 +73,9 @@ class View(nn.Module):
         scale: What x is divided by after that.
     """
 
+    loc: Tensor | None  # None where nothing is to be done: large data are not gone over for that
+    scale: Tensor | None
+
     def __init__(
         self,
         event: tuple[int, ...],
@@ -84,14 +87,18 @@ class View(nn.Module):
         super().__init__()
         self.mask = mask
         self.shape = (event[0] * (2 if mask else 1), *event[1:])
-        self.register_buffer("loc", torch.as_tensor(loc, dtype=torch.get_default_dtype()))
-        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.get_default_dtype()))
+        for name, value, idle in (("loc", loc, 0.0), ("scale", scale, 1.0)):
+            value = torch.as_tensor(value, dtype=torch.get_default_dtype())
+            self.register_buffer(name, None if bool((value == idle).all()) else value)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, noise: Noise = FRESH) -> Tensor:
         """Returns (B, *shape) from x (B, *E) and its mask."""
         if mask is not None:  # first: NaN times the gradient 0 of a later choice is NaN
-            x = torch.where(mask, x, self.loc)
-        x = (x - self.loc) / self.scale
+            x = torch.where(mask, x, 0.0 if self.loc is None else self.loc)
+        if self.loc is not None:
+            x = x - self.loc
+        if self.scale is not None:
+            x = x / self.scale
         if self.mask:
             seen = torch.ones_like(x) if mask is None else mask.to(x.dtype)
             x = torch.cat([x, seen], dim=1)

@@ -27,7 +27,8 @@ COLOURS = {
 
 def wine_quality(store: Store) -> Found:
     """Returns the measurements, float32, red wines first, labelled by mark."""
-    tables, columns = [], ()
+    tables: list[np.ndarray] = []
+    columns: tuple[str, ...] = ()
     for colour, checksum in COLOURS.items():
         file = File(name=f"winequality-{colour}.csv", sha256=(checksum,))
         lines = store.read("wine_quality", file).decode("ascii").splitlines()
