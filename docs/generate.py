@@ -318,6 +318,34 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def behaviours_table(record: dict[str, Any]) -> str:
+    """What each autoencoder's code is like, from what `benchmarks/behaviours.py` wrote."""
+    heads = {
+        "distortion": "distortion",
+        "hoyer": "sparsity (Hoyer)",
+        "zeros": "elements that are 0",
+        "jacobian": "Jacobian norm",
+        "jacobian_over_spread": "over the spread",
+        "accuracy_0": "linear probe",
+        "accuracy_0.2": "noise 0.2",
+        "accuracy_0.4": "noise 0.4",
+    }
+    lines = [
+        f"{record['about']} {record['machine']}",
+        "",
+        f"| recipe | {' | '.join(heads.values())} |",
+        f"|---|{'--:|' * len(heads)}",
+    ]
+    for row in record["rows"]:
+        told = " ".join(f"{k}={v}" for k, v in row["options"].items())
+        cells = (
+            f"{row[n]:.3g} ± {row[n + '_std']:.2g}" if row[n + "_std"] else f"{row[n]:.3g}"
+            for n in heads
+        )
+        lines.append(f"| `{row['recipe']}` {told} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
 def write(folder: Path, results: Path) -> None:
     """Writes the generated pages; a page that has not changed is left alone."""
     (folder / "recipes").mkdir(parents=True, exist_ok=True)
@@ -326,6 +354,7 @@ def write(folder: Path, results: Path) -> None:
         "parts.rst": parts_page(),
         "api.rst": api_page(),
         "results.md": results_page(results / "recipes.json"),
+        "behaviours.inc": behaviours_table(json.loads((results / "behaviours.json").read_text())),
     }
     for name, text in pages.items():
         file = folder / name
