@@ -15,11 +15,14 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
+from scipy.stats import vonmises_fisher
 from torch import Tensor
 
 from diabolo.distributions import (
+    SPHERE,
     Distribution,
     Family,
+    Space,
     StandardizedFamily,
     families,
     family,
@@ -409,6 +412,22 @@ def one_graph(case: Case) -> None:
 
     compiled = torch.compile(value, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(raw, x), value(raw, x), rtol=1e-12, atol=1e-12)
+
+
+def log_inside(z: Tensor, space: Space) -> Tensor:
+    """The log of a density (N,) of one's own that lies within the one which z (N, D) was drawn of.
+
+    With z ~ p its ratio to p has the mean 1, if p is normalised and its samples are its own.
+    """
+    if space == SPHERE:
+        mean = z.mean(0)
+        length = float(mean.norm())
+        about = (mean / length).double().numpy()
+        # Twice the concentration, by the estimate of Banerjee et al. (2005), eq. 4.4.
+        close = 2 * length * (z.shape[-1] - length**2) / (1 - length**2)
+        return torch.from_numpy(vonmises_fisher(about, close).logpdf(z.double().numpy()))
+    low, middle, high = z.quantile(torch.tensor([0.2, 0.5, 0.8], dtype=z.dtype), 0)
+    return torch.distributions.Normal(middle, 0.3 * (high - low)).log_prob(z).sum(-1)
 
 
 LAWS = [

@@ -25,11 +25,16 @@ from .kl import kl_divergence, kl_elements
 from .laplace import Laplace
 from .log_normal import LogNormal
 from .mixture import Mixture
+from .multivariate_normal import MultivariateNormal
 from .normal import Normal
 from .poisson import Poisson
+from .spaces import REALS, SPHERE, Space, space_of
 from .standardized import Standardized, StandardizedFamily
+from .von_mises_fisher import VonMisesFisher
 
 __all__ = [
+    "REALS",
+    "SPHERE",
     "Bernoulli",
     "Categorical",
     "ContinuousBernoulli",
@@ -42,16 +47,20 @@ __all__ = [
     "Laplace",
     "LogNormal",
     "Mixture",
+    "MultivariateNormal",
     "Normal",
     "Poisson",
+    "Space",
     "Standardized",
     "StandardizedFamily",
+    "VonMisesFisher",
     "default_family",
     "draw",
     "families",
     "family",
     "kl_divergence",
     "kl_elements",
+    "space_of",
     "total",
 ]
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
+from .spaces import REALS, Space
 
 if TYPE_CHECKING:
     from typing import Self
@@ -38,6 +39,7 @@ class Distribution:
     """
 
     event_ndim: int
+    space: ClassVar[Space] = REALS
     interior: ClassVar[float] = 0.0  # a value inside the support, put where x is unseen
 
     def log_prob_elements(self, x: Tensor) -> Tensor:
@@ -77,12 +79,26 @@ class Distribution:
         """Returns KL(self || other) of each element in nats, or None without a closed form."""
         return None
 
+    def kl_to(self, other: Distribution) -> Tensor | None:
+        """Returns KL(self || other), (*) in nats, where it is no sum over elements of one type.
+
+        None says that this density knows no closed form; the other may, by its `kl_from`.
+        """
+        return None
+
+    def kl_from(self, other: Distribution) -> Tensor | None:
+        """Returns KL(other || self), (*) in nats, for densities that do not know this one."""
+        return None
+
     @property
     def batch_shape(self) -> torch.Size:
         """The shape `*` of the batch of densities that the parameters describe."""
-        shapes = [v.shape for v in vars(self).values() if isinstance(v, Tensor)]
-        shape = torch.broadcast_shapes(*shapes)
-        return shape[: len(shape) - self.event_ndim]
+        found = [
+            v.shape[: max(0, v.ndim - self.parameter_axes(name))]
+            for name, v in vars(self).items()
+            if isinstance(v, Tensor)
+        ]
+        return torch.broadcast_shapes(*found)
 
     @property
     def mean(self) -> Tensor:
@@ -104,9 +120,13 @@ class Distribution:
         """The number of axes of a parameter behind its batch axes; that of events, mostly."""
         return self.event_ndim
 
+    def parameter_axes(self, name: str) -> int:
+        """Returns `parameter_ndim`, or what a class says of this one of its parameters."""
+        return self.parameter_ndim
+
     def detach(self) -> Self:
         """Returns the same density with gradients stopped at its parameters."""
-        return self._changed(Tensor.detach, Distribution.detach)
+        return self._changed(lambda t, _: t.detach(), Distribution.detach)
 
     def select(self, index: Tensor) -> Self:
         """Returns the densities that stand at `index` along the last batch axis.
@@ -117,10 +137,10 @@ class Distribution:
         Returns:
             Densities of batch shape (*S, *).
         """
-        batch, axes = self.batch_shape, self.parameter_ndim
+        batch = self.batch_shape
         lead = torch.broadcast_shapes(index.shape, batch[:-1])
 
-        def pick(t: Tensor) -> Tensor:
+        def pick(t: Tensor, axes: int) -> Tensor:
             if t.ndim <= axes:  # a parameter that the whole batch shares
                 return t
             own = t.shape[t.ndim - axes :]
@@ -133,9 +153,8 @@ class Distribution:
 
     def narrow(self, start: int, stop: int) -> Self:
         """Returns the densities from `start` up to `stop` along the last batch axis."""
-        axes = self.parameter_ndim
 
-        def cut(t: Tensor) -> Tensor:
+        def cut(t: Tensor, axes: int) -> Tensor:
             if t.ndim <= axes or t.shape[t.ndim - axes - 1] == 1:
                 return t
             return t.narrow(t.ndim - axes - 1, start, stop - start)
@@ -144,15 +163,20 @@ class Distribution:
 
     def _changed(
         self,
-        tensors: Callable[[Tensor], Tensor],
+        tensors: Callable[[Tensor, int], Tensor],
         densities: Callable[[Distribution], Distribution],
     ) -> Self:
-        """Returns the same density with its tensors and inner densities changed."""
+        """Returns the same density with its tensors and inner densities changed.
+
+        Arguments:
+            tensors: Takes a parameter and the number of its axes behind the batch.
+            densities: Takes an inner density.
+        """
         changed: dict[str, object] = {}
         for f in fields(self):  # type: ignore[arg-type]
             value = getattr(self, f.name)
             if isinstance(value, Tensor):
-                changed[f.name] = tensors(value)
+                changed[f.name] = tensors(value, self.parameter_axes(f.name))
             elif isinstance(value, Distribution):
                 changed[f.name] = densities(value)
         return replace(self, **changed)  # type: ignore[type-var]

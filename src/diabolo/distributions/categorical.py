@@ -53,11 +53,6 @@ class Categorical(Distribution):
         return self.event_ndim + 1
 
     @property
-    def batch_shape(self) -> torch.Size:
-        """The shape in front of the levels."""
-        return self.logits.shape[: self.logits.ndim - self.parameter_ndim]
-
-    @property
     def _unit(self) -> float:
         """What x is multiplied by to get its code."""
         return self.logits.shape[self._axis] - 1 if self.kind == "byte" else 1

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..noise import FRESH, Noise
 from .base import Distribution
+from .spaces import Space
 
 __all__ = ["Mixture"]
 
@@ -37,6 +38,11 @@ class Mixture(Distribution):
     def event_ndim(self) -> int:
         """The number of axes of E."""
         return self.components.event_ndim
+
+    @property
+    def space(self) -> Space:
+        """Where the components' points lie."""
+        return self.components.space
 
     @property
     def batch_shape(self) -> torch.Size:
