@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from .distributions import Distribution, Family
+from .distributions import Distribution, Family, Space, space_of
 from .errors import DiaboloError
 from .noise import FRESH, MEAN, Noise
 from .trace import Draw, Inferred, Trace
@@ -218,6 +218,11 @@ class LatentModel(nn.Module):
         """Whether z has no other part, so that averages over q have no error with `every`."""
         return getattr(self.latent, "exact", False)
 
+    @property
+    def space(self) -> Space:
+        """Where codes lie: a latent says so (`space`) if they are not all of R^D."""
+        return space_of(self.latent)
+
     def forward(
         self,
         x: Tensor,
@@ -279,7 +284,8 @@ class LatentModel(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Returns the posterior's mean and variance of z, each (B, sum(groups)).
 
-        In a hierarchy each group is read at the means of those before it. The variance of a
+        On a sphere the mean is a direction. In a hierarchy each group is read at the means of
+        those before it. The variance of a
         deterministic code is 0, and NaN where a posterior has no closed form.
         """
         c = self._condition(c, len(x), x, MEAN)

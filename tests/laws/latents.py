@@ -39,6 +39,26 @@ def weights_average_to_one(case: Case) -> None:
     assert not _deviates(ratio, 1.0)
 
 
+def samples_and_densities_agree(case: Case) -> None:
+    """E_q[p / (p + q)] = E_p[q / (p + q)] for each group: samples follow densities on one space.
+
+    Both sides are bounded (Bennett, 1976), so that unlike the weights they have a finite variance
+    however light the tails of one are beside those of the other.
+    """
+    model = _near(case)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        t = model(case.x, case.c, k=K)
+        for d in t.draws:
+            if d.q is None or d.p is None:
+                continue
+            lead = (K, len(case.x))[: 2 - len(d.p.batch_shape)]
+            y = d.p.sample(lead)
+            of_q = (d.log_p - d.log_q).sigmoid()
+            of_p = (d.q.log_prob(y) - d.p.log_prob(y)).sigmoid()
+            assert not _deviates(of_q - of_p, 0.0)
+
+
 def samples_follow_the_prior_that_is_charged(case: Case) -> None:
     """Codes of `sample` and codes of q, weighted by p(z) / q(z | x), have the same mean."""
     model = _near(case)

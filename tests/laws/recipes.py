@@ -5,6 +5,7 @@ Shapes: K posterior samples, B batch, E event, C condition width.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import typing
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from diabolo.config import TrainConfig
 from diabolo.data import Data
-from diabolo.distributions import default_family, families
+from diabolo.distributions import REALS, default_family, families, space_of
 from diabolo.errors import DiaboloError
 from diabolo.model import Recipe, Trace
 from diabolo.nets import NETS
@@ -207,15 +208,25 @@ def reads_a_condition(case: Case) -> None:
 
 
 def builds_or_refuses(case: Case) -> bool:
-    """A prior or posterior that a recipe cannot serve is refused with a sentence that names it."""
+    """What a recipe cannot serve is refused with a sentence.
+
+    It names the prior or posterior; or, where one gives points of another space than R^D, that
+    space. Those of two spaces are always refused.
+    """
+    posterior = POSTERIORS.build(case.options["posterior"], (6,), 3, net=SMALL["net"])
+    spaces = {space_of(posterior)}
+    told = [f"'{case.options[o].split('(')[0]}'" for o in ("prior", "posterior")]
+    with contextlib.suppress(DiaboloError):  # it needs a condition, say
+        prior = PRIORS.build(case.options["prior"], 3, posterior=posterior, spec=case.spec)
+        spaces.add(space_of(prior))
+    told += [f"{space}" for space in spaces - {REALS}]
     try:
         case.build()
     except DiaboloError as error:
-        if not any(
-            f"'{case.options[o].split('(')[0]}'" in str(error) for o in ("prior", "posterior")
-        ):
+        if not any(words in str(error) for words in told):
             raise
         return False
+    assert len(spaces) == 1
     return True
 
 

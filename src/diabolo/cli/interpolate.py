@@ -27,7 +27,7 @@ def interpolate(
     label: str | None = None,
     json: Json = False,
 ) -> None:
-    """Decodes the straight line between the codes of two data.
+    """Decodes the shortest path between the codes of two data: a line, or an arc on a sphere.
 
     Args:
         run: The folder of the run.

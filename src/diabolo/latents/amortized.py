@@ -10,10 +10,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..distributions import draw
+from ..distributions import draw, space_of
 from ..errors import DiaboloError
 from ..model import Draw, Inferred
 from ..noise import FRESH, Noise
+from ._meeting import meeting
 
 __all__ = ["Amortized"]
 
@@ -25,12 +26,16 @@ class Amortized(nn.Module):
         posterior: Maps what the encoder sees, and c, to q(z | x, c).
         prior: Maps c to p(z | c); None where the posterior is a point, which has no density.
         size: The number D of latent elements.
+
+    Raises:
+        DiaboloError: If posterior and prior are densities on different spaces.
     """
 
     def __init__(self, posterior: nn.Module, prior: nn.Module | None, size: int) -> None:
         super().__init__()
         self.posterior, self.prior = posterior, prior
         self.groups, self.deterministic = (size,), prior is None
+        self.space = space_of(posterior) if prior is None else meeting(posterior, prior)
 
     def forward(
         self, x: Tensor, c: Tensor | None = None, k: int = 1, noise: Noise = FRESH
@@ -58,5 +63,5 @@ class Amortized(nn.Module):
         return draw(self.prior(c), n, noise)
 
     def assemble(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Returns z itself: the likelihood reads the latent."""
-        return z
+        """Returns z itself, or the point of its space next to it: the likelihood reads that."""
+        return self.space.project(z)

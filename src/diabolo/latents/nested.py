@@ -9,13 +9,15 @@ Shapes: K posterior samples, B batch, D latent shape, N = K * B.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from ..distributions import Distribution, kl_elements
+from ..distributions import Distribution, kl_divergence, kl_elements
 from ..model import Draw, Inferred, LatentModel
 from ..noise import FRESH, Noise
+from ._meeting import meeting
 
 __all__ = ["Nested"]
 
@@ -28,6 +30,9 @@ class Nested(nn.Module):
         prior: p(z1, z2, ... | c), whose data are z1.
         size: The number D of elements of z1.
 
+    Raises:
+        DiaboloError: If posterior and prior are densities on different spaces.
+
     References:
         | Importance Weighted Autoencoders (Burda, Grosse & Salakhutdinov, 2016), section 2.2
         | https://arxiv.org/abs/1509.00519
@@ -37,6 +42,7 @@ class Nested(nn.Module):
 
     def __init__(self, posterior: nn.Module, prior: LatentModel, size: int) -> None:
         super().__init__()
+        meeting(posterior, prior.likelihood)
         self.posterior, self.prior = posterior, prior
         self.groups = (size, *prior.groups)
 
@@ -105,12 +111,25 @@ class _Unfolded(Distribution):
 
     def rsample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
         """Returns the base's samples (*shape, K, B, *D)."""
-        return self._back(self.base.rsample(shape, noise), len(shape))
+        return self._back(self.base.rsample(self._wanted(shape), noise), len(shape))
+
+    def sample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
+        """Returns the base's samples without gradients, (*shape, K, B, *D)."""
+        return self._back(self.base.sample(self._wanted(shape), noise), len(shape))
+
+    def _wanted(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The samples to ask of the base: one for each of N where it is one density for all."""
+        return shape if self.base.batch_shape else (*shape, prod(self.lead))
 
     def kl_elements(self, other: _Unfolded) -> Tensor | None:
         """Returns the bases' divergence of each element, (K, B, *D), where there is one."""
         elements = kl_elements(self.base, other.base)
         return None if elements is None else self._back(elements)
+
+    def kl_to(self, other: Distribution) -> Tensor | None:
+        """Returns the bases' divergence, (K, B), where there is one."""
+        found = kl_divergence(self.base, other.base) if isinstance(other, _Unfolded) else None
+        return None if found is None else found.expand(prod(self.lead)).reshape(self.lead)
 
     @property
     def mean(self) -> Tensor:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..distributions import Normal
+from ..distributions import REALS, Normal
 from ..noise import MEAN
-from ._figure import bare, new
+from ._figure import NotApplicable, bare, new
 from ._images import grid, size_note
 from ._run import codes, held_out, only_pictures, pictures, shown
 
@@ -39,9 +39,13 @@ def manifold(run: Run, *, steps: int = 16) -> Figure:
         The figure.
 
     Raises:
-        NotApplicable: If the data are no pictures or out of reach.
+        NotApplicable: If the data are no pictures or out of reach, or codes lie on a sphere.
     """
     only_pictures(run, "The manifold")
+    if run.model.space != REALS:
+        raise NotApplicable(
+            f"The manifold is a grid on a plane of codes, but this model's are {run.model.space}."
+        )
     data = held_out(run)
     mean = codes(run, data)
     found = run.latents

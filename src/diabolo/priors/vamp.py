@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..distributions import Mixture
+from ..distributions import Mixture, Space, space_of
 from ..errors import DiaboloError
 from ..noise import MEAN
 from ..spec import Spec
@@ -48,6 +48,11 @@ class Vamp(nn.Module):
         self.register_buffer("low", low)
         self.register_buffer("high", high)
         self.register_buffer("logits", torch.zeros(len(start)), persistent=False)
+
+    @property
+    def space(self) -> Space:
+        """Where the posterior's points lie."""
+        return space_of(self._beside[0])
 
     @property
     def pseudo_inputs(self) -> Tensor:

@@ -209,6 +209,7 @@ class Run:
             raise DiaboloError("There is no code to decode: expected one row at least.")
         if not bool(codes.isfinite().all()):
             raise DiaboloError("Codes must be finite, but these hold NaN or infinity.")
+        self.model.space.check(codes)
         c = as_condition(self, len(codes), label, condition)
         return use.decode(self, codes, c, mean, seed, precision)
 
@@ -240,7 +241,9 @@ class Run:
     def interpolate(
         self, a: Any, b: Any, *, steps: int = 8, label: Any = None, condition: Any = None
     ) -> NDArray[Any]:
-        """Returns data decoded along the straight line between two codes, (steps, *S).
+        """Returns data decoded along the shortest path between two codes, (steps, *S).
+
+        That is a straight line or, where codes are directions, an arc of a great circle.
 
         Arguments:
             a: One datum S, which is encoded, or one code (D,); a vector of that very width is
@@ -257,8 +260,10 @@ class Run:
             raise DiaboloError(f"An interpolation has 2 steps at least, not {steps}.")
         start = as_code(self, a, label, condition)
         stop = as_code(self, b, label, condition)
-        part = np.linspace(0, 1, steps, dtype=start.dtype)[:, None]
-        return self.decode((1 - part) * start + part * stop, label=label, condition=condition)
+        part = torch.from_numpy(np.linspace(0, 1, steps, dtype=start.dtype))
+        ends = torch.from_numpy(start), torch.from_numpy(stop)
+        codes = self.model.space.between(*ends, part)
+        return self.decode(codes, label=label, condition=condition)
 
     def traverse(
         self,
@@ -273,7 +278,8 @@ class Run:
         """Returns data decoded while one latent element moves at a time, (dims, steps, *S).
 
         An element runs over its mean, give or take `span` of its standard deviations under the
-        aggregate posterior (for a normal prior nearly -span to span).
+        aggregate posterior (for a normal prior nearly -span to span). Where codes are directions
+        it ends at -1 and 1, and the others keep their proportions.
 
         Arguments:
             x: A datum or code, as in `interpolate`, whose other elements are kept; None keeps
@@ -297,11 +303,13 @@ class Run:
                     f"This model has latent elements 0 to {self.latent - 1}, but got {d}."
                 )
         start = found.mean if x is None else as_code(self, x, label, condition)
-        z = np.tile(np.asarray(start, dtype=np.float32), (len(chosen), steps, 1))
-        for row, d in enumerate(chosen):
+        point = torch.from_numpy(np.asarray(start, dtype=np.float32))
+        rows = []
+        for d in chosen:
             reach = span * found.scale[d]
-            z[row, :, d] = np.linspace(found.mean[d] - reach, found.mean[d] + reach, steps)
-        flat = self.decode(z.reshape(-1, self.latent), label=label, condition=condition)
+            values = np.linspace(found.mean[d] - reach, found.mean[d] + reach, steps)
+            rows.append(self.model.space.put(point, d, torch.from_numpy(values).float()))
+        flat = self.decode(torch.cat(rows), label=label, condition=condition)
         return flat.reshape(len(chosen), steps, *flat.shape[1:])
 
     def score(
