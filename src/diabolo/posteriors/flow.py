@@ -5,16 +5,14 @@ Shapes: B batch, I shape of what the encoder sees, D latent elements, H context 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from ..distributions import Couplings, Flowed, Normal
-from ..distributions.scales import above
+from ..distributions.scales import FLOOR, above
 from ..nets import NETS, Net
+from ._raw import raw_of
 
 __all__ = ["FlowPosterior", "flow"]
-
-FLOOR = 1e-3
 
 
 class FlowPosterior(nn.Module):
@@ -24,17 +22,16 @@ class FlowPosterior(nn.Module):
         net: Maps (B, *I) and a condition to (B, 2 D + H): mean, log-scale and context.
         couplings: The flow, with a context of width H.
         size: The number D of latent elements.
+        context: The width H of the context.
     """
 
-    def __init__(self, net: nn.Module, couplings: Couplings, size: int) -> None:
+    def __init__(self, net: nn.Module, couplings: Couplings, size: int, context: int) -> None:
         super().__init__()
-        self.net, self.couplings, self.size = net, couplings, size
+        self.net, self.couplings, self.size, self.context = net, couplings, size, context
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Flowed:
         """Returns the density of z (D,) with batch shape (B,)."""
-        raw = self.net(x, c)
-        if raw.dtype in (torch.bfloat16, torch.float16):
-            raw = raw.float()
+        raw = raw_of(self.net, x, c, 2 * self.size + self.context)
         loc, log_scale, context = raw.tensor_split((self.size, 2 * self.size), dim=-1)
         return Flowed(Normal(loc, above(log_scale, FLOOR), 1), self.couplings, context)
 
@@ -67,4 +64,4 @@ def flow(
     """
     couplings = Couplings(latent, context, transforms=transforms, hidden=tuple(hidden))
     body = NETS.module(net, inputs, (2 * latent + context,), condition)
-    return FlowPosterior(body, couplings, latent)
+    return FlowPosterior(body, couplings, latent, context)
