@@ -26,6 +26,7 @@ from diabolo.distributions import (
     Distribution,
     Flowed,
     Laplace,
+    Logistic,
     LogNormal,
     Mixture,
     MultivariateNormal,
@@ -45,6 +46,7 @@ from diabolo.errors import DiaboloError
 from diabolo.noise import MEAN, KeyedNoise
 from diabolo.spec import SUPPORTS
 from laws import densities as laws
+from laws.densities import Even
 
 CASES = laws.cases()
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -94,7 +96,7 @@ def test_conditional_laws_meet_the_densities_that_they_are_about() -> None:
             pathwise.add(type(p))
         except DiaboloError:
             pass
-    assert pathwise == {Normal, Laplace, LogNormal, ContinuousBernoulli, Standardized}
+    assert pathwise == {Normal, Laplace, Logistic, LogNormal, ContinuousBernoulli, Standardized}
     own = {Normal, Laplace, LogNormal, Bernoulli, ContinuousBernoulli, Categorical, Poisson}
     assert closed == own
 
@@ -128,6 +130,25 @@ def test_density_equals_that_of_torch(pair: int) -> None:
     closed = kl_elements(ours, ours_too)
     assert closed is not None
     torch.testing.assert_close(closed, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_logistic_equals_that_of_scipy() -> None:
+    """Far tails included; its entropy is 2 nats and the log of the scale."""
+    loc, scale = 0.3, 0.08
+    p = Logistic(torch.full((1,), loc), torch.full((1,), math.log(scale)))
+    reference = scipy.stats.logistic(loc, scale)
+    x = torch.cat([torch.linspace(-2, 2, 41), torch.tensor([-80.0, 80.0])])
+    found = p.log_prob_elements(x)
+    torch.testing.assert_close(found, torch.from_numpy(reference.logpdf(x.numpy())))
+    assert float(p.variance) == pytest.approx(reference.var(), rel=1e-12)
+    q = torch.linspace(0.01, 0.99, 99)
+    drawn = p.rsample((99,), Even(q)).flatten()
+    torch.testing.assert_close(drawn, torch.from_numpy(reference.ppf(q.numpy())))
+    n = 40_000
+    value = -p.log_prob(p.sample((n,), KeyedNoise(0, torch.arange(n), lead=1)))
+    exact = 2 + math.log(scale)
+    assert abs(float(value.mean()) - exact) < 4 * float(value.std()) / n**0.5
+    assert kl_divergence(p, p) is None  # where scales differ there is no closed form
 
 
 def test_discretized_logistic_equals_differences_of_scipy() -> None:

@@ -69,6 +69,7 @@ def test_density_moments_and_samples_are_those_of_torch(batch: tuple[int, ...]) 
     torch.testing.assert_close(p.log_prob(x), reference.log_prob(x), rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(p.mean, reference.mean)
     torch.testing.assert_close(p.variance, reference.variance)
+    torch.testing.assert_close(p.covariance, reference.covariance_matrix)
     x, log_p = p.rsample_and_log_prob((7,))
     assert x.shape == (7, *batch, D)
     torch.testing.assert_close(log_p, reference.log_prob(x), rtol=1e-9, atol=1e-9)
@@ -135,6 +136,26 @@ def test_divergence_has_its_known_values() -> None:
     assert float(kl_divergence(q, p)) == pytest.approx(1.2201921060, abs=1e-9)
     assert float(kl_divergence(p, q)) == pytest.approx(1.2798078940, abs=1e-9)
     assert float(kl_divergence(q, q)) == pytest.approx(0.0, abs=1e-14)
+
+
+def test_divergence_of_near_densities_keeps_its_digits_in_float32() -> None:
+    """Half the sum of squared steps, of 1e-4 here: below one rounding of what must cancel."""
+    step = 1e-4
+    q = MultivariateNormal(torch.zeros(D), (1 + step) * torch.eye(D))
+    p = Normal(torch.zeros(D), torch.zeros(D))
+    exact = float(kl_divergence(q, p))
+    assert exact == pytest.approx(D * step**2, rel=1e-3)
+    single = MultivariateNormal(q.loc.float(), q.scale_tril.float())
+    found = kl_divergence(single, Normal(p.loc.float(), p.log_scale.float()))
+    assert float(found) == pytest.approx(exact, rel=0.02)  # the step itself has four digits
+
+
+def test_codes_of_another_precision_are_scored() -> None:
+    p = joint(4)
+    single = MultivariateNormal(p.loc.float(), p.scale_tril.float())
+    x = torch.randn(5, 4, D)
+    torch.testing.assert_close(single.log_prob(x).double(), p.log_prob(x), rtol=1e-4, atol=1e-4)
+    assert bool(single.log_prob(x.bfloat16()).isfinite().all())
 
 
 def test_divergence_is_the_mean_of_its_samples() -> None:

@@ -18,11 +18,12 @@ import diabolo
 from diabolo.distributions import REALS, SPHERE, Mixture, Normal, VonMisesFisher, kl_divergence
 from diabolo.distributions._angle import Angle
 from diabolo.errors import DiaboloError
-from diabolo.noise import MEAN, KeyedNoise, Noise
+from diabolo.noise import MEAN, KeyedNoise
 from diabolo.panels import NotApplicable
 from diabolo.panels.manifold import manifold
 from diabolo.recipes import build
 from diabolo.spec import Spec
+from laws.densities import Even
 
 SIZES = (2, 3, 4, 5, 8, 11, 20, 33, 64, 100, 129, 257, 512)
 KAPPAS = (0.0, 1e-3, 0.1, 0.5, 1.0, 3.0, 10.0, 13.0, 30.0, 72.0, 100.0, 300.0, 1e3, 1e4, 1e6)
@@ -41,16 +42,6 @@ def density(kappa: float | Tensor, size: int = 3) -> VonMisesFisher:
     """A density about a direction at random."""
     concentration = torch.as_tensor(kappa, dtype=torch.float64)[..., None]
     return VonMisesFisher(direction(size), concentration)
-
-
-class Even(Noise):
-    """Uniform numbers at the nodes of a quadrature, and normal ones as they come."""
-
-    def __init__(self, u: Tensor) -> None:
-        self.u = u
-
-    def uniform(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        return self.u.reshape(-1, *[1] * (len(shape) - 1)).expand(shape)
 
 
 def log_bessel(order: float, kappa: float) -> float:

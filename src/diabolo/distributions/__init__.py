@@ -24,6 +24,7 @@ from .flowed import Couplings, Flowed
 from .kl import kl_divergence, kl_elements
 from .laplace import Laplace
 from .log_normal import LogNormal
+from .logistic import Logistic
 from .mixture import Mixture
 from .multivariate_normal import MultivariateNormal
 from .normal import Normal
@@ -46,6 +47,7 @@ __all__ = [
     "Flowed",
     "Laplace",
     "LogNormal",
+    "Logistic",
     "Mixture",
     "MultivariateNormal",
     "Normal",

@@ -55,7 +55,7 @@ class MultivariateNormal(Distribution):
         """
         if mask is not None:
             raise DiaboloError("MultivariateNormal has a density of whole vectors only.")
-        away = self._by_rows(_divide, x - self.loc)
+        away = self._by_rows(_divide, (x - self.loc).to(self.scale_tril.dtype))
         return -0.5 * away.square().sum(-1) - self._normaliser()
 
     def rsample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
@@ -92,9 +92,10 @@ class MultivariateNormal(Distribution):
             shift = _divide(other.scale_tril, (self.loc - other.loc)[..., None]).squeeze(-1)
         else:
             return None
-        log_ratio = ratio.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        square = ratio.square().sum((-2, -1)) + shift.square().sum(-1)
-        return 0.5 * (square - self.loc.shape[-1]) - log_ratio
+        log_ratio = ratio.diagonal(dim1=-2, dim2=-1).log()
+        square = ratio.tril(-1).square().sum((-2, -1)) + shift.square().sum(-1)
+        # As for one element: no first-order rounding is left where the two are nearly the same.
+        return 0.5 * square + (0.5 * torch.expm1(2 * log_ratio) - log_ratio).sum(-1)
 
     def kl_from(self, other: Distribution) -> Tensor | None:
         """Returns KL(other || self), (*), for a diagonal normal density."""
@@ -107,6 +108,12 @@ class MultivariateNormal(Distribution):
     def mean(self) -> Tensor:
         """The mean."""
         return self.loc
+
+    @property
+    def covariance(self) -> Tensor:
+        """The covariance L L^T, (*, D, D)."""
+        with torch.autocast(self.scale_tril.device.type, enabled=False):
+            return self.scale_tril @ self.scale_tril.mT
 
     @property
     def variance(self) -> Tensor:
