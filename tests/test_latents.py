@@ -7,13 +7,14 @@ import math
 import pytest
 import torch
 
+from diabolo.distributions import Normal
 from diabolo.distributions.normal import NormalFamily
 from diabolo.errors import DiaboloError
 from diabolo.latents import Amortized, Nested, Step, TopDown, Unknown
 from diabolo.model import Conditional, LatentModel, View
 from diabolo.noise import FRESH, KeyedNoise
 from diabolo.objectives import iwae
-from diabolo.priors.normal import StandardNormal
+from diabolo.priors._standard import Standard
 from diabolo.recipes import build
 from diabolo.spec import Spec
 from laws import bounds, recipes
@@ -63,7 +64,7 @@ def nested():
     gain2 = A / prior
     scale2 = math.sqrt(1 - gain2 * A)
     inner = LatentModel(
-        View((1,)), Amortized(density(gain2, scale2), StandardNormal(1), 1), density(A, S1)
+        View((1,)), Amortized(density(gain2, scale2), Standard(Normal, 1), 1), density(A, S1)
     )
     return LatentModel(View((1,)), Nested(density(gain1, scale1), inner, 1), density(B, S)).double()
 

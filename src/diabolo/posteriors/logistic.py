@@ -1,0 +1,22 @@
+"""The logistic posterior."""
+
+from __future__ import annotations
+
+from ..distributions.logistic import LogisticFamily
+from ..model import Conditional
+from ..nets import NETS, Net
+
+__all__ = ["logistic"]
+
+
+def logistic(inputs: tuple[int, ...], latent: int, condition: int = 0, *, net: Net) -> Conditional:
+    """Returns q(z | x, c) with independent logistic elements, location and scale from one network.
+
+    Arguments:
+        inputs: The shape of what the encoder sees.
+        latent: The number D of latent elements.
+        condition: The width C of the condition.
+        net: The encoder: a network's name with options, or a user's own module with 2 D outputs.
+    """
+    body = NETS.module(net, inputs, (2 * latent,), condition)
+    return Conditional(body, LogisticFamily(), (latent,), inputs=len(inputs))
