@@ -65,7 +65,7 @@ $(PEERS)/.made: pyproject.toml constraints.txt benchmarks/peers.txt
 	@touch $@
 
 bench: $(PEERS)/.made
-	$(PEERS)/bin/python benchmarks/bench.py --against docs/results/bench.json $(BENCH)
+	$(PEERS)/bin/python benchmarks/bench.py --against docs/results $(BENCH)
 
 clean:
 	rm -rf $(PEERS) benchmarks/.cache

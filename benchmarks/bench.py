@@ -268,6 +268,16 @@ def rows_of(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     )
 
 
+def committed(path: Path, machine: str) -> dict[str, Any]:
+    """Returns the record to compare with: in a folder this machine's, or else the newest."""
+    files = sorted(path.glob("bench*.json")) if path.is_dir() else [path]
+    records = [json.loads(file.read_text()) for file in files]
+    found = max(records, key=lambda r: (r.get("machine") == machine, r.get("date", "")))
+    if found.get("machine", machine) != machine:
+        print(f"Compared with another machine, {found['machine']}: ratios differ for that too.")
+    return found
+
+
 def shown(record: dict[str, Any], about: dict[str, Any]) -> str:
     """Returns all that a record says, as text."""
     about = {**about, **{k: v for k, v in record.items() if k in about}}
@@ -310,7 +320,12 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data-dir", help="the folder that holds mnist/; else bits are made up")
     parser.add_argument("--out", type=Path, help="write all calls to this file")
     parser.add_argument("--append", action="store_true", help="add to what the file holds")
-    parser.add_argument("--against", type=Path, help="exit 1 where a ratio is worse than there")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        help="exit 1 where a ratio is worse than in this file, or in the "
+        "bench*.json of this folder that is of the same machine",
+    )
     parser.add_argument("--curves", action="store_true", help="learning curves over seeds too")
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds (5)")
     parser.add_argument("--epochs", type=int, default=10, help="how many epochs a curve has (10)")
@@ -330,10 +345,11 @@ def main(words: list[str] | None = None) -> int:
     if args.list:
         print("\n".join(e.key for e in entries))
         return 0
+    bench = Bench(args)
     before = None
     if args.against is not None and args.against.exists():  # read before it is written over
-        before = rows_of(json.loads(args.against.read_text())["calls"])
-    bench = Bench(args)
+        record = committed(args.against, bench.about()["machine"])
+        before = rows_of(record["calls"])
     if args.rounds or args.curves or args.growth:
         bench.prepare()
     try:

@@ -54,6 +54,23 @@ def tables(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def goals(record: dict[str, Any]) -> str:
+    """The rows with a goal, on one more machine."""
+    lines = [
+        f"### {record['machine']}",
+        "",
+        f"Measured on {record['date']} at commit `{record['commit']}`.",
+        "",
+        "| | | rounds | × Pythae | lowest-highest | goal |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for row in (r for r in record["rows"] if r["goal"]):
+        cells = report.cells(row)
+        section = TITLES[row["section"]]
+        lines.append(f"| {section} | {' | '.join(cells[i] for i in (0, 1, 3, 4, 10))} |")
+    return "\n".join([*lines, ""])
+
+
 def _limits(record: dict[str, Any]) -> list[str]:
     floors = [c for c in record["calls"] if c["section"] == "floor"]
     if not floors:
@@ -163,7 +180,12 @@ def write(folder: Path, results: Path) -> None:
     record = json.loads((results / "bench.json").read_text())
     grown = json.loads((results / "growth.json").read_text())
     figure = "![](generated/growth.svg)\n" if grown["points"] else "Not measured yet.\n"
-    texts = {"bench.inc": tables(record), "curves.inc": curves(record), "growth.inc": figure}
+    others = (json.loads(f.read_text()) for f in sorted(results.glob("bench-*.json")))
+    texts = {
+        "bench.inc": "\n".join([tables(record), *map(goals, others)]),
+        "curves.inc": curves(record),
+        "growth.inc": figure,
+    }
     for name, text in texts.items():
         file = folder / name
         if not file.exists() or file.read_text() != text:

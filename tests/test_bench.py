@@ -283,9 +283,22 @@ def test_a_failed_entry_is_told_and_the_rest_goes_on(
     assert max(c["round"] for c in again.record["calls"]) == 2
 
 
-@pytest.fixture(scope="module")
-def record() -> dict[str, Any]:
-    return json.loads((RESULTS / "bench.json").read_text())
+RECORDS = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("bench*.json"))]
+
+
+@pytest.fixture(params=RECORDS, ids=lambda r: r["machine"])
+def record(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return request.param
+
+
+def test_results_are_compared_with_the_same_machine(
+    bench: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for record in RECORDS:
+        assert bench.committed(RESULTS, record["machine"]) == record
+    assert capsys.readouterr().out == ""
+    bench.committed(RESULTS, "an abacus")
+    assert "another machine" in capsys.readouterr().out
 
 
 def test_committed_rows_follow_from_the_committed_calls(bench: Any, record: dict) -> None:
@@ -320,6 +333,8 @@ def test_the_page_shows_the_results(record: dict, tmp_path: Path) -> None:
     found.loader.exec_module(module)
     module.write(tmp_path, RESULTS)
     text = (tmp_path / "bench.inc").read_text()
-    for section in {r["section"] for r in record["rows"]}:
+    assert record["machine"] in text
+    first = json.loads((RESULTS / "bench.json").read_text())
+    for section in {r["section"] for r in first["rows"]}:
         assert f"### {module.TITLES[section]}" in text
     assert (tmp_path / "growth.inc").read_text()

@@ -59,7 +59,7 @@ def new(width: float, height: float, title: str, caption: str) -> Figure:
     except ImportError:
         raise missing_extra("matplotlib", "report", "A figure") from None
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    lines = "\n".join(textwrap.wrap(caption, round(width * 16)))
+    lines = "\n".join(textwrap.wrap(caption, round(width * 14)))
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=8.5, color=GREY)
     return figure
