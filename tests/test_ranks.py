@@ -86,6 +86,8 @@ def test_without_processes_every_function_is_the_identity(monkeypatch) -> None:
         assert ranks.share() == ranks.WHOLE
         assert ranks.part(5) == slice(0, 5)
         assert ranks.gather(t, 9) is ranks.total(t) is ranks.batch_sum(t) is t
+        assert ranks.batch_gather(t, 1) is t
+        assert ranks.batch_place(4, t) == (0, 4)
         assert ranks.batch_mean(t).equal(t.mean())
         assert ranks.batch_mean(t, 0).equal(t.mean(0))
         assert ranks.first(lambda: 7) == ranks.in_turn(lambda: 7) == 7

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import DiaboloError
@@ -35,7 +36,9 @@ __all__ = [
     "agree",
     "alone",
     "barrier",
+    "batch_gather",
     "batch_mean",
+    "batch_place",
     "batch_sum",
     "count",
     "first",
@@ -287,7 +290,7 @@ def part(n: int) -> slice:
 
 @contextlib.contextmanager
 def one_batch() -> Iterator[None]:
-    """Says that the processes hold parts of one batch, for `batch_sum` and `batch_mean`."""
+    """Says that the processes hold parts of one batch, for the functions `batch_...`."""
     _batches.append(True)
     try:
         yield
@@ -313,6 +316,36 @@ def batch_mean(t: Tensor, dim: int | None = None) -> Tensor:
     number = t.numel() if dim is None else t.shape[dim]
     part = t.sum() if dim is None else t.sum(dim)
     return batch_sum(part) / total(torch.tensor(number, dtype=t.dtype, device=t.device))
+
+
+def batch_place(n: int, like: Tensor) -> tuple[int, int]:
+    """Returns where this process's n data begin in the whole batch, and how many that has.
+
+    Inside `one_batch` all processes call it together; elsewhere a part is the whole.
+
+    Arguments:
+        n: The number of data at hand.
+        like: A tensor on the device through which processes speak.
+    """
+    if not _batches or not several():
+        return 0, n
+    mine = torch.zeros(count(), dtype=torch.int64, device=like.device)
+    mine[rank()] = n
+    lengths = total(mine).tolist()
+    return sum(lengths[: rank()]), sum(lengths)
+
+
+def batch_gather(t: Tensor, dim: int = 0) -> Tensor:
+    """Returns the whole batch along an axis of which each process has a part, with its gradient.
+
+    Inside `one_batch` all processes call it together; elsewhere a part is the whole. Parts are
+    laid side by side by adding them up, each with zeros where the others stand.
+    """
+    if not _batches or not several():
+        return t
+    n, dim = t.shape[dim], dim % t.ndim
+    start, size = batch_place(n, t)
+    return batch_sum(F.pad(t, [0, 0] * (t.ndim - 1 - dim) + [start, size - start - n]))
 
 
 class _Total(torch.autograd.Function):

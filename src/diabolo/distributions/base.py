@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
+from ..ranks import batch_gather
 from .spaces import REALS, Space
 
 if TYPE_CHECKING:
@@ -160,6 +161,17 @@ class Distribution:
             return t.narrow(t.ndim - axes - 1, start, stop - start)
 
         return self._changed(cut, lambda d: d.narrow(start, stop))
+
+    def whole(self) -> Self:
+        """Returns the densities of a whole batch, of which each process has a part (together).
+
+        See `ranks.batch_gather`: elsewhere than in such a batch they are these densities.
+        """
+
+        def gather(t: Tensor, axes: int) -> Tensor:
+            return t if t.ndim <= axes else batch_gather(t, t.ndim - axes - 1)
+
+        return self._changed(gather, Distribution.whole)
 
     def _changed(
         self,
