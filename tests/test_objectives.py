@@ -172,12 +172,13 @@ def test_exact_posterior_gives_weights_without_variance(k):
 def test_no_bound_exceeds_log_p(name):
     """Every recipe's objective that is no surrogate is a lower bound where log p is known."""
     _, objective, k = recipes.case(name).build()
+    if declaration(objective).surrogate:  # and may hold each datum against all others
+        return
     recipe = laws.toy(loc=0.1, scale=0.9, slope=0.2)
     t = laws.toy_trace(recipe, 4 * k, KeyedNoise(1, torch.arange(20000)), 20000)
     value = objective(t)
     error = value.std().item() / math.sqrt(len(value))
-    if not declaration(objective).surrogate:
-        assert value.mean().item() < LOG_P_TOY + 4 * error
+    assert value.mean().item() < LOG_P_TOY + 4 * error
 
 
 def test_dreg_has_the_value_of_iwae_and_its_gradient_to_the_decoder():

@@ -1,5 +1,6 @@
 """Numbers that can be trusted: bounds and likelihoods with their errors, rates, active units."""
 
+from .aggregate import AggregatePosterior, aggregate_posterior
 from .behaviours import hoyer, jacobian_norm, probe_accuracy
 from .bounds import Bound, bound, distortion
 from .estimate import Estimate, difference
@@ -12,6 +13,7 @@ from .units import ActiveUnits, active_units
 
 __all__ = [
     "ActiveUnits",
+    "AggregatePosterior",
     "Bound",
     "Compile",
     "Estimate",
@@ -19,6 +21,7 @@ __all__ = [
     "Precision",
     "Quantity",
     "active_units",
+    "aggregate_posterior",
     "bound",
     "difference",
     "distortion",

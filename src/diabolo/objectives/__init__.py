@@ -7,9 +7,12 @@ changes in training is a `Schedule`, which the loop moves between steps.
 Shapes: K posterior samples, B batch, L latent groups.
 """
 
+from .aggregate import Aggregate, aggregate
 from .base import Declaration, Terms, declaration, declare, posterior_of, terms
 from .capacity import capacity
 from .ciwae import ciwae
+from .decorrelation import code_covariance, decorrelation
+from .discrepancy import discrepancy, squared_mmd
 from .dreg import dreg
 from .elbo import elbo
 from .free_bits import free_bits
@@ -21,8 +24,10 @@ from .ramp import Ramp
 from .schedule import Aim, Schedule, Seen
 from .sparse import sparse
 from .stl import stl
+from .total_correlation import total_correlation
 
 __all__ = [
+    "Aggregate",
     "Aim",
     "Declaration",
     "Multiplier",
@@ -30,10 +35,14 @@ __all__ = [
     "Schedule",
     "Seen",
     "Terms",
+    "aggregate",
     "capacity",
     "ciwae",
+    "code_covariance",
     "declaration",
     "declare",
+    "decorrelation",
+    "discrepancy",
     "dreg",
     "elbo",
     "free_bits",
@@ -42,6 +51,8 @@ __all__ = [
     "piwae",
     "posterior_of",
     "sparse",
+    "squared_mmd",
     "stl",
     "terms",
+    "total_correlation",
 ]

@@ -28,7 +28,8 @@ class Declaration(NamedTuple):
 
     Attributes:
         batch_level: Whether the value of a datum depends on the rest of its batch.
-        gathers: Whether it does so by `ranks.batch_mean`, over the parts of all processes.
+        gathers: Whether it does so by the functions `ranks.batch_...`, over the parts of all
+            processes.
         importance: Whether it averages samples by their importance weights; a function of the
             trace and the objective's options gives others than those of all K samples, (K, B).
         surrogate: Whether its value is no lower bound on log p(x).
