@@ -400,6 +400,7 @@ VARIANTS = [
     ("info_vae", {"kernel": "rbf", "alpha": 1.0}),
     ("info_vae", {"posterior": "flow", "k": 2}),
     ("dip_vae", {"kind": "I"}),
+    ("wae", {"kernel": "rbf"}),
 ]
 LAWS = [
     recipes.trains_every_parameter,
@@ -431,6 +432,23 @@ def test_the_bound_and_its_parts_are_those_of_the_vae(name):
     assert not torch.allclose(found.penalty, expected.penalty)
     data = Data(case.x, "binary")
     assert bound(recipe.model, data).elbo.value == bound(vae.model, data).elbo.value
+
+
+def test_wae_is_an_autoencoder_that_is_charged_and_can_be_sampled():
+    """Its code is a point: no rate, and no bound, but codes of N(0, I) that it decodes."""
+    case = recipes.case("wae", dtype=torch.float64, price=3.0, width=1.0)
+    recipe = case.build()
+    assert recipe.model.deterministic
+    assert recipe.model.generates
+    t = case.trace(recipe)
+    found = terms(recipe.objective, t)
+    assert torch.equal(found.rate, torch.zeros(1, len(case.x)))
+    assert torch.allclose(found.penalty, 3.0 * squared_mmd(t.draws[0].z)[0], atol=EXACT)
+    z = recipe.model.latent.sample(20000, None)
+    assert bool((z.mean(0).abs() < 5 / math.sqrt(20000)).all())
+    assert torch.allclose(z.T @ z / 20000, torch.eye(3), atol=5 * math.sqrt(2 / 20000))
+    with pytest.raises(DiaboloError, match="deterministic autoencoder has no bound"):
+        bound(recipe.model, Data(case.x, "binary"))
 
 
 def test_beta_tc_knows_the_number_of_data():

@@ -198,6 +198,8 @@ def test_options_out_of_range_are_refused():
         ("info_vae", {"price": 0.0}, "price must"),
         ("info_vae", {"kernel": "rfb"}, "'rbf'"),
         ("info_vae", {"prior": "mixture"}, "prior"),
+        ("wae", {"width": 0.0}, "width must"),
+        ("wae", {"kernel": "gauss"}, "imq, rbf"),
         ("dip_vae", {"kind": "III"}, "'II'"),
         ("dip_vae", {"price": 0.0}, "price must"),
         ("dip_vae", {"diagonal": -1.0}, "diagonal must"),

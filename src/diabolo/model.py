@@ -40,7 +40,7 @@ class Latent(Protocol):
     One with discrete values that are few enough can go through all of them. It says how many there
     are, `enumerates: int`, and whether nothing is left to chance then, `exact: bool`; and it has a
     method `every`, called as itself, whose samples are every value, once for each of k, with
-    their shares.
+    their shares. A deterministic one that has a prior all the same says so, `generates: bool`.
 
     Attributes:
         groups: The number of latent elements in each group, in the order of the draws.
@@ -202,6 +202,11 @@ class LatentModel(nn.Module):
     def deterministic(self) -> bool:
         """Whether codes are functions of x, so that there is no likelihood of x."""
         return bool(self.latent.deterministic)
+
+    @property
+    def generates(self) -> bool:
+        """Whether there is a prior to draw from, which a deterministic latent may have too."""
+        return getattr(self.latent, "generates", not self.deterministic)
 
     @property
     def groups(self) -> tuple[int, ...]:

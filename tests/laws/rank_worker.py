@@ -46,6 +46,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "correlation": ("beta_tc", REAL, {"alpha": 0.5, "gamma": 2.0}, {}),
     "weighted": ("beta_tc", "bits", {"sampling": "weighted", "k": 2}, {"clip": 0.5}),
     "discrepancy": ("info_vae", REAL, {"posterior": "flow", "price": 10.0}, {}),
+    "points": ("wae", "bits", {"kernel": "rbf", "price": 10.0}, {}),
     "means": ("dip_vae", REAL, {"kind": "I"}, {}),
     "codes": ("dip_vae", "bits", {"kind": "II"}, {"ema": 0.9}),
     "masked": ("vae", "masked", {}, {"patience": 1, "epochs": 4}),

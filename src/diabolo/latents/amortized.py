@@ -24,17 +24,22 @@ class Amortized(nn.Module):
 
     Arguments:
         posterior: Maps what the encoder sees, and c, to q(z | x, c).
-        prior: Maps c to p(z | c); None where the posterior is a point, which has no density.
+        prior: Maps c to p(z | c); None where there is none to sample from.
         size: The number D of latent elements.
+        point: Whether the posterior is a point, which has no density and so charges nothing; it is
+            one where there is no prior.
 
     Raises:
         DiaboloError: If posterior and prior are densities on different spaces.
     """
 
-    def __init__(self, posterior: nn.Module, prior: nn.Module | None, size: int) -> None:
+    def __init__(
+        self, posterior: nn.Module, prior: nn.Module | None, size: int, *, point: bool = False
+    ) -> None:
         super().__init__()
         self.posterior, self.prior = posterior, prior
-        self.groups, self.deterministic = (size,), prior is None
+        self.groups, self.deterministic = (size,), point or prior is None
+        self.generates = prior is not None
         self.space = space_of(posterior) if prior is None else meeting(posterior, prior)
 
     def forward(
@@ -43,7 +48,7 @@ class Amortized(nn.Module):
         """Returns K samples for each datum, with both densities of each."""
         q = self.posterior(x, c)
         z, log_q = q.rsample_and_log_prob((k,), noise)
-        if self.prior is None:  # a point has no density: it charges nothing
+        if self.prior is None or self.deterministic:  # a point has no density: it charges nothing
             zero = torch.zeros_like(log_q)
             return Inferred(z, (Draw(z, zero, zero),), z.new_zeros(()))
         p = self.prior(c)

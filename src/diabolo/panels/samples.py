@@ -40,9 +40,9 @@ def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figu
         The figure.
 
     Raises:
-        NotApplicable: If the model is deterministic: it has no density of codes to draw from.
+        NotApplicable: If the model has no prior: there is no density of codes to draw from.
     """
-    if run.model.deterministic:
+    if not run.model.generates:
         raise NotApplicable(
             "An autoencoder has no prior, so there is nothing to draw samples from."
         )

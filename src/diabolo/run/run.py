@@ -143,7 +143,7 @@ class Run:
             DiaboloError: If the model has no prior, or a condition is lacking or not wanted.
         """
         n, seed = whole("n", n, least=1), whole("seed", seed)
-        if self.model.deterministic:
+        if not self.model.generates:
             raise DiaboloError(
                 f"This model has no prior to sample: '{self.config.recipe}' is a deterministic "
                 "autoencoder. Decode codes of your own, or fit a model with a prior such as 'vae'."
