@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -154,6 +155,33 @@ def test_each_process_of_a_machine_takes_its_device(monkeypatch) -> None:
     with pytest.raises(Killed), ranks.joined():
         pass
     assert taken == [2]
+
+
+@pytest.mark.parametrize(("shared", "names"), [("False", 1), ("True", 2)])
+def test_hosts_that_count_starts_differently_meet(monkeypatch, shared: str, names: int) -> None:
+    """A host that is back counts no start; only an agent's own store outlives one."""
+    monkeypatch.setattr(sys.modules["torch.distributed.rendezvous"], "rendezvous", found)
+    here = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
+    for name, value in {**here, "TORCHELASTIC_USE_AGENT_STORE": shared}.items():
+        monkeypatch.setenv(name, value)
+    told: set[str] = set()
+
+    def name_of(name: str, store: Any) -> None:
+        told.add(name)
+        raise Killed
+
+    monkeypatch.setattr(torch.distributed, "PrefixStore", name_of)
+    for count in (0, 1):
+        restart(monkeypatch, count)
+        monkeypatch.setattr(ranks, "_groups", itertools.count())
+        with pytest.raises(Killed), ranks.joined():
+            pass
+    assert len(told) == names
+
+
+def found(*args: Any, **options: Any) -> Any:
+    """Stands for the rendezvous of torch."""
+    return iter([(None, 0, 2)])
 
 
 def workers(process: int) -> list[int]:

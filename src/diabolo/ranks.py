@@ -133,8 +133,10 @@ def joined() -> Iterator[None]:
         torch.cuda.set_device(here)  # the one that seeds and NCCL mean
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     store, number, size = next(iter(rendezvous("env://", timeout=WAIT)))
-    # A name for each start and time: an earlier group's keys name addresses nobody listens at.
-    store = dist.PrefixStore(f"diabolo{restarts()}.{next(_groups)}", store)
+    # A name for each start and time: an earlier group's keys name addresses nobody listens at. Only
+    # an agent's own store outlives a start, and agents of several hosts count theirs differently.
+    start = restarts() if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" else 0
+    store = dist.PrefixStore(f"diabolo{start}.{next(_groups)}", store)
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if nccl else "gloo",
         store=store,
