@@ -1,6 +1,7 @@
 """Kills a training with SIGKILL at random moments and goes on with it, again and again.
 
 python benchmarks/kill.py --kills 20 --out docs/results/kill.json
+python benchmarks/kill.py --kills 20 --devices 2 --epochs 60 --out docs/results/kill_2.json
 
 One training is begun with `diabolo fit`, killed, and gone on with by `diabolo fit --resume` until
 it has been killed so often; the last process ends it. A state is written after each step, so that
@@ -8,7 +9,10 @@ the interval is one step and most kills fall into the writing of a state. Shown:
 each process took again, where each kill fell, and whether weights and history (without its clock)
 are those of a training that was never stopped, bit for bit.
 
-The killed processes run this file's `--child`, which is the command line with counters in a file.
+Of several processes (`--devices`) either all are killed, with the agent that started them, and
+`--resume` goes on; or one of them alone, and the agent starts all anew, three times at most.
+
+The killed processes run this file's `--child`, the command line with counters in files.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import mmap
 import os
 import platform
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -28,16 +33,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-COUNTERS = ("step", "writing", "saved", "from", "stage")  # stage: 1 training, 2 after it
+# stage: 1 training, 2 after it; start: how often an agent had started all anew
+COUNTERS = ("step", "writing", "saved", "from", "stage", "start", "world")
 SIZE = 8 * len(COUNTERS)
+PLACE = "KILL_COUNTERS"  # the variable that names the folder of the counters
+ANEW = 3  # how often an agent starts all anew
 
 
-def child(counters: Path, words: list[str]) -> int:
-    """Runs the command line, counting in a file that outlives the process."""
-    from diabolo.__main__ import main
+def count(folder: Path) -> None:
+    """Makes this process count what its training does, in a file that outlives it."""
+    from diabolo import ranks
     from diabolo.train import loop
 
-    with counters.open("r+b") as file:
+    path = folder / str(os.getpid())
+    path.write_bytes(bytes(SIZE))
+    with path.open("r+b") as file:
         shared = mmap.mmap(file.fileno(), SIZE)
 
     def put(name: str, value: int) -> None:
@@ -55,11 +65,12 @@ def child(counters: Path, words: list[str]) -> int:
         put("from", self.step)
 
     def ran(self: Any, on_epoch: Any) -> Any:
+        put("start", ranks.restarts())
+        put("world", ranks.count())
         put("stage", 1)
-        try:
-            return run(self, on_epoch)
-        finally:
-            put("stage", 2)
+        found = run(self, on_epoch)
+        put("stage", 2)
+        return found
 
     def saved(path: Path, state: dict[str, Any]) -> None:
         put("writing", 1)
@@ -69,20 +80,38 @@ def child(counters: Path, words: list[str]) -> int:
 
     loop._Loop._take, loop._Loop.load, loop._Loop.run = counted, loaded, ran
     loop.save_state = saved
+
+
+def child(folder: Path, words: list[str]) -> int:
+    """Runs the command line, counting, and so do the processes that it spawns."""
+    from diabolo.__main__ import main
+
+    os.environ[PLACE] = str(folder)
+    count(folder)
     return main(words)
 
 
-def read(counters: Path) -> dict[str, int]:
-    """Returns the counters of a process, dead or alive."""
-    return dict(
-        zip(COUNTERS, struct.unpack(f"{len(COUNTERS)}q", counters.read_bytes()), strict=True)
-    )
+def each(folder: Path) -> list[dict[str, int]]:
+    """Returns the counters of all processes that have counted there, dead or alive."""
+    found = (path.read_bytes() for path in folder.iterdir())
+    return [
+        dict(zip(COUNTERS, struct.unpack(f"{len(COUNTERS)}q", content), strict=True))
+        for content in found
+        if len(content) == SIZE
+    ]
 
 
-def start(counters: Path, words: list[str]) -> subprocess.Popen[bytes]:
-    """Starts a process that counts in a new file."""
-    counters.write_bytes(bytes(SIZE))
-    own = [sys.executable, __file__, "--child", str(counters), *words]
+def read(folder: Path, start: int = 0) -> dict[str, int]:
+    """Returns how far the processes of one start have come; all zero before they train."""
+    those = [c for c in each(folder) if c["stage"] and c["start"] == start]
+    return {name: max((c[name] for c in those), default=0) for name in COUNTERS}
+
+
+def start(folder: Path, words: list[str]) -> subprocess.Popen[bytes]:
+    """Starts a process that counts in an empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    own = [sys.executable, __file__, "--child", str(folder), *words]
     quiet = subprocess.DEVNULL
     return subprocess.Popen(own, stdout=quiet, stderr=subprocess.PIPE, start_new_session=True)
 
@@ -101,13 +130,26 @@ def descendants(process: int) -> list[int]:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and all that it has started."""
-    for number in [process.pid, *descendants(process.pid)]:
+    """Kills a process and all that it has started, these first: they would hear of its end."""
+    for number in [*descendants(process.pid), process.pid]:
         try:
             os.kill(number, signal.SIGKILL)
         except ProcessLookupError:
             continue
     process.communicate()
+
+
+def workers(process: int) -> list[int]:
+    """Returns the processes that an agent has spawned."""
+    found = []
+    for number in descendants(process):
+        try:
+            words = Path(f"/proc/{number}/cmdline").read_bytes()
+        except OSError:  # it has ended
+            continue
+        if b"spawn_main" in words:
+            found.append(number)
+    return sorted(found)
 
 
 def result(place: Path) -> tuple[bytes, list[dict[str, Any]]]:
@@ -140,37 +182,51 @@ def trial(folder: Path, kills: int, seed: int, epochs: int, devices: int) -> dic
     if devices > 1:
         on += ["--devices", str(devices)]
     found: list[dict[str, Any]] = []
-    done = 0
+    process: subprocess.Popen[bytes] | None = None
+    done = anew = 0  # the steps that were taken, and how often this agent has started all anew
     while len(found) < kills:
-        process = start(counters, on if left(place) else begin)
+        if process is None:
+            process, anew = start(counters, on if left(place) else begin), 0
         early = draw.random() < 0.15  # before training: imports, data, the reading of the state
         wait = draw.uniform(0.0, 3.0 if early else 1.2)
-        while not early and not read(counters)["stage"] and process.poll() is None:
+        while not early and not read(counters, anew)["stage"] and process.poll() is None:
             time.sleep(0.005)
         time.sleep(wait)
         if process.poll() is not None:
             told = process.communicate()[1].decode()[-500:]
             raise SystemExit(f"It ended after {len(found)} kills; more epochs are needed: {told}")
-        kill(process)
-        now = read(counters)
-        trained = now["stage"] > 0 and now["step"] > 0
+        one = devices > 1 and not early and anew < ANEW and draw.random() < 0.5
+        if one:
+            os.kill(draw.choice(workers(process.pid)), signal.SIGKILL)
+        else:
+            kill(process)
+        now = read(counters, anew)
+        if anew:  # what is left of a start may take its step to the end after the kill of one
+            done = max(done, read(counters, anew - 1)["step"])
         again = max(0, done - now["from"]) if now["stage"] else None
-        done = max(done, now["step"]) if trained else done
+        done = max(done, now["step"])
         moment = ("before training", "training", "after training")[now["stage"]]
         if now["writing"]:
             moment = "writing a state"
-        found.append({"moment": moment, "step": done, "steps_again": again})
-    process = start(counters, on if left(place) else begin)
+        killed = {"killed": "one" if one else "all"} if devices > 1 else {}
+        found.append({"moment": moment, "step": done, "steps_again": again, **killed})
+        process, anew = (process, anew + 1) if one else (None, 0)
+    if process is None:
+        process = start(counters, on if left(place) else begin)
     told = process.communicate()[1].decode()
     if process.returncode:
         raise SystemExit(told)
-    last = max(0, done - read(counters)["from"])
+    if anew:
+        done = max(done, read(counters, anew - 1)["step"])
+    now = read(counters, anew)
+    last = max(0, done - now["from"])
     equal = [a == b for a, b in zip(result(expected), result(place), strict=True)]
     return {
         "seed": seed,
         "kills": found,
         "steps_again_by_the_last": last,
-        "steps": read(counters)["step"],
+        "steps": now["step"],
+        "processes_at_the_end": now["world"],
         "weights_equal": equal[0],
         "history_equal": equal[1],
         "left": sorted(p.name for p in folder.iterdir() if p.name not in ("whole", "counters")),
@@ -214,3 +270,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         sys.exit(child(Path(sys.argv[2]), sys.argv[3:]))
     main()
+elif __name__ == "__mp_main__" and PLACE in os.environ:  # spawned by such a child
+    count(Path(os.environ[PLACE]))

@@ -322,14 +322,19 @@ def test_a_state_of_another_model_is_a_sentence_and_stays(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)  # seven processes
-def test_kills_at_random_moments_cost_one_step_each(tmp_path: Path) -> None:
+@pytest.mark.timeout(400)  # seven starts
+@pytest.mark.parametrize(("devices", "epochs"), [(1, 150), (2, 60)])
+def test_kills_at_random_moments_cost_one_step_each(
+    tmp_path: Path, devices: int, epochs: int
+) -> None:
     out = tmp_path / "kill.json"
     words = [sys.executable, str(ROOT / "benchmarks" / "kill.py"), "--kills", "5", "--seed", "3"]
+    words += ["--devices", str(devices), "--epochs", str(epochs), "--out", str(out)]
     began = time.monotonic()
-    subprocess.run([*words, "--epochs", "150", "--out", str(out)], check=True, capture_output=True)
+    subprocess.run(words, check=True, capture_output=True)
     found = json.loads(out.read_text())
     assert time.monotonic() - began < 300
+    assert found["processes_at_the_end"] == devices
     assert found["kills"] == 5
     assert found["most_steps_again"] <= found["interval_in_steps"]
     assert found["weights_equal"]
