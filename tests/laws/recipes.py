@@ -398,7 +398,9 @@ def fingerprint(case: Case, recipe: Recipe) -> list[Any]:
 def honours_every_option(case: Case) -> None:
     """An option either changes what is built or is refused with a sentence: never silence."""
     plain = fingerprint(case, case.build())
+    hints = typing.get_type_hints(RECIPES.load(case.name))
     for option, parameter in keywords(RECIPES.load(case.name)).items():
+        parameter = parameter.replace(annotation=hints.get(option, parameter.annotation))
         options = {k: v for k, v in case.options.items() if k != option}
         base = plain
         if option in case.options:

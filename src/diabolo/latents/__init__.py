@@ -1,8 +1,9 @@
 """Ways to hold a latent: each answers infer (forward), sample and assemble."""
 
 from .amortized import Amortized
+from .discrete import Discrete
 from .nested import Nested
 from .top_down import Step, TopDown
 from .unknown import Unknown
 
-__all__ = ["Amortized", "Nested", "Step", "TopDown", "Unknown"]
+__all__ = ["Amortized", "Discrete", "Nested", "Step", "TopDown", "Unknown"]

@@ -11,6 +11,7 @@ from .aggregate import Aggregate, aggregate
 from .base import Declaration, Terms, declaration, declare, posterior_of, terms
 from .capacity import capacity
 from .ciwae import ciwae
+from .cooling import Cooling
 from .decorrelation import code_covariance, decorrelation
 from .discrepancy import discrepancy, squared_mmd
 from .dreg import dreg
@@ -21,6 +22,7 @@ from .miwae import miwae
 from .multiplier import Multiplier
 from .piwae import piwae
 from .ramp import Ramp
+from .relaxed import relaxed
 from .schedule import Aim, Schedule, Seen
 from .sparse import sparse
 from .stl import stl
@@ -29,6 +31,7 @@ from .total_correlation import total_correlation
 __all__ = [
     "Aggregate",
     "Aim",
+    "Cooling",
     "Declaration",
     "Multiplier",
     "Ramp",
@@ -50,6 +53,7 @@ __all__ = [
     "miwae",
     "piwae",
     "posterior_of",
+    "relaxed",
     "sparse",
     "squared_mmd",
     "stl",

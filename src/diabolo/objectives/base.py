@@ -64,8 +64,9 @@ def declaration(objective: Callable[..., Tensor]) -> Declaration:
     least: dict[str, Any] = {}
     while True:
         if isinstance(objective, Schedule):
-            options = {objective.option: objective.now, **options}
-            least = {objective.option: objective.least, **least}
+            if objective.option is not None:
+                options = {objective.option: objective.now, **options}
+                least = {objective.option: objective.least, **least}
             objective = objective.objective
         elif isinstance(objective, partial):
             options = {**objective.keywords, **options}

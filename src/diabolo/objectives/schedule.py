@@ -1,4 +1,4 @@
-"""Objectives that change in training: one of their options moves from step to step.
+"""Objectives that change in training: one number moves from step to step.
 
 Shapes: none; what moves is one number.
 """
@@ -61,7 +61,8 @@ class Schedule(nn.Module, ABC):
 
     Arguments:
         objective: A function of a trace and the option.
-        option: The option's name.
+        option: The option's name; None where what moves is none of the objective's, and `advance`
+            takes it to where it is used.
         start: Its first value.
         least: The least value that it may take.
         aim: Where the training is to end; the weights kept are of epochs that were there.
@@ -72,7 +73,7 @@ class Schedule(nn.Module, ABC):
     def __init__(
         self,
         objective: Callable[..., Tensor],
-        option: str,
+        option: str | None,
         *,
         start: float,
         least: float,
@@ -93,4 +94,4 @@ class Schedule(nn.Module, ABC):
 
     def forward(self, t: Trace) -> Tensor:
         """Returns the objective with the option as it is now, (B,)."""
-        return self.objective(t, **{self.option: self.now})
+        return self.objective(t, **({} if self.option is None else {self.option: self.now}))
