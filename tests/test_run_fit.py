@@ -23,6 +23,7 @@ from diabolo.registry import keywords
 from diabolo.run import Interrupted
 from diabolo.run.presets import PRESETS, Preset
 from diabolo.train import Diverged, Row
+from laws.recipes import width_of
 
 SMALL: dict[str, Any] = {"net": "mlp(hidden=(8,))", "latent": 2, "epochs": 2, "batch_size": 32}
 
@@ -335,7 +336,7 @@ def test_a_preset_is_for_a_set_and_of_known_options(name: str) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES.names())
 def test_every_recipe_takes_the_preset_of_digits(recipe: str) -> None:
-    condition = "labels" if recipe == "cvae" else None
+    condition = "labels" if width_of(recipe) else None
     found = diabolo.fit("digits", recipe, condition=condition, epochs=1, limit=64)
     assert len(found.history.rows) == 1
 

@@ -34,6 +34,8 @@ class DataConfig:
         key: The name of the array in a `.npz` or `.mat` file.
         labels: The labels: an array's key, a column's name, or `none` to ignore those found.
         condition: What a conditional model reads: `labels`, or column names, or an array's key.
+        labelled: Whether `all` data have the label that is their condition, or `some`: then it
+            may be missing. A number hides the labels of all but so many training data a class.
         valid: The part of the training data held out for validation, or their number from 1 on.
         limit: Use only so many training data, drawn at random; None uses all.
         seed: The seed of splits and of fixed binarisation and dequantisation.
@@ -55,6 +57,7 @@ class DataConfig:
     key: str | None = None
     labels: str | None = None
     condition: str | tuple[str, ...] | None = None
+    labelled: Literal["all", "some"] | int = "all"
     valid: float = 0.1
     limit: int | None = None
     seed: int = 0

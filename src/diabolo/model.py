@@ -42,6 +42,11 @@ class Latent(Protocol):
     method `every`, called as itself, whose samples are every value, once for each of k, with
     their shares. A deterministic one that has a prior all the same says so, `generates: bool`.
 
+    One can also find out the condition where it is not given, if that is one class: it says so,
+    `classifies: bool`, and has a method `classify` from what the encoder sees, (B, *), to
+    log q(c | x), (B, C). It reads conditions as `latents.Unknown` makes them, in which a datum
+    whose class is not known has zeros; and its code holds the class.
+
     Attributes:
         groups: The number of latent elements in each group, in the order of the draws.
         deterministic: Whether the code is a function of x, with no density and no likelihood.
@@ -228,6 +233,11 @@ class LatentModel(nn.Module):
         """Where codes lie: a latent says so (`space`) if they are not all of R^D."""
         return space_of(self.latent)
 
+    @property
+    def classifies(self) -> bool:
+        """Whether the condition is a class that the model finds out itself: its p(x) has none."""
+        return getattr(self.latent, "classifies", False)
+
     def forward(
         self,
         x: Tensor,
@@ -255,6 +265,7 @@ class LatentModel(nn.Module):
         c = self._condition(c, len(x), x, noise)
         seen = self.view(x, mask, noise)
         code, draws, penalty, log_share = self._held(every)(seen, c, k, noise)
+        c = self._read(c)
         px = self.likelihood(code, c)
         if self.charge is not None:
             penalty = penalty + self.charge(self, seen, code, c, noise)
@@ -276,21 +287,21 @@ class LatentModel(nn.Module):
         Arguments and errors are those of `forward`.
         """
         c = self._condition(c, len(x), x, noise)
-        return self._held(every)(self.view(x, mask, noise), c, k, noise), c
+        return self._held(every)(self.view(x, mask, noise), c, k, noise), self._read(c)
 
     def sample(self, n: int, c: Tensor | None = None, *, noise: Noise = FRESH) -> Distribution:
         """Returns p(x | z, c) for n draws z ~ p(z | c): take its `.sample()` or its `.mean`."""
         like = next(self.parameters())
         c = self._condition(c, n, like, noise)
-        return self.likelihood(self.latent.sample(n, c, noise), c)
+        return self.likelihood(self.latent.sample(n, c, noise), self._read(c))
 
     def encode(
         self, x: Tensor, c: Tensor | None = None, *, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Returns the posterior's mean and variance of z, each (B, sum(groups)).
 
-        On a sphere the mean is a direction. In a hierarchy each group is read at the means of
-        those before it. The variance of a
+        On a sphere the mean is a direction, and of a discrete z the most probable value stands for
+        it. In a hierarchy each group is read at the means of those before it. The variance of a
         deterministic code is 0, and NaN where a posterior has no closed form.
         """
         c = self._condition(c, len(x), x, MEAN)
@@ -298,6 +309,18 @@ class LatentModel(nn.Module):
         mean = torch.cat([d.z[0].flatten(1) for d in draws], dim=1)
         variance = [_variance(d, self.deterministic).flatten(1) for d in draws]
         return mean, torch.cat(variance, dim=1)
+
+    def classify(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """Returns the probability of each class, q(c | x), (B, C).
+
+        Raises:
+            DiaboloError: If the model does not find out its condition.
+        """
+        if not self.classifies:
+            raise DiaboloError(
+                "This model has no q(class | x): one that classifies is the recipe 'm2'."
+            )
+        return self.latent.classify(self.view(x, mask, MEAN)).exp()
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         """Returns p(x | z, c) for latent values z (n, sum(groups)).
@@ -311,7 +334,11 @@ class LatentModel(nn.Module):
                 f"{tuple(z.shape)}."
             )
         c = self._condition(c, len(z), z, MEAN)
-        return self.likelihood(self.latent.assemble(z, c), c)
+        return self.likelihood(self.latent.assemble(z, c), self._read(c))
+
+    def _read(self, c: Tensor | None) -> Tensor | None:
+        """What the likelihood reads of the condition: nothing where the code holds it."""
+        return None if self.classifies else c
 
     def _held(self, every: bool) -> Callable[..., Inferred]:
         return self.latent.every if every and self.enumerates is not None else self.latent

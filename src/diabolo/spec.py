@@ -41,6 +41,7 @@ class Spec:
         support: Where one value may lie.
         levels: The number of values of a `byte`, `category` or `ordinal` support.
         condition: The width C of the condition, 0 for none.
+        unlabelled: Where the condition is one label, how many training data lack it; else None.
         count: The number of training data N.
         mean: The mean datum, in data units, with shape E.
         scale: The standard deviation of each element with shape E, where the model is to
@@ -55,6 +56,7 @@ class Spec:
     support: Support = "real"
     levels: int | None = None
     condition: int = 0
+    unlabelled: int | None = None
     count: int = 0
     mean: Tensor | None = None
     scale: Tensor | None = None

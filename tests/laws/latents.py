@@ -33,8 +33,9 @@ def _near(case: Case) -> LatentModel:
 def weights_average_to_one(case: Case) -> None:
     """E_q[p(z) / q(z | x)] = 1: log p(z) and log q(z | x) are normalised on the same space."""
     model = _near(case)
+    c = None if model.classifies else case.c  # a label is no z: its probability is to be paid
     with torch.no_grad():
-        t = model(case.x, case.c, k=K, noise=KeyedNoise(0, torch.arange(len(case.x))))
+        t = model(case.x, c, k=K, noise=KeyedNoise(0, torch.arange(len(case.x))))
     ratio = torch.stack([d.log_p - d.log_q for d in t.draws]).sum(0).exp()  # (K, B)
     assert not _deviates(ratio, 1.0)
 

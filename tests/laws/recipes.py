@@ -92,13 +92,25 @@ def data(support: str, shape: tuple[int, ...], levels: int | None) -> Tensor:
 @cache
 def width_of(name: str) -> int:
     """The width of the condition in a recipe's cases: 0 unless it asks for one."""
-    spec = Spec(event=(2,), support="binary", examples=torch.eye(2))
     try:
-        build(name, spec)
+        _probe(name, 0)
     except DiaboloError:
-        build(name, replace(spec, condition=2))
+        _probe(name, 2)
         return 2
     return 0
+
+
+@cache
+def classifies(name: str, width: int) -> bool:
+    """Whether a recipe finds out the condition itself, which is a label then."""
+    with contextlib.suppress(DiaboloError):  # it takes no condition
+        return width > 0 and _probe(name, width).model.classifies
+    return False
+
+
+def _probe(name: str, width: int) -> Recipe:
+    spec = Spec(event=(2,), support="binary", examples=torch.eye(2), condition=width)
+    return build(name, replace(spec, unlabelled=1, count=2) if width else spec)
 
 
 def case(
@@ -122,6 +134,7 @@ def case(
         support=support,  # type: ignore[arg-type]
         levels=levels,
         condition=width,
+        unlabelled=15 if width else None,
         count=20,
         mean=examples.mean(0),
         examples=examples,
@@ -131,6 +144,9 @@ def case(
     small = {key: value for key, value in SMALL.items() if key in known}
     x = data(support, (n, *event), levels).to(dtype)
     c = torch.randn(n, width, dtype=dtype) if width else None
+    if c is not None and classifies(name, width):
+        c = torch.eye(width, dtype=dtype)[torch.arange(n) % width]
+        c[::2] = 0  # data without a label
     return Case(name, spec, x, c, {**small, **options})
 
 
@@ -198,13 +214,21 @@ def reads_a_condition(case: Case) -> None:
         return
     model = recipe.model.eval()
     assert case.c is not None
-    with pytest.raises(DiaboloError, match="condition"):
-        model(case.x)
+    if model.unknown is None:
+        with pytest.raises(DiaboloError, match="condition"):
+            model(case.x)
     with pytest.raises(DiaboloError, match="condition"):
         model(case.x, case.c[:, :1])
-    one, other = (model(case.x, c, noise=keyed()) for c in (case.c, case.c + 1))
+    one, other = (model(case.x, c, noise=keyed()) for c in (case.c, _others(case.c, model)))
     assert not torch.allclose(one.log_px, other.log_px)
     traces_have_their_shapes(case, 3)
+
+
+def _others(c: Tensor, model: Any) -> Tensor:
+    """Other conditions: all moved, or, of labels, all known and each another one."""
+    if not model.classifies:
+        return c + 1
+    return torch.eye(c.shape[1], dtype=c.dtype)[(c.argmax(1) + 1) % c.shape[1]]
 
 
 def builds_or_refuses(case: Case) -> bool:

@@ -50,7 +50,8 @@ def score(
     found = opened.score(
         rows, k=k, marginal=marginal, seed=seed, precision=precision, compile=compile
     )
-    name = "log_px_given_c" if opened.model.condition and not marginal else "log_px"
+    given = opened.model.condition and not (marginal or opened.model.classifies)
+    name = "log_px_given_c" if given else "log_px"
     write(out, {name: found}, rows=rows_of(rows))
     mean, least, most = (float(f()) for f in (found.mean, found.min, found.max))
     if json:

@@ -19,7 +19,15 @@ from torch import Tensor
 from ..errors import DiaboloError, unknown
 from .found import Array
 
-__all__ = ["Condition", "class_names", "codes", "encode", "fit_condition", "label_column"]
+__all__ = [
+    "Condition",
+    "class_names",
+    "codes",
+    "encode",
+    "fit_condition",
+    "label_column",
+    "missing",
+]
 
 MOST = 50
 
@@ -46,12 +54,10 @@ class Condition:
         return len(self.classes) or 1
 
     def encode(self, values: Array) -> Tensor:
-        """Returns (N, width) for values (N,)."""
+        """Returns (N, width) for values (N,); zeros for a label that is missing."""
         if self.classes:
-            hot = torch.zeros(len(values), self.width)
-            rows = torch.arange(len(values))
-            hot[rows, codes(values, self.classes, self.name)] = 1.0
-            return hot
+            found = codes(values, self.classes, self.name)
+            return (found[:, None] == torch.arange(self.width)).float()
         numbers = _numbers(values, self.name)
         return torch.as_tensor((numbers - self.mean) / self.scale, dtype=torch.float32)[:, None]
 
@@ -70,8 +76,23 @@ def _numbers(values: Array, name: str) -> Array:
     return numbers
 
 
-def label_column(values: Any, name: str, count: int | None) -> Array:
+def missing(column: Array) -> Array:
+    """Returns which values (N,) are missing: NaN or None."""
+    if column.dtype.kind == "f":
+        return np.isnan(column)
+    if column.dtype.kind == "O":
+        return np.array([v is None or v != v for v in column], dtype=bool)
+    return np.zeros(len(column), bool)
+
+
+def label_column(values: Any, name: str, count: int | None, *, some: bool = False) -> Array:
     """Returns labels as an array (N,), one for each row.
+
+    Arguments:
+        values: The labels.
+        name: What they are called.
+        count: How many there are to be; None for any number.
+        some: Whether they may be missing, as NaN, None or empty text.
 
     Raises:
         DiaboloError: If there are not `count` of them, or one is missing.
@@ -93,18 +114,21 @@ def label_column(values: Any, name: str, count: int | None) -> Array:
         raise DiaboloError(
             f"Expected {count} values of '{name}', one a row, but got {len(column)}."
         )
-    if column.dtype.kind == "f":
-        missing = np.isnan(column)
-    elif column.dtype.kind == "O":
-        missing = np.array([v is None or v != v for v in column], dtype=bool)
-    else:
-        return column
-    if missing.any():
-        row = int(missing.nonzero()[0][0])
+    if some and column.dtype.kind in "UO":  # a table's empty cells
+        column = np.array([None if v == "" else v for v in column.tolist()], dtype=object)
+    gone = missing(column)
+    if gone.any() and not some:
+        row = int(gone.nonzero()[0][0])
         raise DiaboloError(
-            f"'{name}' has no value in row {row}, and {int(missing.sum())} in all are missing: "
-            "remove those rows or fill them in."
+            f"'{name}' has no value in row {row}, and {int(gone.sum())} in all are missing: "
+            "remove those rows or fill them in. A recipe that learns from data without labels "
+            "(m2) takes them with data.labelled='some'."
         )
+    if gone.any() and column.dtype.kind == "O":
+        there = np.array(column[~gone].tolist())
+        if there.dtype.kind in "iuf":  # numbers among None
+            column = np.full(len(column), np.nan)
+            column[~gone] = there
     return column
 
 
@@ -117,10 +141,13 @@ def _text(value: Any) -> str:
 def class_names(columns: Sequence[Array], most: int | None = None) -> tuple[str, ...]:
     """Returns the names of all labels, sorted; () if they are numbers that are no labels.
 
+    Those that are missing have none.
+
     Arguments:
         columns: Labels (N,) of each part.
         most: Integers of more different values than this are no labels.
     """
+    columns = [c[~missing(c)] for c in columns]
     seen: set[Any] = set()
     numeric = all(c.dtype.kind in "iuf" for c in columns)
     for c in columns:
@@ -133,14 +160,16 @@ def class_names(columns: Sequence[Array], most: int | None = None) -> tuple[str,
 
 
 def codes(values: Array, classes: tuple[str, ...], name: str = "labels") -> Tensor:
-    """Returns the code of each label (N,), int64: by its name, else by its code.
+    """Returns the code of each label (N,), int64: by its name, else by its code; missing, -1.
 
     Raises:
         DiaboloError: At a label that is none of the classes.
     """
     place = {c: i for i, c in enumerate(classes)}
     by_code = not any(c.lstrip("-").isdigit() for c in classes)
-    distinct, where = np.unique(np.asarray(values), return_inverse=True)
+    values = np.asarray(values)
+    there = ~missing(values)
+    distinct, where = np.unique(values[there], return_inverse=True)
     found = []
     for value in distinct:
         text = _text(value)
@@ -150,7 +179,9 @@ def codes(values: Array, classes: tuple[str, ...], name: str = "labels") -> Tens
             raise unknown(f"value of '{name}'", text, classes)
         else:
             found.append(place[text])
-    return torch.as_tensor(np.asarray(found, dtype=np.int64)[where.reshape(-1)])
+    out = np.full(len(values), -1, np.int64)
+    out[there] = np.asarray(found, dtype=np.int64)[where.reshape(-1)]
+    return torch.from_numpy(out)
 
 
 def fit_condition(
@@ -175,13 +206,14 @@ def fit_condition(
     return Condition(name=name, mean=float(train.mean()), scale=scale if scale > 0 else 1.0)
 
 
-def encode(conditions: tuple[Condition, ...], values: Any) -> Tensor:
+def encode(conditions: tuple[Condition, ...], values: Any, *, some: bool = False) -> Tensor:
     """Returns conditions (n, C), floats, from what a user writes.
 
     Arguments:
         conditions: The columns.
         values: One value or a sequence of values for a single column; for several, a mapping of
             their names to values, or rows (n, columns), or one row.
+        some: Whether labels may be missing.
 
     Raises:
         DiaboloError: If values do not fit the columns.
@@ -190,7 +222,8 @@ def encode(conditions: tuple[Condition, ...], values: Any) -> Tensor:
         raise DiaboloError("These data have no condition, but one was given.")
     columns = _columns(tuple(c.name for c in conditions), values)
     parts = [
-        c.encode(label_column(v, c.name, None)) for c, v in zip(conditions, columns, strict=True)
+        c.encode(label_column(v, c.name, None, some=some))
+        for c, v in zip(conditions, columns, strict=True)
     ]
     counts = {len(p) for p in parts}
     if len(counts) > 1:

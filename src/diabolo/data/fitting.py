@@ -11,7 +11,7 @@ import numpy as np
 
 from ..config import DataConfig
 from ..errors import DiaboloError, unknown
-from .conditions import Condition, class_names, fit_condition
+from .conditions import Condition, class_names, fit_condition, missing
 from .found import Array, Found, Values
 from .infer import Layout, Meaning, infer_layout, infer_support, parse_support, to_inside
 from .mapped import pieces
@@ -97,7 +97,17 @@ def fit_schema(
     )
     classes = _classes(found)
     schema = replace(schema, classes=classes)
-    return replace(schema, conditions=_conditions(found, config, classes, rows)), notes
+    if config.labelled == "all":
+        return replace(schema, conditions=_conditions(found, config, classes, rows)), notes
+    labels = found.train.labels
+    none = labels is not None and bool(missing(labels).all())
+    conditions = () if none else _conditions(found, config, classes, rows)
+    if len(conditions) != 1 or not conditions[0].classes:
+        raise DiaboloError(
+            f"data.labelled={config.labelled} is for one label that is the condition: give "
+            "labels, not all of them missing, and condition='labels'; or leave it out."
+        )
+    return replace(schema, conditions=conditions, labelled="some"), notes
 
 
 def _varies(x: Values) -> bool:

@@ -5,8 +5,8 @@ Shapes: N data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from .mapped import Array, Values
 
@@ -60,3 +60,8 @@ class Found:
     def parts(self) -> list[Rows]:
         """The parts that there are."""
         return [p for p in (self.train, self.valid, self.test) if p is not None]
+
+    def each(self, change: Callable[[Rows], Rows]) -> Found:
+        """Returns the same with each part changed."""
+        valid, test = (p if p is None else change(p) for p in (self.valid, self.test))
+        return replace(self, train=change(self.train), valid=valid, test=test)

@@ -22,6 +22,7 @@ from .data import Data, Splits
 from .fetch import Store
 from .fitting import condition_names, fit_schema
 from .found import Array, Found, Rows, Values
+from .hidden import hide
 from .hub import from_dataset, is_dataset
 from .infer import to_inside
 from .mapped import Mapped, megabytes, size_of
@@ -97,7 +98,7 @@ def load(
         raise DiaboloError("These data have their own validation part: leave data.valid out.")
     rows, held = _divide(found, config)
     schema, notes = fit_schema(found, config, rows.numpy(), tensor=tensor)
-    splits = _splits(found, schema, rows, held)
+    splits = hide(_splits(found, schema, rows, held), config)
     held_x = _at(found.train.x, held.numpy()) if schema.constants else None
     valid_x = held_x if found.valid is None else found.valid.x
     test_x = None if found.test is None else found.test.x
@@ -265,6 +266,7 @@ def find(
         aside: Columns or keys to read as conditions where they are there.
     """
     names = aside or tuple(n for n in condition_names(config) if n != "labels")
+    some = config.labelled != "all"
     if isinstance(source, (str, Path)):
         found = _from_name(str(source), config, features, names)
     elif is_dataset(source):
@@ -277,16 +279,20 @@ def find(
     else:
         found = Found(Rows(as_values(source, config.memory)))
     if labels is not None:
-        column = label_column(labels, "labels", len(found.train.x))
+        column = label_column(labels, "labels", len(found.train.x), some=some)
         found = replace(found, train=replace(found.train, labels=column), classes=())
     if condition is not None:
-        columns = _condition_columns(condition, len(found.train.x))
+        columns = _condition_columns(condition, len(found.train.x), some)
         found = replace(found, train=replace(found.train, conditions=columns))
-    for part in found.parts:
-        as_values(part.x, config.memory)
-        if part.labels is not None:
-            label_column(part.labels, found.label, len(part.x))
-    return found
+
+    def checked(rows: Rows) -> Rows:
+        as_values(rows.x, config.memory)
+        if rows.labels is None:
+            return rows
+        column = label_column(rows.labels, found.label, len(rows.x), some=some)
+        return replace(rows, labels=column)
+
+    return found.each(checked)
 
 
 def _from_name(
@@ -308,39 +314,29 @@ def _no_path(path: Path) -> DiaboloError:
     if not parent.is_dir():
         return DiaboloError(f"There is no file or folder '{path}': '{parent}' does not exist.")
     names = sorted(p.name for p in parent.iterdir())[:10_000]
-    error = str(unknown("file", path.name, names)).split(" Known: ")[0]
-    hint = error.partition(" Did you")
+    hint = str(unknown("file", path.name, names)).split(" Known: ")[0].partition(" Did you")
     return DiaboloError(f"There is no file or folder '{path}'.{hint[1]}{hint[2]}")
 
 
 def _without_labels(found: Found) -> Found:
-    def bare(rows: Rows | None) -> Rows | None:
-        return None if rows is None else replace(rows, labels=None)
-
-    return replace(
-        found,
-        train=replace(found.train, labels=None),
-        valid=bare(found.valid),
-        test=bare(found.test),
-        classes=(),
-    )
+    return replace(found.each(lambda rows: replace(rows, labels=None)), classes=())
 
 
-def _condition_columns(condition: Any, count: int) -> dict[str, Array]:
+def _condition_columns(condition: Any, count: int, some: bool) -> dict[str, Array]:
     """Returns columns (N,) by name of what a user gives as the condition."""
     if isinstance(condition, Mapping):
-        return {str(k): label_column(v, str(k), count) for k, v in condition.items()}
+        return {str(k): label_column(v, str(k), count, some=some) for k, v in condition.items()}
     if is_frame(condition):
         import narwhals as nw
 
         table = nw.from_native(condition, eager_only=True)
-        return {n: label_column(table[n].to_numpy(), n, count) for n in table.columns}
+        return {n: label_column(table[n].to_numpy(), n, count, some=some) for n in table.columns}
     values = condition.detach().cpu().numpy() if isinstance(condition, Tensor) else condition
     array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     if array.ndim == 2 and array.shape[1] > 1:
         names = [f"condition {i + 1}" for i in range(array.shape[1])]
-        return {n: label_column(array[:, i], n, count) for i, n in enumerate(names)}
-    return {"condition": label_column(array, "condition", count)}
+        return {n: label_column(array[:, i], n, count, some=some) for i, n in enumerate(names)}
+    return {"condition": label_column(array, "condition", count, some=some)}
 
 
 def _read(rows: Rows, schema: Schema, index: Tensor) -> Data:

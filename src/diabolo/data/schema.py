@@ -53,6 +53,7 @@ class Schema:
         label: What the labels are called.
         classes: The names of the labels' codes.
         conditions: What a conditional model reads.
+        labelled: Whether all data have the label that is their condition, or some.
     """
 
     shape: tuple[int, ...]
@@ -74,6 +75,7 @@ class Schema:
     label: str = "labels"
     classes: tuple[str, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    labelled: Literal["all", "some"] = "all"
 
     @property
     def width(self) -> int:
@@ -146,7 +148,16 @@ class Schema:
         Raises:
             DiaboloError: At a value that is none of the column's, or another number of columns.
         """
-        return encode(self.conditions, values)
+        return encode(self.conditions, values, some=self.labelled == "some")
+
+    def unlabelled(self, data: Data) -> int | None:
+        """Returns how many data lack the label that is their condition; None if it is no label."""
+        if data.c is None or len(self.conditions) != 1 or not self.conditions[0].classes:
+            return None
+        return int((~data.c.any(1)).sum())
+
+    def _labels(self, values: Any, count: int | None) -> Array:
+        return label_column(values, self.label, count, some=self.labelled == "some")
 
     def data(
         self, x: Any, *, labels: Any = None, condition: Any = None, index: Tensor | None = None
@@ -167,7 +178,7 @@ class Schema:
         found = from_memory(x, columns=self.columns, label=label, conditions=names).train
         if labels is None:
             labels = found.labels
-        rows = Rows(found.x, None if labels is None else label_column(labels, self.label, None))
+        rows = Rows(found.x, None if labels is None else self._labels(labels, None))
         if condition is None and found.conditions:
             condition = found.conditions
         data = self.read(rows, condition=condition, index=index)
@@ -211,7 +222,7 @@ class Schema:
         stored, mask = self._in_files(x) if isinstance(x, Mapped) else self._in_memory(x)
         labels = None
         if rows.labels is not None:
-            column = label_column(rows.labels, self.label, len(x))
+            column = self._labels(rows.labels, len(x))
             if self.classes:
                 labels = codes(column, self.classes, self.label)
             else:

@@ -1,5 +1,6 @@
 """Numbers that can be trusted: bounds and likelihoods with their errors, rates, active units."""
 
+from .accuracy import accuracy
 from .aggregate import AggregatePosterior, aggregate_posterior
 from .behaviours import hoyer, jacobian_norm, probe_accuracy
 from .bounds import Bound, bound, distortion
@@ -20,6 +21,7 @@ __all__ = [
     "Evaluation",
     "Precision",
     "Quantity",
+    "accuracy",
     "active_units",
     "aggregate_posterior",
     "bound",

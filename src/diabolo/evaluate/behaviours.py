@@ -93,8 +93,10 @@ def probe_accuracy(
     from sklearn.preprocessing import StandardScaler
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    probe.fit(_codes(model, train, 0.0, seed), train.labels.cpu().numpy())
-    return float(probe.score(_codes(model, test, noise, seed), test.labels.cpu().numpy()))
+    known = train.labels.cpu().numpy() != -1, test.labels.cpu().numpy() != -1
+    codes = _codes(model, train, 0.0, seed).numpy(), _codes(model, test, noise, seed).numpy()
+    probe.fit(codes[0][known[0]], train.labels.cpu().numpy()[known[0]])
+    return float(probe.score(codes[1][known[1]], test.labels.cpu().numpy()[known[1]]))
 
 
 def _codes(model: LatentModel, data: Data, noise: float, seed: int) -> Tensor:

@@ -195,8 +195,9 @@ def _marginal(
     progress: Progress | None,
 ) -> Estimate:
     """The log of p(x) as the sum over classes, each with samples of its own."""
-    if not model.condition:
-        raise DiaboloError("This model takes no condition: leave marginal out.")
+    if not model.condition or model.classifies:
+        why = "takes no condition" if not model.condition else "sums over its classes itself"
+        raise DiaboloError(f"This model {why}: leave marginal out.")
     prior = torch.as_tensor(marginal, dtype=torch.float64)
     if prior.shape != (model.condition,) or bool((prior < 0).any()) or float(prior.sum()) <= 0:
         raise DiaboloError(

@@ -107,7 +107,8 @@ def batches(
     part = ranks.part(ceil(len(data) / size))
     here = islice(data.batches(size, start=part.start), part.stop - part.start)
     for done, batch in enumerate(here, 1):
-        c = None if batch.c is None else batch.c.to(like)
+        # What is measured of a model that finds out its condition is log p(x).
+        c = None if batch.c is None or model.classifies else batch.c.to(like)
         mask = None if batch.mask is None else batch.mask.to(like.device)
         yield Batch(batch.x.to(like), c, mask, batch.index.to(like.device))
         if progress is not None:
@@ -117,7 +118,7 @@ def batches(
 def subject(model: LatentModel, data: Data, *, marginal: bool = False) -> str:
     """Returns what a log-likelihood is of: log p(x), of seen entries, given a condition."""
     x = "x" if data.mask is None else "seen entries of x"
-    conditional = model.condition and data.c is not None and not marginal
+    conditional = model.condition and data.c is not None and not (marginal or model.classifies)
     return f"log p({x}|c)" if conditional else f"log p({x})"
 
 

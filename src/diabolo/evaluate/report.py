@@ -16,6 +16,7 @@ from torch import Tensor
 from ..data import Data
 from ..data.decode import Dequantize
 from ..model import LatentModel
+from .accuracy import accuracy
 from .bounds import Bound, bound, distortion
 from .estimate import Estimate, finite
 from .graph import Compile
@@ -62,6 +63,8 @@ class Evaluation:
             levels, so that bits mean nothing.
         notes: Sentences on what is missing and what to be careful with.
         x: The sha256 of x where it is a draw, so that the numbers name their data; else None.
+        accuracy: The part of the labelled data whose class is found; None where none is looked
+            for.
     """
 
     n: int
@@ -74,6 +77,7 @@ class Evaluation:
     bits: float | None
     notes: tuple[str, ...] = ()
     x: str | None = None
+    accuracy: Estimate | None = None
 
     @property
     def bits_per_dimension(self) -> float | None:
@@ -98,6 +102,10 @@ class Evaluation:
             several = len(self.bound.rate) > 1
             for g, rate in enumerate(self.bound.rate, 1):
                 out.append(_row(f"rate of group {g}" if several else "rate", rate, rate.kind))
+        if self.accuracy is not None:
+            found = self.accuracy
+            how = f"{found.kind}, of {found.n} labelled data"
+            out.append(Quantity("accuracy", found.value, "", None, found.data_stderr, how))
         if self.units is not None:
             u = self.units
             of = sum(len(v) for v in u.variance)
@@ -128,6 +136,8 @@ class Evaluation:
             out["elbo"] = self.bound.elbo.to_json()
             out["rate"] = [r.to_json() for r in self.bound.rate]
             out["rate_elements"] = [_list(e) for e in self.bound.rate_elements]
+        if self.accuracy is not None:
+            out["accuracy"] = self.accuracy.to_json()
         if self.units is not None:
             out["active_units"] = self.units.to_json()
         out["notes"] = list(self.notes)
@@ -221,6 +231,7 @@ def evaluate(
         bits=bits,
         notes=tuple(notes),
         x=x,
+        accuracy=accuracy(model, data, precision=precision),
     )
 
 

@@ -91,6 +91,7 @@ def _coloured(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: tuple[s
         return
     for value, colour in zip(values, colours, strict=False):
         name = classes[value] if 0 <= value < len(classes) else str(value)
+        name = "none" if value < 0 else name
         ax.scatter([], [], s=26, color=colour, label=name)
     ax.legend(
         loc="upper left",

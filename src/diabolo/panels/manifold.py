@@ -125,6 +125,6 @@ def _condition(run: Run, data: Data) -> tuple[torch.Tensor | None, str]:
         return None, ""
     assert data.c is not None
     name = ", all given the condition of the first datum"
-    if data.labels is not None and data.classes:
+    if data.labels is not None and data.classes and data.labels[0] >= 0:
         name = f", all given the class '{data.classes[int(data.labels[0])]}'"
     return data.c[:1], name

@@ -181,6 +181,7 @@ class Plan:
         loaded, origins = work
         splits = loaded.splits
         spec = splits.train.spec(standardize=loaded.schema.standardize)
+        spec = replace(spec, unlabelled=loaded.schema.unlabelled(splits.train))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix_seed(self.config.train.seed, 0))
             recipe = build(self.function, spec, self.config.options)

@@ -43,8 +43,11 @@ def frequencies(run: Run, marginal: Marginal) -> Tensor | None:
     if isinstance(marginal, bool | np.bool_):
         if not marginal:
             return None
-        if not run.model.condition:
-            raise DiaboloError("This model takes no condition: leave marginal out.")
+        if not run.model.condition or run.model.classifies:
+            why = (
+                "takes no condition" if not run.model.condition else "sums over its classes itself"
+            )
+            raise DiaboloError(f"This model {why}: leave marginal out.")
         counts = run.prints.get("train", {}).get("classes")
         if counts is None:
             raise DiaboloError(

@@ -79,4 +79,9 @@ def build(function: Callable[..., Recipe], spec: Spec, options: Mapping[str, Any
             f"A recipe's function returns diabolo.Recipe(model, objective, k), but this one "
             f"returned {type(recipe).__name__}."
         )
+    if spec.unlabelled and not recipe.model.classifies:
+        raise DiaboloError(
+            f"{spec.unlabelled} of {spec.count} training data have no label, which this recipe "
+            "needs for each: use 'm2', or leave those rows out."
+        )
     return recipe

@@ -174,6 +174,10 @@ class Run:
         """
         return use.encode(self, x, labels, condition, variance, precision)
 
+    def classify(self, x: Any) -> NDArray[Any]:
+        """Returns q(class | x) of each datum, (n, C); a DiaboloError if the model has none."""
+        return use.classify(self, x)
+
     def decode(
         self,
         z: ArrayLike | Tensor,

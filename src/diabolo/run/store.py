@@ -113,6 +113,7 @@ def _facts(spec: Spec) -> dict[str, Any]:
         "support": spec.support,
         "levels": spec.levels,
         "condition": spec.condition,
+        "unlabelled": spec.unlabelled,
         "count": spec.count,
         "missing": spec.missing,
         "examples": None if spec.examples is None else len(spec.examples),
@@ -131,6 +132,7 @@ def spec(stored: Stored) -> Spec:
         ("event", bool(event) and all(isinstance(e, int) and e > 0 for e in event)),
         ("support", facts["support"] in SUPPORTS),
         ("condition", isinstance(facts["condition"], int) and facts["condition"] >= 0),
+        ("unlabelled", isinstance(facts.get("unlabelled"), int | None)),
         ("examples", count is None or (isinstance(count, int) and count >= 0)),
     ):
         if not good:

@@ -28,7 +28,7 @@ from .latents import Codes
 if TYPE_CHECKING:
     from .run import Run
 
-__all__ = ["decode", "encode", "reconstruct", "sample"]
+__all__ = ["classify", "decode", "encode", "reconstruct", "sample"]
 
 # Numbers x of one batch: some hundred images of 28 x 28 on a CPU, whose cache holds them. More
 # would be no faster there, fewer would feel the time that Python takes for a batch.
@@ -74,6 +74,15 @@ def encode(
         size = run.latent
         both = _joined((torch.cat(p, dim=1) for p in parts), len(data)).numpy()
         return Codes(both[:, :size].copy(), both[:, size:].copy())
+
+
+def classify(run: Run, x: Any) -> NDArray[Any]:
+    """Returns what `Run.classify` promises, (n, C)."""
+    data = as_data(run, x, None, None).to(run.device)
+    with torch.inference_mode():
+        batches = data.batches(rows_of(run.model, run.device))
+        parts = (run.model.classify(batch.x, mask=batch.mask) for batch in batches)
+        return _joined(parts, len(data)).numpy()
 
 
 def decode(

@@ -49,6 +49,7 @@ def validate(recipe: Recipe, data: Data, seed: int, size: int) -> Tensor:
     part = ranks.part(steps)
     for batch in islice(data.batches(size, start=part.start), part.stop - part.start):
         noise = KeyedNoise(seed, batch.index)
-        t = terms(elbo, recipe.model(batch.x, batch.c, mask=batch.mask, noise=noise, every=True))
+        c = None if recipe.model.classifies else batch.c  # log p(x), whatever labels there are
+        t = terms(elbo, recipe.model(batch.x, c, mask=batch.mask, noise=noise, every=True))
         sums.append(torch.stack([t.value, t.distortion, *t.rate]).cpu().double().sum(1))
     return ranks.gather(torch.stack(sums), steps).sum(0) / len(data)
