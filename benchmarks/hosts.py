@@ -288,11 +288,12 @@ def trial(cases: list[str], folder: Path, epochs: int, at: int) -> Iterator[dict
         launch.end(*hosts[:2])
         two = launch.place
     row = kill.result(two)[1][-1]
-    found: dict[str, Any] = {"steps": row["step"], "last_validation_elbo": row["valid_elbo"]}
+    found: dict[str, Any] = {"last_validation_elbo": row["valid_elbo"]}
     found |= {"two_hosts_from_one_process": difference(one, two), "cases": []}
     for case in cases:
         with network() as hosts:
             facts, place = lose(case, hosts, folder, settings, at)
+        facts["steps"] = row["step"]
         facts["from_two_hosts_undisturbed"] = difference(two, place)
         facts["from_one_process_undisturbed"] = difference(one, place)
         found["cases"].append(facts)
