@@ -110,7 +110,8 @@ def classifies(name: str, width: int) -> bool:
 
 def _probe(name: str, width: int) -> Recipe:
     spec = Spec(event=(2,), support="binary", examples=torch.eye(2), condition=width)
-    return build(name, replace(spec, unlabelled=1, count=2) if width else spec)
+    with torch.random.fork_rng(devices=[]):  # or the first case of a recipe had other data
+        return build(name, replace(spec, unlabelled=1, count=2) if width else spec)
 
 
 def case(
