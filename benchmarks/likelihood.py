@@ -17,8 +17,7 @@ import torch
 from torch import nn
 
 from diabolo.data import Data
-from diabolo.evaluate import log_likelihood
-from diabolo.evaluate.likelihood import Precision
+from diabolo.evaluate import Precision, log_likelihood
 from diabolo.recipes import build
 
 

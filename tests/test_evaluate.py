@@ -159,7 +159,7 @@ def test_only_long_work_is_compiled() -> None:
 def test_without_a_compiler_work_is_eager_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     data, model = DATA["binary"], small(DATA["binary"])
     monkeypatch.setattr("diabolo.evaluate.graph.compiler", lambda: None)
-    monkeypatch.setattr("diabolo.evaluate.likelihood.pays", lambda *_: True)
+    monkeypatch.setattr("diabolo.evaluate.importance.pays", lambda *_: True)
     found = log_likelihood(model, data, k=3)
     assert found.notes == (
         "The decoder was not compiled, which is slower: there is no C++ compiler (g++).",

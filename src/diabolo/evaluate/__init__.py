@@ -2,9 +2,11 @@
 
 from .accuracy import accuracy
 from .aggregate import AggregatePosterior, aggregate_posterior
+from .annealed import Sandwich, Start, annealed, bidirectional
 from .behaviours import hoyer, jacobian_norm, probe_accuracy
 from .bounds import Bound, bound, distortion
 from .estimate import Estimate, difference
+from .exact import exact
 from .graph import Compile
 from .likelihood import log_likelihood
 from .pareto import pareto_shape
@@ -21,14 +23,19 @@ __all__ = [
     "Evaluation",
     "Precision",
     "Quantity",
+    "Sandwich",
+    "Start",
     "accuracy",
     "active_units",
     "aggregate_posterior",
+    "annealed",
+    "bidirectional",
     "bound",
     "difference",
     "distortion",
     "draw_digest",
     "evaluate",
+    "exact",
     "hoyer",
     "jacobian_norm",
     "log_likelihood",

@@ -31,7 +31,7 @@ class Estimate:
         mc_stderr: The standard error of the estimator at this k; None where a single sample a
             datum does not tell it, 0 where nothing is sampled.
         data_stderr: The standard error of the test set, std / sqrt(N); None for one datum.
-        k: Samples of the posterior for each datum.
+        k: Samples, or chains, for each datum.
         n: The number N of data.
         seed: The seed of the samples.
         kind: What the number is, in words.
@@ -40,6 +40,7 @@ class Estimate:
         ess: The effective sample size of the importance weights of each datum, (N,), or None.
         pareto: The Pareto shape of the importance weights of each datum, (N,), or None: above
             0.7 the estimate and its `mc_stderr` are not to be trusted.
+        acceptance: The part of the moves of each datum's chains that was accepted, (N,), or None.
         notes: Sentences on how it was computed.
     """
 
@@ -54,6 +55,7 @@ class Estimate:
     per_datum_stderr: Tensor | None = field(default=None, repr=False)
     ess: Tensor | None = field(default=None, repr=False)
     pareto: Tensor | None = field(default=None, repr=False)
+    acceptance: Tensor | None = field(default=None, repr=False)
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
@@ -67,6 +69,7 @@ class Estimate:
         kind: str,
         ess: Tensor | None = None,
         pareto: Tensor | None = None,
+        acceptance: Tensor | None = None,
         notes: tuple[str, ...] = (),
     ) -> Estimate:
         """Returns the estimate that values for each datum make up.
@@ -79,6 +82,7 @@ class Estimate:
             kind: What the number is.
             ess: Effective sample sizes, (N,).
             pareto: Pareto shapes, (N,).
+            acceptance: Parts of moves that were accepted, (N,).
             notes: Sentences on how it was computed.
 
         Raises:
@@ -104,6 +108,7 @@ class Estimate:
             per_datum_stderr=None if variance is None else variance.sqrt(),
             ess=ess,
             pareto=pareto,
+            acceptance=acceptance,
             notes=notes,
         )
 
@@ -131,6 +136,9 @@ class Estimate:
             out["ess_mean"], out["ess_min"] = float(self.ess.mean()), float(self.ess.min())
         if self.pareto is not None and not bool(self.pareto.isnan().all()):
             out["pareto_above_0.7"] = float((self.pareto > 0.7).double().mean())
+        if self.acceptance is not None:
+            out["acceptance_mean"] = float(self.acceptance.mean())
+            out["acceptance_min"] = float(self.acceptance.min())
         return out
 
 

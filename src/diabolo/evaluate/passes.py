@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .. import ranks
 from ..data import Batch, Data
+from ..data.decode import Dequantize
 from ..errors import DiaboloError
 from ..model import LatentModel
 
@@ -27,6 +28,7 @@ __all__ = [
     "averages",
     "batches",
     "decoder_rows",
+    "dequantized",
     "draw_digest",
     "networks",
     "quiet",
@@ -115,10 +117,10 @@ def batches(
             progress(done / (part.stop - part.start))
 
 
-def subject(model: LatentModel, data: Data, *, marginal: bool = False) -> str:
+def subject(model: LatentModel, data: Data) -> str:
     """Returns what a log-likelihood is of: log p(x), of seen entries, given a condition."""
     x = "x" if data.mask is None else "seen entries of x"
-    conditional = model.condition and data.c is not None and not (marginal or model.classifies)
+    conditional = model.condition and data.c is not None and not model.classifies
     return f"log p({x}|c)" if conditional else f"log p({x})"
 
 
@@ -142,3 +144,9 @@ def averages(model: LatentModel, values: Tensor, log_share: Tensor | None) -> Te
 def networks(precision: Precision) -> str:
     """Returns what an estimate says of the type in which networks computed."""
     return "" if precision == "float32" else f", networks in {precision}"
+
+
+def dequantized(data: Data) -> str:
+    """Returns what to add where x is a level plus noise: one more bound lies between the two."""
+    levels = isinstance(data.decoder, Dequantize)
+    return ", of dequantised x: a lower bound on log P(level)" if levels else ""

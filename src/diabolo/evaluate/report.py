@@ -58,7 +58,7 @@ class Evaluation:
         distortion: -log p(x|z); None for a conditional model without conditions.
         units: The active latent elements; None for a single datum.
         bound: The evidence lower bound with its rates; None for a deterministic model.
-        likelihood: The importance-weighted bound; None for a deterministic model.
+        likelihood: The likelihood, or a bound on it; None for a deterministic model.
         bits: Numbers x of one datum to divide by for bits per dimension; None where x has no
             levels, so that bits mean nothing.
         notes: Sentences on what is missing and what to be careful with.
@@ -115,6 +115,10 @@ class Evaluation:
             ess = self.likelihood.ess
             how = f"mean over data, of {self.k} samples; the least is {float(ess.min()):.1f}"
             out.append(Quantity("effective samples", float(ess.mean()), "", None, None, how))
+        if self.likelihood is not None and self.likelihood.acceptance is not None:
+            part = self.likelihood.acceptance
+            how = f"of the chains' moves, mean over data; the least is {float(part.min()):.2f}"
+            out.append(Quantity("acceptance", float(part.mean()), "", None, None, how))
         return out
 
     def to_json(self) -> dict[str, Any]:
@@ -148,7 +152,8 @@ def evaluate(
     model: LatentModel,
     data: Data,
     *,
-    k: int = 1000,
+    method: str = "importance",
+    k: int | None = None,
     seed: int = 0,
     samples: int = 8,
     precision: Precision = "float32",
@@ -161,7 +166,9 @@ def evaluate(
     Arguments:
         model: The model; of a deterministic one only what exists is measured, and a note says so.
         data: The data.
-        k: Posterior samples of the likelihood for each datum.
+        method: How the likelihood is found: `importance`, `prior`, `annealed` or `exact`, with
+            options; see `log_likelihood`.
+        k: Samples, or chains, of the likelihood for each datum; None takes 1000, or 16 chains.
         seed: Keys all samples.
         samples: Posterior samples of the bound for each datum.
         precision: The type in which networks compute.
@@ -197,6 +204,7 @@ def evaluate(
     ll = log_likelihood(
         model,
         data,
+        method=method,
         k=k,
         seed=seed,
         precision=precision,

@@ -1,0 +1,96 @@
+"""The densities of a model whose latent is one continuous vector, for each batch of data.
+
+Shapes: K samples, B batch, D latent elements.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ..data import Batch
+from ..distributions import REALS, Bernoulli, Categorical, Distribution, Poisson
+from ..errors import DiaboloError
+from ..latents import Amortized
+from ..model import LatentModel
+from ..noise import MEAN, Noise
+
+__all__ = ["Densities", "check_continuous", "densities", "draws", "has_density"]
+
+DISCRETE = (Bernoulli, Categorical, Poisson)
+
+
+class Densities(NamedTuple):
+    """What a model says of z and of how x is read from it.
+
+    Attributes:
+        q: q(z | x, c), of batch shape (B,).
+        p: p(z | c), of batch shape () or (B,).
+        c: The condition as the likelihood reads it, (B, C), or None.
+    """
+
+    q: Distribution
+    p: Distribution
+    c: Tensor | None
+
+
+def has_density(model: LatentModel) -> None:
+    """Refuses a deterministic autoencoder, which has no likelihood.
+
+    Raises:
+        DiaboloError: If the model is one.
+    """
+    if model.deterministic:
+        raise DiaboloError(
+            "A deterministic autoencoder has no likelihood of x: its codes have no density. "
+            "Its distortion is a number (`distortion`), and a 'vae' has both."
+        )
+
+
+def check_continuous(model: LatentModel, what: str) -> None:
+    """Refuses a model whose latent is not one vector of numbers with a prior density.
+
+    Arguments:
+        model: The model.
+        what: Who asks: the subject of the sentence.
+
+    Raises:
+        DiaboloError: If the model is deterministic, discrete, on a sphere, or a hierarchy.
+    """
+    has_density(model)
+    if model.enumerates is not None:
+        raise _refusal(what, "has discrete values")
+    if isinstance(model.latent, Amortized) and model.latent.space != REALS:
+        raise _refusal(what, f"has {model.latent.space}")
+    if len(model.groups) > 1:
+        raise _refusal(what, f"is a hierarchy ({len(model.groups)} groups)")
+    if not isinstance(model.latent, Amortized):
+        raise _refusal(what, "has discrete values")
+
+
+def densities(model: LatentModel, b: Batch, what: str) -> Densities:
+    """Returns the densities of z for a batch of a model that `check_continuous` lets pass.
+
+    Raises:
+        DiaboloError: If they are discrete after all.
+    """
+    inferred, c = model.infer(b.x, b.c, mask=b.mask, noise=MEAN)
+    draw = inferred.draws[0]
+    assert draw.q is not None
+    assert draw.p is not None
+    if isinstance(draw.p, DISCRETE):
+        raise _refusal(what, "has discrete values")
+    return Densities(draw.q, draw.p, c)
+
+
+def draws(p: Distribution, k: int, size: int, noise: Noise) -> Tensor:
+    """Returns k draws for each datum of a batch of this size, (K, B, D), also of a p they share."""
+    return p.sample((k,) if p.batch_shape else (k, size), noise)
+
+
+def _refusal(what: str, has: str) -> DiaboloError:
+    return DiaboloError(
+        f"{what} needs a latent that is one vector of continuous numbers, as in a 'vae', but this "
+        f"one {has}: use the method 'importance'."
+    )
