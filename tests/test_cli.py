@@ -135,6 +135,23 @@ def test_evaluate_on_a_file_and_as_json(run, capsys):
     assert value["elbo"]["value"] < value["log_likelihood"]["value"] < 0
 
 
+def test_evaluate_by_another_method_on_the_first_rows(run, capsys):
+    x = run.parent / "x.npy"
+    argv = ["evaluate", run, x, "--rows", 3, "--json", "--method"]
+    assert call(*argv, "annealed(temperatures=4)", "--k", 2) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["n"] == 3
+    assert value["data"].startswith("the first 3 of ")
+    assert "2 chains of 4 temperatures from the prior" in value["log_likelihood"]["kind"]
+    assert 0 <= value["log_likelihood"]["acceptance_min"] <= 1
+    assert call(*argv, "prior", "--k", 5) == 0
+    assert "samples of the prior, k=5" in capsys.readouterr().out
+    assert call(*argv, "exact", "--k", 5) == 2
+    assert "k has no effect on the method 'exact'" in capsys.readouterr().err
+    assert call("evaluate", run, x, "--rows", 21) == 2
+    assert "--rows is 1 to 20" in capsys.readouterr().err
+
+
 def read(path: Path) -> np.ndarray:
     """Returns whatever was written as rows of numbers."""
     if path.suffix == ".npy":

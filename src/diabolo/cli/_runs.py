@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from ..data import Data
     from ..run import Run
 
-__all__ = ["data_of", "label_value", "open_run", "picture_of", "row", "rows_of", "shows_pictures"]
+__all__ = [
+    "data_of",
+    "first",
+    "label_value",
+    "open_run",
+    "picture_of",
+    "row",
+    "rows_of",
+    "shows_pictures",
+]
 
 
 def open_run(folder: Path) -> Run:
@@ -52,6 +61,19 @@ def rows_of(data: Data) -> dict[str, np.ndarray]:
     if data.names is not None:
         return {"file": np.array(data.names)}
     return {"row": data.rows.cpu().numpy()}
+
+
+def first(data: Data, rows: int) -> Data:
+    """Returns the first data.
+
+    Raises:
+        DiaboloError: If there are not so many.
+    """
+    import torch
+
+    if not 1 <= rows <= len(data):
+        raise DiaboloError(f"--rows is 1 to {len(data)}, as many as there are, but got {rows}.")
+    return data.take(torch.arange(rows))
 
 
 def row(data: Data, index: int, flag: str) -> Data:

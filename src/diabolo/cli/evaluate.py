@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ._options import Compile, Json, Marginal, Precision
-from ._runs import data_of, open_run
+from ._runs import data_of, first, open_run
 from ._tables import SPLITS, print_evaluation
 from ._talk import Measuring, note, print_json
 
@@ -19,7 +19,9 @@ def evaluate(
     *,
     labels: str | None = None,
     marginal: Marginal = False,
-    k: int = 1000,
+    method: str = "importance",
+    k: int | None = None,
+    rows: int | None = None,
     seed: int = 0,
     precision: Precision = "float32",
     compile: Compile = "auto",
@@ -34,7 +36,13 @@ def evaluate(
         labels: For a conditional model: where the labels of DATA are (a column, an array's key).
         marginal: Of a model conditional on labels, log p(x), the sum over classes with the
             frequencies of the training data; DATA needs no labels then.
-        k: Posterior samples of each datum for the log-likelihood: more is slower and higher.
+        method: How the log-likelihood is found: importance (from the posterior), prior (naively),
+            annealed (chains from the prior to the posterior, without bias from q, a thousand
+            times dearer) or exact (few models). Options stand in brackets:
+            "annealed(temperatures=500, start=posterior)".
+        k: Samples, or chains, of each datum for the log-likelihood: more is slower and higher. It
+            is 1000, or 16 chains, if left out.
+        rows: Measure so many data only, the first.
         seed: Keys the samples.
         precision: The type in which networks compute: bf16 is faster, float32 is for publication.
         compile: Whether to compile the decoder, which takes seconds; auto does for long work.
@@ -50,9 +58,14 @@ def evaluate(
             where = SPLITS[split]
         else:
             where, chosen = str(data), data_of(opened, data, labels)
-        with Measuring(f"measuring with k={k}") as progress:
+        if rows is not None:
+            chosen = first(chosen, rows)
+            where = f"the first {len(chosen)} of {where}"
+        told = f"measuring by {method}" if k is None else f"measuring by {method} with k={k}"
+        with Measuring(told) as progress:
             found = opened.evaluate(
                 chosen,
+                method=method,
                 k=k,
                 marginal=marginal,
                 seed=seed,

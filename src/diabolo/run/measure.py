@@ -88,7 +88,8 @@ def score(
 def evaluate(
     run: Run,
     data: Any,
-    k: int,
+    method: str,
+    k: int | None,
     labels: Any,
     condition: Any,
     marginal: Marginal,
@@ -98,7 +99,7 @@ def evaluate(
     progress: Callable[[float], None] | None,
 ) -> evaluation.Evaluation:
     """Returns what `Run.evaluate` promises, and keeps its numbers in the run."""
-    k, seed = whole("k", k, least=1), whole("seed", seed)
+    k, seed = None if k is None else whole("k", k, least=1), whole("seed", seed)
     prior = frequencies(run, marginal)
     if data is None and (labels is not None or condition is not None):
         raise DiaboloError("Labels and conditions belong to data: give the data too.")
@@ -107,6 +108,7 @@ def evaluate(
     found = evaluation.evaluate(
         run.model,
         chosen,
+        method=method,
         k=k,
         seed=seed,
         precision=precision,

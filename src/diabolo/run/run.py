@@ -250,8 +250,7 @@ class Run:
         That is a straight line or, where codes are directions, an arc of a great circle.
 
         Arguments:
-            a: One datum S, which is encoded, or one code (D,); a vector of that very width is
-                read as a code, unless it is given as a row, (1, D).
+            a: One datum S, which is encoded, or one code (D,); a datum of width D as (1, D).
             b: Likewise; the ends are included.
             steps: How many, 2 at least.
             label: For a conditional model: the label of both ends and of all between.
@@ -286,8 +285,7 @@ class Run:
         it ends at -1 and 1, and the others keep their proportions.
 
         Arguments:
-            x: A datum or code, as in `interpolate`, whose other elements are kept; None keeps
-                them at their means.
+            x: A datum or code, as in `interpolate`, whose other elements stay; None: their means.
             dims: Which elements; None takes all in the order of their rate, largest first.
             steps: How many values, 2 at least.
             span: How far to go, in standard deviations.
@@ -352,7 +350,8 @@ class Run:
         self,
         data: Any = None,
         *,
-        k: int = 1000,
+        method: str = "importance",
+        k: int | None = None,
         labels: Any = None,
         condition: Any = None,
         marginal: measure.Marginal = False,
@@ -365,7 +364,8 @@ class Run:
 
         Arguments:
             data: Data (n, *S), a path, or `Data`; None takes the test or else the validation split.
-            k: Posterior samples a datum for the likelihood.
+            method: `importance`, `prior`, `annealed` or `exact`; see `evaluate.log_likelihood`.
+            k: Samples, or chains, a datum for the likelihood; None takes 1000, or 16 chains.
             labels: Their labels, where the model is conditional on labels.
             condition: Their conditions, where these are not labels.
             marginal: Measure log p(x) instead of log p(x | c), as in `score`.
@@ -378,7 +378,7 @@ class Run:
             DiaboloError: If there are no data to be had, or they are not like those fitted.
         """
         return measure.evaluate(
-            self, data, k, labels, condition, marginal, seed, precision, compile, progress
+            self, data, method, k, labels, condition, marginal, seed, precision, compile, progress
         )
 
     def save(self, folder: str | Path | None = None, *, force: bool = False) -> Path:
