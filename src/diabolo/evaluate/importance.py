@@ -180,7 +180,7 @@ def _prior(model: LatentModel, b: Batch, few: int, start: int, seed: int) -> _Pr
         model.latent.sample(len(b.x), c, KeyedNoise(seed, b.index, start=i, lead=1))
         for i in range(start, start + few)
     ]
-    return _Proposed(torch.stack(codes), c)
+    return _Proposed(torch.stack(codes), None if model.classifies else c)
 
 
 def _log_weights(z: _Proposed, b: Batch, decoded: int, decoding: Decoding) -> Tensor:
