@@ -78,7 +78,7 @@ class View(nn.Module):
         scale: What x is divided by after that.
     """
 
-    loc: Tensor | None  # None where nothing is to be done: large data are not gone over for that
+    loc: Tensor | None  # None where nothing was given: large data are not gone over for that
     scale: Tensor | None
 
     def __init__(
@@ -93,8 +93,9 @@ class View(nn.Module):
         self.mask = mask
         self.shape = (event[0] * (2 if mask else 1), *event[1:])
         for name, value, idle in (("loc", loc, 0.0), ("scale", scale, 1.0)):
-            value = torch.as_tensor(value, dtype=torch.get_default_dtype())
-            self.register_buffer(name, None if bool((value == idle).all()) else value)
+            given = isinstance(value, Tensor) or value != idle  # a tensor may be filled later
+            kept = torch.as_tensor(value, dtype=torch.get_default_dtype()) if given else None
+            self.register_buffer(name, kept)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, noise: Noise = FRESH) -> Tensor:
         """Returns (B, *shape) from x (B, *E) and its mask."""
