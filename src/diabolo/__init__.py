@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .errors import DiaboloError
     from .model import Conditional, Draw, LatentModel, Recipe, Trace, View
     from .recipes import build
-    from .run import Codes, Interrupted, Run, fit, load, resume
+    from .run import Codes, Interrupted, Run, fit, load, refit, resume
     from .spec import Spec
     from .study import Search, search
     from .train import Diverged, History, Row
@@ -39,7 +39,7 @@ _HOMES = {
     "errors": ("DiaboloError",),
     "model": ("Conditional", "Draw", "LatentModel", "Recipe", "Trace", "View"),
     "recipes": ("build",),
-    "run": ("Codes", "Interrupted", "Run", "fit", "load", "resume"),
+    "run": ("Codes", "Interrupted", "Run", "fit", "load", "refit", "resume"),
     "spec": ("Spec",),
     "study": ("Search", "search"),
     "train": ("Diverged", "History", "Row"),
@@ -96,6 +96,7 @@ __all__ = [
     "posteriors",
     "priors",
     "recipes",
+    "refit",
     "resume",
     "search",
 ]

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_type_hints
 from .errors import DiaboloError, near, unknown
 from .registry import takes_bool
 
-__all__ = ["DataConfig", "RunConfig", "TrainConfig", "parse", "resolve"]
+__all__ = ["DataConfig", "RefitConfig", "RunConfig", "TrainConfig", "parse", "resolve"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +129,35 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefitConfig:
+    """A prior that was fitted to the codes of a finished model.
+
+    Arguments:
+        prior: The name of a prior or of a recipe, with options.
+        train: How it was trained, where it has no closed form.
+    """
+
+    prior: str
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """Everything that makes a run: the recipe with its options, the data and the training."""
+    """Everything that makes a run: the recipe with its options, the data and the training.
+
+    Where the prior is another one that was fitted afterwards, `refit` says which.
+    """
 
     recipe: str = "vae"
     options: Mapping[str, Any] = field(default_factory=dict)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    refit: RefitConfig | None = None
+
+    @property
+    def name(self) -> str:
+        """The recipe's name, and that of the prior it was refitted with."""
+        return self.recipe if self.refit is None else f"refit({self.recipe}, {self.refit.prior})"
 
 
 def parse(value: Mapping[str, Any]) -> RunConfig:
@@ -144,19 +166,19 @@ def parse(value: Mapping[str, Any]) -> RunConfig:
     Raises:
         DiaboloError: At an unknown key or a value of the wrong type, naming it.
     """
-    for part, cls in (("data", DataConfig), ("train", TrainConfig)):
-        known = [f.name for f in fields(cls)]
-        for key in value.get(part, {}):
-            if key not in known:
-                raise unknown(f"option of {part}", key, known)
     for key in value:
         if key not in [f.name for f in fields(RunConfig)]:
             raise unknown("part of the configuration", key, [f.name for f in fields(RunConfig)])
+    refit = value.get("refit")
+    if refit is not None:
+        own = _build(TrainConfig, refit.get("train", {}), "refit.train")
+        refit = _build(RefitConfig, {**refit, "train": own}, "refit")
     return RunConfig(
         recipe=str(value.get("recipe", "vae")),
         options=dict(value.get("options", {})),
         data=_build(DataConfig, value.get("data", {}), "data"),
         train=_build(TrainConfig, value.get("train", {}), "train"),
+        refit=refit,
     )
 
 
@@ -165,7 +187,9 @@ def _build(cls: Any, values: Mapping[str, Any], part: str) -> Any:
 
     hints = get_type_hints(cls)
     for name, value in values.items():
-        if isinstance(value, bool) and not takes_bool(hints.get(name, Any)):
+        if name not in hints:
+            raise unknown(f"option of {part}", name, list(hints))
+        if isinstance(value, bool) and not takes_bool(hints[name]):
             raise DiaboloError(f"{part}.{name} is neither true nor false, but got {value!r}.")
     try:
         return TypeAdapter(cls).validate_python(dict(values))

@@ -32,7 +32,7 @@ def print_evaluation(run: Run, found: Evaluation, where: str) -> None:
         value = str(int(q.value)) if whole else f"{q.value:.3f}"
         rows.append((q.name, value, _error(q.mc_stderr), _error(q.data_stderr), q.unit))
     plural = "datum" if found.n == 1 else "data"
-    title = f"{run.config.recipe} on {where} ({found.n} {plural}, means per datum)"
+    title = f"{run.config.name} on {where} ({found.n} {plural}, means per datum)"
     print_table(title, HEADER, rows, numbers=(1, 2, 3))
     width = max(len(q.name) for q in quantities)
     for q in quantities:

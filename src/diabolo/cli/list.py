@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from ._options import Json
-from ._talk import print_json, print_table
+from ._talk import print_json, print_table, say
 
 __all__ = ["list"]
 
@@ -39,6 +39,11 @@ def list(kind: Kind | None = None, /, *, json: Json = False) -> None:
             for member, e in members.items()
         ]
         print_table(name, ("name", "options", "what it is"), rows)
+        if name == "priors":
+            say(
+                "  Those that learn can also be fitted to the codes of a run, even of an "
+                "autoencoder: diabolo refit RUN --prior gaussian\n"
+            )
 
 
 def _text(value: object) -> str:

@@ -31,7 +31,7 @@ from .readers import open_path, options
 from .schema import Schema
 from .sets import SETS
 
-__all__ = ["Loaded", "load", "read"]
+__all__ = ["Loaded", "divide", "load", "read"]
 
 CHOICES = ("key", "size", "color", "strict", "labels", "memory")  # not for every source
 
@@ -96,7 +96,7 @@ def load(
         found = _without_labels(found)
     if found.valid is not None and config.valid != DataConfig().valid:
         raise DiaboloError("These data have their own validation part: leave data.valid out.")
-    rows, held = _divide(found, config)
+    rows, held = divide(len(found.train.x), config, apart=found.valid is not None)
     schema, notes = fit_schema(found, config, rows.numpy(), tensor=tensor)
     splits = hide(_splits(found, schema, rows, held), config)
     held_x = _at(found.train.x, held.numpy()) if schema.constants else None
@@ -350,8 +350,8 @@ def _read(rows: Rows, schema: Schema, index: Tensor) -> Data:
     return schema.read(rows, condition=condition, index=index)
 
 
-def _divide(found: Found, config: DataConfig) -> tuple[Tensor, Tensor]:
-    """Returns the positions of the rows to fit and of those held out, by the seed.
+def divide(n: int, config: DataConfig, *, apart: bool = False) -> tuple[Tensor, Tensor]:
+    """Returns the positions of n rows to fit and of those held out (none if `apart`), by the seed.
 
     Raises:
         DiaboloError: If nothing would be left to fit.
@@ -364,11 +364,10 @@ def _divide(found: Found, config: DataConfig) -> tuple[Tensor, Tensor]:
         )
     if config.limit is not None and config.limit < 1:
         raise DiaboloError(f"data.limit must be positive or none, not {config.limit}.")
-    n = len(found.train.x)
     if n < 2:
         raise DiaboloError(f"Expected at least two rows to learn from, but got {n}.")
     order = torch.randperm(n, generator=torch.Generator().manual_seed(mix_seed(config.seed, 5)))
-    if found.valid is not None:
+    if apart:
         return order[: config.limit].sort().values, order[:0]
     held = round(config.valid)
     if config.valid < 1:

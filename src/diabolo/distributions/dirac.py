@@ -28,7 +28,7 @@ class Dirac(Distribution):
 
     def log_prob_elements(self, x: Tensor) -> Tensor:
         """Returns zeros: the mass of the point against counting measure."""
-        return torch.zeros_like(x)
+        return torch.zeros_like(x - self.loc)
 
     def rsample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
         """Returns the point."""

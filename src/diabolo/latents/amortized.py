@@ -62,8 +62,8 @@ class Amortized(nn.Module):
         """
         if self.prior is None:
             raise DiaboloError(
-                "An autoencoder has no prior to sample from: it encodes and decodes. "
-                "Use the recipe 'vae' to generate."
+                "An autoencoder has no prior to sample from: it encodes and decodes. Fit one to "
+                "its codes, run.refit(prior='mixture'), or use the recipe 'vae' to generate."
             )
         return draw(self.prior(c), n, noise)
 

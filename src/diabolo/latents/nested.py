@@ -43,8 +43,12 @@ class Nested(nn.Module):
     def __init__(self, posterior: nn.Module, prior: LatentModel, size: int) -> None:
         super().__init__()
         meeting(posterior, prior.likelihood)
-        self.posterior, self.prior = posterior, prior
-        self.groups = (size, *prior.groups)
+        self.posterior, self.prior, self.size = posterior, prior, size
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The elements of z1, and of each further group, as the inner model has them now."""
+        return (self.size, *self.prior.groups)
 
     def forward(
         self, x: Tensor, c: Tensor | None = None, k: int = 1, noise: Noise = FRESH
@@ -69,7 +73,7 @@ class Nested(nn.Module):
 
     def assemble(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Returns z1, the first group: given it, x depends on no other."""
-        return z[:, : self.groups[0]]
+        return z[:, : self.size]
 
 
 class _FoldedNoise(Noise):
@@ -149,10 +153,14 @@ class _Unfolded(Distribution):
 
 def _unfold(d: Draw, lead: tuple[int, int]) -> Draw:
     """One group of the inner model, whose batch of N at one sample is K samples of B data."""
+
+    def unfolded(p: Distribution) -> _Unfolded:  # in a model within the inner one, N is (1, N)
+        return _Unfolded(p.base if isinstance(p, _Unfolded) else p, lead)
+
     return Draw(
         d.z.reshape(*lead, *d.z.shape[2:]),
         d.log_q.reshape(lead),
         d.log_p.reshape(lead),
-        None if d.q is None else _Unfolded(d.q, lead),
-        None if d.p is None else _Unfolded(d.p, lead),
+        None if d.q is None else unfolded(d.q),
+        None if d.p is None else unfolded(d.p),
     )

@@ -52,6 +52,7 @@ def learning_curve(run: Run) -> Figure:
         + ("" if point else f"Its rate is {sum(best.valid_rate):.2f} nats and its ")
         + ("Its " if point else "")
         + f"distortion {best.valid_distortion:.2f} nats."
+        + ("" if run.config.refit is None else " The prior was fitted to codes after this.")
     )
     figure = new(4.2 * (1 + len(parts)), 3.7, "Learning curve", caption)
     axes = figure.subplots(1, 1 + len(parts), squeeze=False)[0]

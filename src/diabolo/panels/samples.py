@@ -44,7 +44,8 @@ def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figu
     """
     if not run.model.generates:
         raise NotApplicable(
-            "An autoencoder has no prior, so there is nothing to draw samples from."
+            "An autoencoder has no prior, so there is nothing to draw samples from: fit one to its "
+            "codes with refit."
         )
     if not is_pictures(run):
         return _table(run, seed)

@@ -92,7 +92,8 @@ def vamp(
         raise DiaboloError(f"The prior 'vamp' needs at least 1 pseudo-input, but got {count}.")
     if spec.examples is None or not len(spec.examples):
         raise DiaboloError(
-            "The prior 'vamp' starts its pseudo-inputs from training data: give the spec examples."
+            "The prior 'vamp' starts its pseudo-inputs from training data and learns them with its "
+            "model: give the spec examples."
         )
     examples = spec.examples.to(torch.get_default_dtype())
     seen = torch.isfinite(examples)

@@ -3,8 +3,9 @@
 from .fit import fit
 from .latents import Codes, Latents
 from .load import load
+from .refit import refit
 from .resume import resume
 from .run import Run
 from .training import Event, Interrupted
 
-__all__ = ["Codes", "Event", "Interrupted", "Latents", "Run", "fit", "load", "resume"]
+__all__ = ["Codes", "Event", "Interrupted", "Latents", "Run", "fit", "load", "refit", "resume"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OutOfReach",
     "as_code",
+    "as_codes",
     "as_condition",
     "as_data",
     "held_out",
@@ -79,6 +81,27 @@ def as_condition(run: Run, n: int, label: Any, condition: Any) -> Tensor | None:
     if len(c) not in (1, n):
         raise DiaboloError(f"Expected one condition or {n} of them, but got {len(c)}.")
     return c.expand(n, -1).to(run.device)
+
+
+def as_codes(run: Run, z: Any) -> Tensor:
+    """Returns codes (n, D) to decode, on the model's device and in its type.
+
+    Raises:
+        DiaboloError: If there are none, they have another shape, or are no codes of this model.
+    """
+    like = next(run.model.parameters())
+    codes = torch.as_tensor(z if isinstance(z, Tensor) else np.asarray(z))
+    codes = codes.to(like.device, like.dtype)
+    if codes.ndim != 2 or codes.shape[1] != run.latent:
+        raise DiaboloError(
+            f"This model decodes codes of shape (n, {run.latent}), but got {tuple(codes.shape)}."
+        )
+    if not len(codes):
+        raise DiaboloError("There is no code to decode: expected one row at least.")
+    if not bool(codes.isfinite().all()):
+        raise DiaboloError("Codes must be finite, but these hold NaN or infinity.")
+    run.model.space.check(codes)
+    return codes
 
 
 def as_code(run: Run, x: Any, label: Any, condition: Any) -> NDArray[np.float32]:

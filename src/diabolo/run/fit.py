@@ -337,6 +337,11 @@ def _recipe(
     recipe: str | Callable[..., Recipe] | None, origin: Run | None, conditional: bool
 ) -> tuple[RunConfig, Callable[..., Recipe], bool]:
     """Returns a configuration with the recipe, its function, and whether its name tells it."""
+    if origin is not None and origin.config.refit is not None:
+        raise DiaboloError(
+            "The prior of this run was fitted afterwards, to a frozen encoder: start from the run "
+            "that it was refitted from."
+        )
     if recipe is None and origin is not None:
         base = RunConfig(recipe=origin.config.recipe, options=origin.config.options)
         if origin.function is not None:

@@ -68,9 +68,11 @@ class Stored(NamedTuple):
 
 
 def digest(facts: Mapping[str, Any]) -> str:
-    """Returns the digest of what decides the shape of the weights: recipe, options and spec."""
+    """Returns the digest of what decides the shape of the weights: recipe, options, spec, prior."""
     config = facts["config"]
     parts = {"recipe": config["recipe"], "options": config["options"], "spec": facts["spec"]}
+    if config.get("refit") is not None:
+        parts["refit"] = config["refit"]["prior"]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -12,6 +12,7 @@ from ..config import parse
 from ..data import Schema
 from ..errors import DiaboloError
 from ..model import Recipe
+from ..recipes.refit import of_codes, with_prior
 from ..train import pick_device
 from . import folder as folders
 from . import store
@@ -60,6 +61,8 @@ def load(folder: str | Path, *, recipe: Callable[..., Recipe] | None = None) -> 
         raise DiaboloError(f"{path / folders.RUN} is damaged: {error}.") from None
     with torch.random.fork_rng(devices=[]):
         built = build(function, spec, config.options)
+        if config.refit is not None:
+            built = with_prior(built, of_codes(built.model, config.refit.prior))
     store.fill(built, stored.tensors, str(path))
     built.model.eval()
     built.model.to(_device(config.train.device))

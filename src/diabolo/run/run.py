@@ -27,8 +27,9 @@ from ..spec import Spec
 from ..train import History
 from . import folder as folders
 from . import measure, store, use
-from .asked import as_code, as_condition, read_split
+from .asked import as_code, as_codes, as_condition, read_split
 from .latents import Latents
+from .refit import refit
 from .workshop import publish
 
 __all__ = ["Run"]
@@ -67,7 +68,7 @@ class Run:
     splits: Splits | None = None
 
     def __repr__(self) -> str:
-        return f"Run({self.config.recipe} of {self.spec}, folder={self.folder})"
+        return f"Run({self.config.name} of {self.spec}, folder={self.folder})"
 
     @property
     def model(self) -> LatentModel:
@@ -143,11 +144,6 @@ class Run:
             DiaboloError: If the model has no prior, or a condition is lacking or not wanted.
         """
         n, seed = whole("n", n, least=1), whole("seed", seed)
-        if not self.model.generates:
-            raise DiaboloError(
-                f"This model has no prior to sample: '{self.config.recipe}' is a deterministic "
-                "autoencoder. Decode codes of your own, or fit a model with a prior such as 'vae'."
-            )
         c = as_condition(self, n, label, condition)
         return use.sample(self, n, c, mean, seed, precision)
 
@@ -201,19 +197,7 @@ class Run:
         Raises:
             DiaboloError: If z has another shape, or a condition is lacking or not wanted.
         """
-        like = next(self.model.parameters())
-        codes = torch.as_tensor(z if isinstance(z, Tensor) else np.asarray(z))
-        codes = codes.to(like.device, like.dtype)
-        if codes.ndim != 2 or codes.shape[1] != self.latent:
-            raise DiaboloError(
-                f"This model decodes codes of shape (n, {self.latent}), but got "
-                f"{tuple(codes.shape)}."
-            )
-        if not len(codes):
-            raise DiaboloError("There is no code to decode: expected one row at least.")
-        if not bool(codes.isfinite().all()):
-            raise DiaboloError("Codes must be finite, but these hold NaN or infinity.")
-        self.model.space.check(codes)
+        codes = as_codes(self, z)
         c = as_condition(self, len(codes), label, condition)
         return use.decode(self, codes, c, mean, seed, precision)
 
@@ -380,6 +364,13 @@ class Run:
         return measure.evaluate(
             self, data, method, k, labels, condition, marginal, seed, precision, compile, progress
         )
+
+    def refit(self, data: Any = None, *, prior: str, **options: Any) -> Run:
+        """Returns a new run of this encoder and decoder with a prior fitted to their codes.
+
+        Arguments and errors are those of `diabolo.refit`: `run.refit(prior="gaussian")`.
+        """
+        return refit(self, data, prior=prior, **options)
 
     def save(self, folder: str | Path | None = None, *, force: bool = False) -> Path:
         """Writes the run into a folder, whole or not at all, and returns the folder.

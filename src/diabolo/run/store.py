@@ -41,7 +41,7 @@ def store(run: Run) -> Stored:
             options[name] = plain(value)
         except TypeError:
             opaque[name] = repr(value).split("\n")[0]
-    best = run.history.best
+    best, refit = run.history.best, run.config.refit
     facts = {
         "kind": KIND,
         "format": FORMAT,
@@ -57,6 +57,7 @@ def store(run: Run) -> Stored:
             "options": options,
             "data": plain(asdict(run.config.data)),
             "train": plain(asdict(run.config.train)),
+            **({} if refit is None else {"refit": plain(asdict(refit))}),
         },
         "by_name": run.function is None and not opaque,
         "opaque": opaque,
