@@ -119,7 +119,7 @@ def test_support_can_be_said(said, x, seen):
         ("byte:1", BYTES, "2 to 256 levels"),
         ("real:3", REALS, "Expected data.support"),
         ("byt", BYTES, "Did you mean 'byte'"),
-        ("mixed", BYTES, "cannot be given"),
+        ("mixed", BYTES, "a table with a kind for each column"),
     ],
 )
 def test_wrong_support_is_refused(said, x, match):

@@ -111,6 +111,22 @@ def test_the_table_of_likelihoods_is_that_of_the_code() -> None:
         assert named == {n for n, f in families().items() if support in f.supports}
 
 
+def test_the_table_of_what_a_likelihood_is_for_is_that_of_the_code() -> None:
+    from diabolo.distributions import families
+
+    page = (ROOT / "docs" / "theory" / "latent-variables.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (`[^|]+`) \| ([a-z ]+) \| .+ \|$", page, re.MULTILINE)
+    discrete, continuous = {"binary", "byte", "count", "category", "ordinal"}, {"real", "unit"}
+    found = {}
+    for name, supports, kind in rows:
+        found[name] = set(re.findall(r"`(\w+)`", supports))
+        both = found[name] == {"mixed"}
+        mass, density = found[name] <= discrete, found[name] <= {*continuous, "positive"}
+        assert {"mass": mass, "density": density, "mass or density": both}[kind], name
+    assert [name for name, *_ in rows] == sorted(families())
+    assert found == {n: set(f.supports) for n, f in families().items()}
+
+
 def commands(page: Path) -> list[str]:
     """The `diabolo ...` lines of a page's shell blocks."""
     lines = "\n".join(blocks(page, "sh")).splitlines()

@@ -121,7 +121,7 @@ def test_terms_add_up(name):
 
 
 @every
-@pytest.mark.parametrize("support", ["binary", "real"])
+@pytest.mark.parametrize("support", ["binary", "real", "mixed"])
 def test_ignores_the_unseen(name, support):
     laws.ignores_the_unseen(laws.case(name, support=support, missing=True))
 

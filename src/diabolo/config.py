@@ -24,6 +24,8 @@ class DataConfig:
         source: A named set or a path; `memory` for arrays passed in Python.
         data_dir: The folder in which named sets are looked for.
         support: The support of one value, or None to infer it (`byte:17` gives the levels).
+        kinds: Of `mixed` data, the support of each column, such as `('real', 'category:4')`; ()
+            takes those of the likelihood's densities, or infers them.
         binarize: How grey levels become bits: drawn anew each step (`dynamic`), drawn once by
             row (`static`), cut at one half (`threshold`), or not at all (`no`).
         dequantize: Add uniform noise to grey levels, so that a continuous density fits them.
@@ -48,6 +50,7 @@ class DataConfig:
     source: str = "digits"
     data_dir: str | None = None
     support: str | None = None
+    kinds: tuple[str, ...] = ()
     binarize: Literal["no", "dynamic", "static", "threshold"] = "no"
     dequantize: bool = False
     standardize: bool | None = None

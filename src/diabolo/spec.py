@@ -40,12 +40,15 @@ class Spec:
         event: The shape E of one datum; images are (channels, height, width).
         support: Where one value may lie.
         levels: The number of values of a `byte`, `category` or `ordinal` support.
+        kinds: Of `mixed` data, the support of each column, with its levels where it has some:
+            `real`, `count`, `category:4`.
         condition: The width C of the condition, 0 for none.
         unlabelled: Where the condition is one label, how many training data lack it; else None.
         count: The number of training data N.
         mean: The mean datum, in data units, with shape E.
         scale: The standard deviation of each element with shape E, where the model is to
-            standardise (real data only); None leaves data as they are.
+            standardise (real data, or the real columns of mixed data); None leaves data as they
+            are.
         resolution: The smallest step between the values of each element, in data units, with
             shape E; 0 where they are continuous, None where all are.
         examples: A few training data (n, *E), for pseudo-inputs; NaN where an entry is unseen.
@@ -55,6 +58,7 @@ class Spec:
     event: tuple[int, ...]
     support: Support = "real"
     levels: int | None = None
+    kinds: tuple[str, ...] = ()
     condition: int = 0
     unlabelled: int | None = None
     count: int = 0

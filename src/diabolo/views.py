@@ -8,6 +8,7 @@ Shapes: B batch, E event shape of x.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -18,7 +19,16 @@ from .model import View
 from .noise import FRESH, Noise
 from .spec import Spec
 
-__all__ = ["CORRUPTIONS", "Corrupted", "Log1p", "OneHot", "Viewing", "corrupted", "default_view"]
+__all__ = [
+    "CORRUPTIONS",
+    "Columns",
+    "Corrupted",
+    "Log1p",
+    "OneHot",
+    "Viewing",
+    "corrupted",
+    "default_view",
+]
 
 CORRUPTIONS = ("gaussian", "masking", "salt_pepper")
 
@@ -159,13 +169,61 @@ class Corrupted(nn.Module):
         return self.view(torch.where(u < self.level, extreme, x), mask, noise)
 
 
-def default_view(spec: Spec) -> View | OneHot | Log1p:
+class Columns(nn.Module):
+    """What the columns of mixed data are read as, those of one kind together, end to end.
+
+    Arguments:
+        spec: What is known of the data, with the kind of each column.
+
+    Raises:
+        DiaboloError: If the kind of a column is not known.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        if spec.event != (len(spec.kinds),):
+            raise DiaboloError(
+                f"Mixed data need the kind of each column, but there are {len(spec.kinds)} kinds "
+                f"for data of shape {spec.event}."
+            )
+        views: list[nn.Module] = []
+        for n, kind in enumerate(sorted(set(spec.kinds))):
+            at = torch.tensor([i for i, k in enumerate(spec.kinds) if k == kind])
+            support, _, levels = kind.partition(":")
+            own = replace(
+                spec,
+                event=(len(at),),
+                support=support,  # type: ignore[arg-type]
+                levels=int(levels) if levels else None,
+                kinds=(),
+                mean=None if spec.mean is None else spec.mean[at],
+                scale=spec.scale[at] if spec.scale is not None and kind == "real" else None,
+            )
+            views.append(default_view(own))
+            self.register_buffer(f"at{n}", at, persistent=False)
+        self.views = nn.ModuleList(views)
+        self.shape = (sum(v.shape[0] for v in views),)  # type: ignore[index]
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, noise: Noise = FRESH) -> Tensor:
+        """Returns (B, *shape) from x (B, D) and its mask."""
+        read = []
+        for n, view in enumerate(self.views):
+            at = self.get_buffer(f"at{n}")
+            seen = None if mask is None else mask[:, at]
+            read.append(view(x[:, at], seen, noise))
+        return torch.cat(read, 1)
+
+
+def default_view(spec: Spec) -> View | OneHot | Log1p | Columns:
     """Returns what the encoder reads of data of this spec, with the mask where some are unseen.
 
     Categories and ordinals become channels; counts and positive numbers, unless the spec
-    standardises them, go on a log scale; all else is standardised where the spec says so.
+    standardises them, go on a log scale; all else is standardised where the spec says so. Each
+    column of mixed data is read as its kind is.
     """
     event, mask = spec.event, spec.missing
+    if spec.support == "mixed":
+        return Columns(spec)
     if spec.support in ("category", "ordinal"):
         if spec.levels is None:
             raise DiaboloError(f"Data of '{spec.support}' support need their number of levels.")
@@ -197,7 +255,7 @@ def corrupted(spec: Spec, kind: str = "gaussian", level: float = 0.3) -> Corrupt
         DiaboloError: If the kind is unknown, the level out of range, or the data are codes, counts
             or positive numbers, which Gaussian noise would leave.
     """
-    if kind == "gaussian" and spec.support in ("category", "ordinal", "count", "positive"):
+    if kind == "gaussian" and spec.support in ("category", "ordinal", "count", "positive", "mixed"):
         raise DiaboloError(
             f"Gaussian corruption would leave the values of '{spec.support}' data: "
             "use 'masking' or 'salt_pepper'."

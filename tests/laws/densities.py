@@ -28,12 +28,16 @@ from diabolo.distributions import (
     family,
     kl_elements,
 )
+from diabolo.distributions.scales import Scale
 from diabolo.errors import DiaboloError
 from diabolo.noise import MEAN, KeyedNoise, Noise
 
 K, B, EVENT = 2, 3, (4,)
 LEVELS = 5
 STEP = torch.tensor([0.0, 0.5, 0.0, 2.0])  # between values of the data; some are continuous
+TOTALS = torch.tensor([1.0, 4.0, 0.0, 2.0])  # a datum, for densities that take something of it
+# Values of options that no type tells.
+WORTH = {"columns": "('Normal(scale=shared)', 'LogNormal(scale=0.3)', 'Poisson', 'Bernoulli')"}
 # Double exponential quadrature is exact to 1e-12 for a density with at most a cusp at its mean. A
 # cusp elsewhere (of log q, in a divergence) costs up to step^2 = 4e-6 of a change of slope of 1.
 QUADRATURE = 1e-6
@@ -53,7 +57,7 @@ class Case:
     def family(self, event: tuple[int, ...] = EVENT) -> Family:
         """The family in float64, in use rather than in training, its own parameters moved."""
         made = self.make()
-        made.prepare(event, STEP.view(event))
+        made.prepare(event, STEP.view(event), 1 + STEP.view(event))
         made = made.double().eval()
         with torch.no_grad():
             for i, p in enumerate(made.parameters()):
@@ -69,20 +73,32 @@ class Case:
         return 0.7 * torch.randn(shape, generator=generator, dtype=torch.float64)
 
     def density(self, *, seed: int = 0) -> Distribution:
-        """A density of batch shape (K, B)."""
+        """A density of batch shape (K, B), by which a datum is scored."""
         made = self.family()
-        return made.from_raw(self.raw(made, K, B, seed=seed), len(EVENT))
+        return made.from_raw(self.raw(made, K, B, seed=seed), len(EVENT)).given(TOTALS.double())
+
+
+def accepts(cls: type[Family], option: str) -> bool:
+    """Whether a family takes this option."""
+    try:
+        family(f"{cls.__name__.removesuffix('Family')}({option})", levels=LEVELS)
+    except DiaboloError:
+        return False
+    return True
 
 
 def options(cls: type[Family]) -> list[str]:
-    """The options of a family in every combination of their words, numbers standing as 0.7."""
+    """The options of a family in every combination of their words, numbers standing as 0.7 or 7."""
     choices: list[list[str]] = []
     for name, kind in get_type_hints(cls.__init__).items():
         kinds = get_args(kind)
-        words = [w for k in kinds if get_origin(k) is Literal for w in get_args(k)]
+        words = [w for k in (kind, *kinds) if get_origin(k) is Literal for w in get_args(k)]
         if words:
-            numbers = ["0.7"] if float in kinds else []
-            choices.append([f"{name}={w}" for w in [*words, *numbers]])
+            numbers = ("0.7", "7.0") if float in kinds else ()
+            number = [n for n in numbers if accepts(cls, f"{name}={n}")][:1]
+            choices.append([f"{name}={w}" for w in [*words, *number]])
+        elif name in WORTH:
+            choices.append([f"{name}={WORTH[name]}"])
     return [", ".join(c) for c in itertools.product(*choices)]
 
 
@@ -117,6 +133,8 @@ def cases() -> list[Case]:
 
 def nodes(case: Case, p: Distribution) -> tuple[Tensor, Tensor]:
     """Values of x (N, *) and weights (N, *) with which sums over N are integrals over x."""
+    if case.support == "mixed":
+        return mixed_nodes(case, p)
     if case.support == "binary":
         x = torch.tensor([0.0, 1.0])
     elif case.support == "byte":
@@ -143,6 +161,21 @@ def nodes(case: Case, p: Distribution) -> tuple[Tensor, Tensor]:
         return p.mean + scale * t, scale * dt
     x = _along(x.double(), p)
     return x, torch.ones_like(x)
+
+
+def mixed_nodes(case: Case, p: Distribution) -> tuple[Tensor, Tensor]:
+    """As `nodes`, each column over its own support; values of no weight fill up shorter ones."""
+    kinds, columns = case.family().kinds, p.columns  # type: ignore[attr-defined]
+    found = [
+        nodes(Case(case.name, kind.partition(":")[0], case.make), column)
+        for kind, column in zip(kinds, columns, strict=True)
+    ]
+    most = max(len(x) for x, _ in found)
+    rows = [torch.arange(most).clamp(max=len(x) - 1) for x, _ in found]
+    x = torch.cat([x[at] for (x, _), at in zip(found, rows, strict=True)], -1)
+    own = [(torch.arange(most) < len(w)).view(-1, *[1] * (w.ndim - 1)) for _, w in found]
+    weights = [w[at] * o for (_, w), at, o in zip(found, rows, own, strict=True)]
+    return x, torch.cat(weights, -1)
 
 
 def _along(t: Tensor, p: Distribution) -> Tensor:
@@ -228,7 +261,7 @@ def unseen_is_marginal(case: Case) -> None:
     x = p.sample()[0]
     mask = torch.rand(x.shape, generator=torch.Generator().manual_seed(5)) < 0.5
     mask[0] = False  # a datum of which nothing was seen
-    expected = torch.where(mask, p.log_prob_elements(x), 0.0).sum(-1)
+    expected = torch.where(mask, p.given(x, mask).log_prob_elements(x), 0.0).sum(-1)
     found = p.log_prob(torch.where(mask, x, torch.nan), mask)
     torch.testing.assert_close(found, expected, rtol=1e-14, atol=1e-14)
     assert bool((found[:, 0] == 0).all())
@@ -267,8 +300,8 @@ def axes_are_obeyed(case: Case) -> None:
     single = made.from_raw(raw[1, 2], 1)
     assert single.batch_shape == ()
     torch.testing.assert_close(single.log_prob_elements(x[1, 2]), whole[1, 2], rtol=1e-14, atol=0)
-    if isinstance(made, StandardizedFamily):
-        return  # its constants have the event's shape
+    if isinstance(made, StandardizedFamily) or made.flat:
+        return  # its constants have the event's shape, or it is for tables only
     square = case.family((2, 2)).from_raw(raw.unflatten(-1, (2, 2)), 2)
     torch.testing.assert_close(
         square.log_prob_elements(x.unflatten(-1, (2, 2))).flatten(-2), whole, rtol=1e-14, atol=0
@@ -289,17 +322,21 @@ def x_broadcasts(case: Case) -> None:
 
 
 def fields_are_in_order(case: Case) -> None:
-    """Raw row 0, of levels the last, moves the mean up; row 1, where there are two, widens."""
+    """Raw row 0, of levels the last, moves an element's mean up; a scale, the last row, widens.
+
+    One scale of several, which mixtures have, may not.
+    """
     made = case.family()
     raw = case.raw(made, B)
     width = raw.shape[-2]
     p = made.from_raw(raw, 1)
-    up = raw.clone()
-    up[:, 0 if width <= 2 else width - 1] += 0.1
-    assert bool((made.from_raw(up, 1).mean > p.mean).all())
-    if width == 2:
+    for e in range(*EVENT):
+        up = raw.clone()
+        up[:, width - 1 if width == LEVELS else 0, e] += 0.1
+        assert bool((made.from_raw(up, 1).mean > p.mean)[:, e].all())
+    if width <= 3 and any(m.width for m in made.modules() if isinstance(m, Scale)):
         wide = raw.clone()
-        wide[:, 1] += 0.1
+        wide[:, -1] += 0.1
         assert bool((made.from_raw(wide, 1).variance > p.variance).all())
 
 
@@ -311,6 +348,7 @@ def start_has_the_mean(case: Case) -> None:
         mean = 20 * mean
     elif case.support in ("category", "ordinal"):
         mean = (LEVELS - 1) * mean
+    made.prepare(EVENT, STEP.double(), mean)
     raw = made.start(mean)
     if raw is None:
         assert case.support == "category"  # codes without an order have no meaningful mean

@@ -43,6 +43,7 @@ SMALL = {
     "inner": "mlp(hidden=(8,))",
 }
 LEVELS = {"byte": 5, "category": 3, "ordinal": 4}
+KINDS = ("real", "count", "category:3", "positive", "ordinal:4", "unit")  # of mixed columns
 B = 4
 
 
@@ -74,6 +75,9 @@ class Case:
 
 def data(support: str, shape: tuple[int, ...], levels: int | None) -> Tensor:
     """Values that lie in a support."""
+    if support == "mixed":
+        each = (kind.partition(":")[0] for kind in KINDS)
+        return torch.cat([data(s, (*shape[:-1], 1), LEVELS.get(s)) for s in each], -1)
     if support == "binary":
         return torch.bernoulli(torch.full(shape, 0.4))
     if support == "byte":
@@ -134,6 +138,7 @@ def case(
         event=event,
         support=support,  # type: ignore[arg-type]
         levels=levels,
+        kinds=KINDS if support == "mixed" else (),
         condition=width,
         unlabelled=15 if width else None,
         count=20,
@@ -156,7 +161,7 @@ def supports() -> list[str]:
 
     def has_default(support: str) -> bool:
         try:
-            default_family(support)
+            default_family(support, KINDS)
         except DiaboloError:
             return False
         return True
@@ -390,7 +395,7 @@ def alternatives(name: str, option: str, parameter: Parameter, spec: Spec) -> li
         return ["mlp(hidden=(5,))"]
     if option == "likelihood":
         other = [n for n, f in families().items() if spec.support in f.supports]
-        other = [n for n in other if n != default_family(spec.support)]
+        other = [n for n in other if n != default_family(spec.support, spec.kinds)]
         return other[:1] or ["Normal"]
     if option in ("prior", "posterior"):
         registry = PRIORS if option == "prior" else POSTERIORS

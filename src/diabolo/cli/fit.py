@@ -34,7 +34,7 @@ class DataFlags:
     data_dir: Path | None = None
     """The folder in which named sets and their files are looked for."""
     support: str | None = None
-    """What a value is: binary, byte, byte:17, unit, real, count, ...; inferred if left out."""
+    """What a value is: binary, byte:17, unit, real, count, mixed, ...; inferred if left out."""
     binarize: Literal["no", "dynamic", "static", "threshold"] | None = None
     """How grey levels become bits."""
     size: str | None = None

@@ -27,6 +27,7 @@ from .mapped import Array, Mapped, ahead
 
 __all__ = ["Batch", "Data", "Splits"]
 
+CONTINUOUS = ("real", "unit", "positive")
 STREAM = 0x64617461  # Apart from the noise of a model that is evaluated with the same seed.
 CHUNK = 1 << 20
 STAGE = 1 << 26  # bytes of data in files that are read ahead at once
@@ -67,6 +68,7 @@ class Data:
         index: The row index of each datum in its source; None counts from 0.
         names: For images of a folder, the path of each datum's file below the folder, (N,), with
             `/` between parts; None where data have no names.
+        kinds: Of `mixed` data, the support of each column, as in a `Spec`.
     """
 
     x: Tensor | Mapped
@@ -81,6 +83,7 @@ class Data:
     seed: int = 0
     index: Tensor | None = None
     names: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -288,7 +291,8 @@ class Data:
         the step is 0. Up to a few thousand rows are looked at, and differences that float32
         rounds away are no steps.
         """
-        if self.support not in ("real", "unit", "positive") or self.dequantized:
+        smooth = [kind in CONTINUOUS for kind in self.kinds or (self.support,)]
+        if not any(smooth) or self.dequantized:
             return None
         rows = max(1000, 4 * CHUNK // max(1, math.prod(self.event)))
         stored, seen = self._read(torch.arange(0, len(self), -(-len(self) // rows)))
@@ -300,6 +304,7 @@ class Data:
         least = 8 * torch.finfo(torch.float32).eps * x[1:].abs()
         again = (gap <= least).any(0)
         step = torch.where(gap > least, gap, torch.inf).amin(0)
+        again = again & torch.tensor(smooth, device=again.device).expand(again.shape)
         step = torch.where(again & step.isfinite(), step, 0.0)
         return step.to(torch.get_default_dtype()) if bool(step.any()) else None
 
@@ -317,11 +322,13 @@ class Data:
         scale = None
         if standardize:
             scale = variance.sqrt().to(dtype)
-            scale = torch.where(scale > 0, scale, 1.0)
+            plain = torch.tensor([kind == "real" for kind in self.kinds or ("real",)])
+            scale = torch.where((scale > 0) & plain.to(scale.device), scale, 1.0)
         return Spec(
             event=self.event,
             support=self.support,
             levels=self.levels,
+            kinds=self.kinds,
             condition=0 if self.c is None else self.c.shape[1],
             count=len(self),
             mean=mean.to(dtype),

@@ -12,8 +12,17 @@ import numpy as np
 from ..config import DataConfig
 from ..errors import DiaboloError, unknown
 from .conditions import Condition, class_names, fit_condition, missing
+from .data import CONTINUOUS
 from .found import Array, Found, Values
-from .infer import Layout, Meaning, infer_layout, infer_support, parse_support, to_inside
+from .infer import (
+    Layout,
+    Meaning,
+    infer_kinds,
+    infer_layout,
+    infer_support,
+    parse_support,
+    to_inside,
+)
 from .mapped import pieces
 from .schema import Schema
 from .values import as_float32, element_name, refuse_infinite
@@ -69,6 +78,9 @@ def fit_schema(
     notes = [guess] if guess else []
     meaning = _meaning(found, config)
     notes += meaning.notes
+    kinds = config.kinds
+    if meaning.support == "mixed" and not kinds and layout == "vector":
+        kinds = infer_kinds([p.x for p in found.parts])
     schema = Schema(
         shape=shape,
         layout=layout,
@@ -76,6 +88,7 @@ def fit_schema(
         event=tuple(to_inside(next(pieces(x))[1], layout).shape[1:]),
         support=meaning.support,
         levels=meaning.levels,
+        kinds=kinds,
         source=meaning.support,
         grey=meaning.levels if meaning.units != "plain" else None,
         units=meaning.units,
@@ -84,17 +97,18 @@ def fit_schema(
         columns=found.columns,
         label=found.label,
     )
+    _refuse_kinds(schema)
+    notes += _kinds_told(schema) if kinds != config.kinds else []
     schema = _decoded(schema, config)
     schema, more = _constants(schema, found.train.x, rows)
     notes += more
     standardize = config.standardize
-    if standardize and schema.support != "real":
+    scaled = schema.support in ("real", "mixed")
+    if standardize and not scaled:
         raise DiaboloError(
             f"data.standardize is for real data, but these are '{schema.support}'. Leave it out."
         )
-    schema = replace(
-        schema, standardize=schema.support == "real" if standardize is None else standardize
-    )
+    schema = replace(schema, standardize=scaled if standardize is None else standardize)
     classes = _classes(found)
     schema = replace(schema, classes=classes)
     if config.labelled == "all":
@@ -124,7 +138,7 @@ def _layout(text: str) -> Layout:
 
 def _meaning(found: Found, config: DataConfig) -> Meaning:
     """Returns what the values are: as the user says, as the reader knows, or as it looks."""
-    said = config.support or found.support
+    said = config.support or ("mixed" if config.kinds else found.support)
     parts = [p.x for p in found.parts]
     if said is None:
         return infer_support(parts)
@@ -163,8 +177,43 @@ def _decoded(schema: Schema, config: DataConfig) -> Schema:
     return schema
 
 
+def _refuse_kinds(schema: Schema) -> None:
+    """Refuses kinds of columns of data that are not mixed, or not one kind a column."""
+    kinds = schema.kinds
+    if schema.support != "mixed":
+        if kinds:
+            raise DiaboloError(
+                f"data.kinds is for mixed data, but these are '{schema.support}': say "
+                "support='mixed', or leave it out."
+            )
+        return
+    if schema.layout != "vector" or schema.event != (len(kinds),):
+        raise DiaboloError(
+            f"Mixed data are a table with a kind for each column, but there are {len(kinds)} kinds "
+            f"for data of shape {schema.shape}."
+        )
+    for i, kind in enumerate(kinds):
+        if parse_support(kind)[0] in ("byte", "mixed"):
+            raise DiaboloError(
+                f"{schema.column(i).capitalize()} cannot be '{kind}' in mixed data: of ordered "
+                "levels say 'ordinal', with their number."
+            )
+
+
+def _kinds_told(schema: Schema) -> list[str]:
+    """Returns a sentence that says which columns were taken for what."""
+    kinds = np.asarray(schema.kinds)
+    each = [f"{_named(schema, np.nonzero(kinds == k)[0])} as {k}" for k in dict.fromkeys(kinds)]
+    return [
+        f"Mixed data. {'; '.join(each)}. Codes of classes are not told from counts: say them, and "
+        "any other kind, in data.kinds=('real', 'category:4', ...)."
+    ]
+
+
 def _constants(schema: Schema, x: Values, rows: Array) -> tuple[Schema, list[str]]:
     """Leaves out columns of continuous tables that never vary: no density on them is bounded."""
+    if schema.support == "mixed":
+        _refuse_constants(schema, x, rows)
     if schema.layout != "vector" or schema.support not in ("real", "unit", "positive"):
         return schema, []
     if schema.grey is not None:
@@ -211,6 +260,17 @@ def _constants(schema: Schema, x: Values, rows: Array) -> tuple[Schema, list[str
             "offset or rescale to keep what varies."
         )
     return replace(schema, constants=constants, event=(len(low) - len(still),)), notes
+
+
+def _refuse_constants(schema: Schema, x: Values, rows: Array) -> None:
+    """Refuses continuous columns of mixed data that never vary: each has a density of its own."""
+    low, high = _range(x, rows, np.float32)
+    for i, kind in enumerate(schema.kinds):
+        if kind in CONTINUOUS and low[i] >= high[i]:
+            raise DiaboloError(
+                f"{schema.column(i).capitalize()} is constant, so that no density of '{kind}' "
+                "values is bounded there: leave out the column and its density."
+            )
 
 
 def _range(

@@ -18,13 +18,14 @@ import numpy as np
 
 from ..errors import DiaboloError, unknown
 from ..spec import SUPPORTS, Support
-from .mapped import Array, Values, pieces
+from .mapped import Array, Mapped, Values, pieces
 
 __all__ = [
     "Layout",
     "Meaning",
     "Units",
     "grid_error",
+    "infer_kinds",
     "infer_layout",
     "infer_support",
     "parse_support",
@@ -61,8 +62,6 @@ def parse_support(text: str) -> tuple[Support, int | None]:
     name, colon, count = text.partition(":")
     if name not in SUPPORTS:
         raise unknown("support", name, SUPPORTS)
-    if name == "mixed":
-        raise DiaboloError("data.support 'mixed' cannot be given for a whole array.")
     leveled = name in ("byte", "category", "ordinal")
     if not colon and name != "byte" and leveled:
         raise DiaboloError(f"data.support '{name}' needs its levels, as in '{name}:5'.")
@@ -91,6 +90,27 @@ def infer_support(parts: Sequence[Values]) -> Meaning:
             return Meaning("byte", 256, "levels")
         return _integers(low, high)
     return _floats(parts)
+
+
+def infer_kinds(parts: Sequence[Values]) -> tuple[str, ...]:
+    """Returns the support of each column of these tables (N, D), together.
+
+    Grey levels are none of a table: whole numbers are counts, values in [0, 1] are `unit`.
+    """
+    kinds: list[str] = []
+    for i in range(parts[0].shape[1]):
+        found = infer_support([_column(p, i) for p in parts])
+        if found.support == "byte":
+            kinds.append("count" if found.units == "levels" else "unit")
+        else:
+            kinds.append(found.support)
+    return tuple(kinds)
+
+
+def _column(x: Values, i: int) -> Values:
+    if isinstance(x, Mapped):
+        return x.then(lambda block, _: block[:, i : i + 1])
+    return x[:, i : i + 1]
 
 
 def _integers(low: int, high: int) -> Meaning:

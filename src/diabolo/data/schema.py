@@ -40,6 +40,7 @@ class Schema:
         event: The shape E of one datum inside, constant columns left out.
         support: The support of a value as a model sees it.
         levels: The number of values, where that support has levels.
+        kinds: Of `mixed` data, the support of each column, as in a `Spec`.
         source: The support of a value as it is stored.
         grey: The number of grey levels as stored; None where there are none.
         units: How the user writes grey levels: 0, 1, ... (`levels`), j / (levels - 1) (`grid`).
@@ -62,6 +63,7 @@ class Schema:
     event: tuple[int, ...]
     support: Support
     levels: int | None = None
+    kinds: tuple[str, ...] = ()
     source: Support = "real"
     grey: int | None = None
     units: Units = "plain"
@@ -238,6 +240,7 @@ class Schema:
             x=stored,
             support=self.support,
             levels=self.levels,
+            kinds=self.kinds,
             decoder=self.decoder,
             c=c,
             mask=mask,
@@ -254,7 +257,7 @@ class Schema:
         """Returns what to store of rows, and what was seen of them; `first` rows came before."""
         levels = self.grey or self.levels
         stored, mask = stored_values(
-            x, self.source, levels, self.units, self.missing, self.column, first
+            x, self.source, levels, self.units, self.missing, self.column, first, self.kinds
         )
         stored = to_inside(stored, self.layout)
         mask = None if mask is None else to_inside(mask, self.layout)

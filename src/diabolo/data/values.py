@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import DiaboloError
 from ..spec import Support
-from .infer import Units, grid_error
+from .infer import Units, grid_error, parse_support
 from .mapped import Array, Values, pieces
 
 __all__ = ["as_float32", "element_name", "refuse_infinite", "refuse_missing", "stored_values"]
@@ -86,6 +86,7 @@ def stored_values(
     missing: Literal["refuse", "nan"],
     name: Name,
     first: int = 0,
+    kinds: tuple[str, ...] = (),
 ) -> tuple[Array, Array | None]:
     """Returns what to store of (N, *), in a small type, and the mask of seen entries or None.
 
@@ -97,6 +98,7 @@ def stored_values(
         missing: What NaN means.
         name: What to call an element of a datum in a sentence.
         first: How many rows came before these, for sentences.
+        kinds: Of `mixed` data, what the values of each column must be.
 
     Raises:
         DiaboloError: At a value outside its support, naming its row and column.
@@ -113,15 +115,25 @@ def stored_values(
         if missing == "nan":
             unseen = np.isnan(x)
             mask = ~unseen
-            fill = 1.0 if support == "positive" else 0.0
+            fill = 1.0 if support in ("positive", "mixed") else 0.0  # it lies in the support
             x = np.where(unseen, np.asarray(fill, x.dtype), x) if unseen.any() else x
         else:
             refuse_missing(x, name)
     elif missing == "nan":
         mask = np.ones(x.shape, bool)
+    if support == "mixed":
+        return _columns(x, kinds, name, first), mask
     if levels is not None and units != "plain":
         return _levels(x, levels, units, name, first), mask
     return _plain(x, support, levels, name, first), mask
+
+
+def _columns(x: Array, kinds: tuple[str, ...], name: Name, first: int) -> Array:
+    """Returns rows (N, D) as float32, each column checked against its own support."""
+    for i, kind in enumerate(kinds):
+        support, levels = parse_support(kind)
+        _plain(x[:, i : i + 1], support, levels, lambda _, i=i: name(i), first)
+    return as_float32(x, name, first) if x.dtype.kind == "f" else x.astype(np.float32)
 
 
 def _bits(x: Array) -> Array | None:

@@ -60,6 +60,15 @@ class Distribution:
         elements = self.log_prob_elements(x)
         return total(torch.where(mask, elements, 0.0), self.event_ndim)
 
+    def given(self, x: Tensor, mask: Tensor | None = None) -> Distribution:
+        """Returns the density by which x is scored: this one, unless it takes something of x.
+
+        Arguments:
+            x: Events (*, *E), as for `log_prob`.
+            mask: True where an element was seen, (*, *E); None if all were.
+        """
+        return self
+
     def rsample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
         """Returns samples (*shape, *, *E) that carry gradients to the parameters."""
         raise DiaboloError(f"{type(self).__name__} has no reparameterised samples.")
@@ -191,6 +200,8 @@ class Distribution:
                 changed[f.name] = tensors(value, self.parameter_axes(f.name))
             elif isinstance(value, Distribution):
                 changed[f.name] = densities(value)
+            elif isinstance(value, tuple):
+                changed[f.name] = tuple(map(densities, value))
         return replace(self, **changed)  # type: ignore[type-var]
 
 
@@ -218,6 +229,8 @@ class Family(nn.Module):
     """
 
     supports: ClassVar[frozenset[str]] = frozenset()
+    given: str = ""  # what of x itself x is scored given: its total, say
+    flat: ClassVar[bool] = False  # whether events have one axis only
     batch_level: bool = False  # whether the density of a datum depends on the rest of its batch
     gathers: bool = False  # whether it does so over the parts of all processes, see `ranks`
     deterministic: bool = False  # whether it is a point, with no density to speak of
@@ -231,13 +244,19 @@ class Family(nn.Module):
         """Which elements (E) the data's steps keep above the usual floor; None if no one is."""
         return None
 
-    def prepare(self, event: tuple[int, ...], step: Tensor | None = None) -> None:
+    def prepare(
+        self,
+        event: tuple[int, ...],
+        step: Tensor | None = None,
+        mean: Tensor | None = None,
+    ) -> None:
         """Takes what a model knows of the data before it is built; most families need nothing.
 
         Arguments:
             event: The shape E of one datum.
             step: The smallest step between values of each element, E, 0 where they have none;
                 None if nothing is known. No learned scale may become narrower.
+            mean: The mean datum E, or None if it is not known.
         """
         return
 

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
+from ._solve import where_rising
 from .base import Distribution, Family
 
-__all__ = ["Categorical", "CategoricalFamily", "needed_levels"]
+__all__ = ["Categorical", "CategoricalFamily", "at_level", "needed_levels"]
 
 
 def needed_levels(owner: str, levels: int | None) -> int:
@@ -31,6 +32,16 @@ def needed_levels(owner: str, levels: int | None) -> int:
             f"say levels=..., or use data of a support with levels (byte, category, ordinal)."
         )
     return levels
+
+
+def at_level(values: Tensor, code: Tensor, event_ndim: int) -> Tensor:
+    """Returns what stands in values (*, L, *E) at codes (*, *E), with shape (*, *E)."""
+    axis = -event_ndim - 1
+    code = code.unsqueeze(axis)
+    lead = torch.broadcast_shapes(code.shape[:axis], values.shape[:axis])
+    values = values.expand(*lead, *values.shape[axis:])
+    code = code.expand(*lead, 1, *code.shape[code.ndim + axis + 1 :])
+    return values.gather(axis, code).squeeze(axis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +74,8 @@ class Categorical(Distribution):
 
     def log_prob_elements(self, x: Tensor) -> Tensor:
         """Returns the log-probability of each element, in nats."""
-        code = (x * self._unit).round().long().unsqueeze(self._axis)
-        own = self.logits.shape[self._axis :]
-        lead = torch.broadcast_shapes(code.shape[: self._axis], self.batch_shape)
-        logits = self.logits.expand(*lead, *own)
-        code = code.expand(*lead, 1, *code.shape[code.ndim + self._axis + 1 :])
-        chosen = logits.gather(self._axis, code).squeeze(self._axis)
+        code = (x * self._unit).round().long()
+        chosen = at_level(self.logits, code, self.event_ndim)
         return chosen - self.logits.logsumexp(self._axis)
 
     def sample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
@@ -149,9 +156,8 @@ class CategoricalFamily(Family):
         share = share.clamp(0.02, 0.98)
         codes = torch.linspace(0, 1, count, dtype=mean.dtype, device=mean.device)
         codes = codes.view(-1, *[1] * mean.ndim)
-        low, high = torch.full_like(mean, -400.0), torch.full_like(mean, 400.0)
-        for _ in range(60):  # 800 / 2^60 is below the resolution of a double
-            middle = (low + high) / 2
-            below = ((codes * middle).softmax(0) * codes).sum(0) < share
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        return codes * ((low + high) / 2)
+
+        def found(slope: Tensor) -> Tensor:
+            return ((codes * slope).softmax(0) * codes).sum(0)
+
+        return codes * where_rising(found, share, -400.0, 400.0)

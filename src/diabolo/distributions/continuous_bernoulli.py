@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..noise import FRESH, Noise
+from ._solve import where_rising
 from .base import Distribution, Family
 
 __all__ = ["ContinuousBernoulli", "ContinuousBernoulliFamily"]
@@ -124,10 +125,8 @@ class ContinuousBernoulliFamily(Family):
 
     def start(self, mean: Tensor) -> Tensor:
         """Returns the slope with the data's mean, kept within [0.02, 0.98], by bisection."""
-        mean = mean.clamp(0.02, 0.98)
-        low, high = torch.full_like(mean, -60.0), torch.full_like(mean, 60.0)
-        for _ in range(60):  # 120 / 2^60 is below the resolution of a double
-            middle = (low + high) / 2
-            below = ContinuousBernoulli(middle, mean.ndim).mean < mean
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        return ((low + high) / 2)[None]
+
+        def found(logits: Tensor) -> Tensor:
+            return ContinuousBernoulli(logits, mean.ndim).mean
+
+        return where_rising(found, mean.clamp(0.02, 0.98), -60.0, 60.0)[None]

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..noise import FRESH, Noise
+from ._solve import where_rising
 from .base import Distribution, Family
 from .categorical import needed_levels
 from .scales import Scale
@@ -120,7 +121,12 @@ class DiscretizedLogisticFamily(Family):
         """Returns 2 where the scale is learned for each element, else 1."""
         return 1 + self.scale.width
 
-    def prepare(self, event: tuple[int, ...], step: Tensor | None = None) -> None:
+    def prepare(
+        self,
+        event: tuple[int, ...],
+        step: Tensor | None = None,
+        mean: Tensor | None = None,
+    ) -> None:
         """Takes the shape of an event; probabilities of levels are bounded at any scale."""
         self.scale.prepare(event, None)
 
@@ -132,15 +138,12 @@ class DiscretizedLogisticFamily(Family):
 
     def start(self, mean: Tensor) -> Tensor:
         """Returns the centre with the data's mean, kept within [0.02, 0.98], by bisection."""
-        goal = mean.clamp(0.02, 0.98)
-        low, high = torch.full_like(mean, -20.0), torch.full_like(mean, 21.0)
         scale = torch.full_like(mean, RAW_SCALE)
         rows = 1 + self.scale.width
 
-        with torch.no_grad():
-            for _ in range(40):  # 41 / 2^40 is far below a grey level
-                middle = (low + high) / 2
-                p = self.from_raw(torch.stack([middle, scale])[:rows], mean.ndim)
-                below = p.mean < goal
-                low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        return torch.stack([(low + high) / 2, scale])[:rows]
+        def found(loc: Tensor) -> Tensor:
+            return self.from_raw(torch.stack([loc, scale])[:rows], mean.ndim).mean
+
+        # 41 / 2^40 is far below a grey level
+        loc = where_rising(found, mean.clamp(0.02, 0.98), -20.0, 21.0, 40)
+        return torch.stack([loc, scale])[:rows]

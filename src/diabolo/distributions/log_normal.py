@@ -117,7 +117,12 @@ class LogNormalFamily(Family):
         """Which elements the data's steps keep above the usual floor."""
         return None if self.step is None else self.step > 0
 
-    def prepare(self, event: tuple[int, ...], step: Tensor | None = None) -> None:
+    def prepare(
+        self,
+        event: tuple[int, ...],
+        step: Tensor | None = None,
+        mean: Tensor | None = None,
+    ) -> None:
         """Takes the shape of an event and the steps between values."""
         self.scale.prepare(event, None)
         learned = isinstance(self.scale.kind, str) and self.scale.given is None

@@ -194,7 +194,12 @@ class NormalFamily(Family):
         """Which elements the data's steps keep above the usual floor."""
         return self.scale.stepped
 
-    def prepare(self, event: tuple[int, ...], step: Tensor | None = None) -> None:
+    def prepare(
+        self,
+        event: tuple[int, ...],
+        step: Tensor | None = None,
+        mean: Tensor | None = None,
+    ) -> None:
         """Takes the shape of an event and the steps between values."""
         self.scale.prepare(event, step)
 

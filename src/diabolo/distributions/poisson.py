@@ -8,18 +8,21 @@ Shapes: `*` any batch, most often (K, B); E the event shape of x.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..noise import FRESH, Noise
+from ._gamma import poisson_quantile
 from .base import Distribution, Family
+from .exposure import Counts, Exposure
 
 __all__ = ["Poisson", "PoissonFamily"]
 
 
 @dataclass(frozen=True, eq=False)
-class Poisson(Distribution):
+class Poisson(Counts):
     """Independent counts.
 
     Arguments:
@@ -38,26 +41,12 @@ class Poisson(Distribution):
         """Returns counts, as floats, by bisection of the distribution function."""
         with torch.no_grad():
             u = noise.uniform((*shape, *self.log_rate.shape), self.log_rate)
-            rate = self.mean.expand_as(u)
-            low = torch.full_like(u, -1.0)  # P(X <= low) <= u < P(X <= high)
-            high = torch.ceil(rate + 12 * rate.sqrt() + 30)
-            while bool((high - low > 1).any()):
-                middle = torch.floor((low + high) / 2)
-                # P(X <= j) is the regularised upper incomplete gamma function at (j + 1, rate).
-                below = torch.special.gammaincc(middle + 1, rate) <= u
-                low = torch.where(below, middle, low)
-                high = torch.where(below, high, middle)
-            return high
+            return poisson_quantile(u, self.mean.expand_as(u)).to(u.dtype)
 
     def kl_elements(self, other: Poisson) -> Tensor:
         """Returns KL of each element."""
         ratio = self.log_rate - other.log_rate
         return self.mean * ratio - self.mean + other.mean
-
-    @property
-    def mean(self) -> Tensor:
-        """The rate."""
-        return self.log_rate.exp()
 
     @property
     def variance(self) -> Tensor:
@@ -66,17 +55,44 @@ class Poisson(Distribution):
 
 
 class PoissonFamily(Family):
-    """Counts from the logarithm of their rate."""
+    """Counts from the logarithm of their rate, or of their share of the total of a datum.
+
+    Arguments:
+        levels: Unused: the support has no levels.
+        support: Unused.
+        exposure: `one`, the same for all data, or `total`: counts are scored given the total of
+            their datum, so that the number is log p(x | total), see `exposure`.
+    """
 
     supports = frozenset({"count"})
+
+    def __init__(
+        self,
+        *,
+        levels: int | None = None,
+        support: str | None = None,
+        exposure: Literal["one", "total"] = "one",
+    ) -> None:
+        super().__init__(levels=levels, support=support)
+        self.exposure = Exposure("Poisson", exposure)
+        self.given = self.exposure.given
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns 1."""
         return 1
 
-    def from_raw(self, raw: Tensor, event_ndim: int) -> Poisson:
+    def prepare(
+        self,
+        event: tuple[int, ...],
+        step: Tensor | None = None,
+        mean: Tensor | None = None,
+    ) -> None:
+        """Takes the mean datum."""
+        self.exposure.prepare(mean)
+
+    def from_raw(self, raw: Tensor, event_ndim: int) -> Distribution:
         """Returns the density."""
-        return Poisson(raw.select(-event_ndim - 1, 0), event_ndim)
+        return self.exposure(Poisson(raw.select(-event_ndim - 1, 0), event_ndim))
 
     def start(self, mean: Tensor) -> Tensor:
         """Returns the logarithm of the mean, kept above 0.001."""

@@ -1,4 +1,4 @@
-"""Where the scale of a density comes from: a network, one learned number or more, or the user.
+"""Where a positive parameter comes from: a network, learned numbers, or the user.
 
 Shapes: `*` any batch, E the event shape of x.
 """
@@ -42,6 +42,8 @@ class Scale(nn.Module):
             for which that is too narrow, what `prepare` finds.
         further: The words that the owner handles.
         start: The raw log-scale with which a shared one starts.
+        what: What it is called, where it is another positive parameter than a scale.
+        words: The kinds there are.
 
     Raises:
         DiaboloError: If the kind is unknown, a number is not positive, or a floor has no effect.
@@ -61,22 +63,24 @@ class Scale(nn.Module):
         floor: float | None,
         further: tuple[str, ...] = (),
         start: float = 0.0,
+        what: str = "scale",
+        words: tuple[str, ...] = ("element", "column", "shared"),
     ) -> None:
         super().__init__()
-        known = ("element", "column", "shared", *further)
-        if isinstance(kind, str) and kind not in known:
-            raise unknown(f"scale of {owner}", kind, known)
+        if isinstance(kind, str) and kind not in (*words, *further):
+            raise unknown(f"{what} of {owner}", kind, (*words, *further))
         number = isinstance(kind, int | float) and not isinstance(kind, bool)
         if not isinstance(kind, str) and not (number and 0 < kind < math.inf):
-            raise DiaboloError(f"The scale of {owner} must be a positive number, but got {kind}.")
+            raise DiaboloError(f"The {what} of {owner} must be a positive number, but got {kind}.")
         if floor is not None and (not isinstance(floor, int | float) or not 0 < floor < math.inf):
             raise DiaboloError(f"The floor of {owner} must be a positive number, but got {floor}.")
         if floor is not None and not isinstance(kind, str):
             raise DiaboloError(
-                f"The scale of {owner} is the fixed number {kind}, on which a floor has no effect: "
-                "leave one of them out."
+                f"The {what} of {owner} is the fixed number {kind}, on which a floor has no "
+                "effect: leave one of them out."
             )
         self.owner, self.kind, self.given, self.start = owner, kind, floor, start
+        self.what = what
         self.register_parameter("raw", None)  # by column: its shape is not known yet
         if kind == "shared":
             self.raw = nn.Parameter(torch.tensor(start / SPEED))
@@ -141,7 +145,7 @@ class Scale(nn.Module):
             return above(raw.select(-event_ndim - 1, -1), low)
         if self.raw is None:
             raise DiaboloError(
-                f"{self.owner}(scale={self.kind}) has a number for each element of the data: call "
-                "prepare(event, None) first."
+                f"{self.owner}({self.what}={self.kind}) has a number for each element of the "
+                "data: call prepare(event, None) first."
             )
         return above(SPEED * self.raw.to(raw.dtype), low)

@@ -119,9 +119,16 @@ class StandardizedFamily(Family):
         """Which elements the data's steps keep above the base's usual floor."""
         return self.base.stepped
 
-    def prepare(self, event: tuple[int, ...], step: Tensor | None = None) -> None:
-        """Hands the base the steps of standardised values."""
-        self.base.prepare(event, None if step is None else step.to(self.scale) / self.scale)
+    def prepare(
+        self,
+        event: tuple[int, ...],
+        step: Tensor | None = None,
+        mean: Tensor | None = None,
+    ) -> None:
+        """Hands the base the steps and the mean of standardised values."""
+        step = None if step is None else step.to(self.scale) / self.scale
+        mean = None if mean is None else (mean.to(self.loc) - self.loc) / self.scale
+        self.base.prepare(event, step, mean)
 
     def forget(self) -> None:
         """Forgets what the base gathered."""

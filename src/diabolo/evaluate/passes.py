@@ -118,10 +118,11 @@ def batches(
 
 
 def subject(model: LatentModel, data: Data) -> str:
-    """Returns what a log-likelihood is of: log p(x), of seen entries, given a condition."""
+    """Returns what a log-likelihood is of: log p(x), of seen entries, given c or a part of x."""
     x = "x" if data.mask is None else "seen entries of x"
     conditional = model.condition and data.c is not None and not model.classifies
-    return f"log p({x}|c)" if conditional else f"log p({x})"
+    given = [part for part in ("c" if conditional else "", model.likelihood.family.given) if part]
+    return f"log p({x}|{', '.join(given)})" if given else f"log p({x})"
 
 
 def averages(model: LatentModel, values: Tensor, log_share: Tensor | None) -> Tensor:

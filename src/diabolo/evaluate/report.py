@@ -196,6 +196,12 @@ def evaluate(
             "have no density."
         )
         return Evaluation(len(data), 0, seed, found, units, None, None, None, (*notes, note), x)
+    taken = model.likelihood.family.given
+    if taken:
+        notes.append(
+            f"The likelihood is of x given its {taken}, which is taken from x itself: it is no "
+            f"log p(x), and not to be compared with one."
+        )
     parts = None
     if given or marginal is None:
         parts = bound(model, data, seed=seed, samples=samples, precision=precision)

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..distributions import Family, StandardizedFamily, default_family, family
+from ..distributions import Family, ProductFamily, StandardizedFamily, default_family, family
 from ..errors import DiaboloError, unknown
 from ..model import Conditional, Trace
 from ..nets import NETS, Net, set_start
@@ -178,18 +178,24 @@ def likelihood(spec: Spec, call: str | Family | None, net: Net, code: int) -> Co
     Raises:
         DiaboloError: If the family has no density on the data's support.
     """
-    members = family(call or default_family(spec.support), levels=spec.levels, support=spec.support)
+    usual = default_family(spec.support, spec.kinds)
+    members = family(call or usual, levels=spec.levels, support=spec.support)
     if spec.support not in members.supports:
         raise DiaboloError(
             f"{type(members).__name__.removesuffix('Family')} needs "
             f"{' or '.join(sorted(members.supports))} x, but these data are '{spec.support}'. "
-            f"Use likelihood='{default_family(spec.support)}', or change the data "
+            f"Use likelihood='{usual}', or change the data "
             "(binarize, dequantize)."
         )
+    if isinstance(members, ProductFamily):
+        members.check(spec.kinds)
     if spec.scale is not None:
         loc = torch.zeros_like(spec.scale) if spec.mean is None else spec.mean
-        members = StandardizedFamily(members, loc, spec.scale)
-    members.prepare(spec.event, spec.resolution)
+        if isinstance(members, ProductFamily):
+            members = members.standardized(loc, spec.scale)
+        else:
+            members = StandardizedFamily(members, loc, spec.scale)
+    members.prepare(spec.event, spec.resolution, spec.mean)
     width = members.width(spec.event)
     outputs = (width * spec.event[0], *spec.event[1:])
     module = NETS.module(net, (code,), outputs, spec.condition)

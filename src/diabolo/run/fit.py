@@ -12,19 +12,19 @@ import narwhals as nw
 import torch
 
 from .. import ranks, train
-from ..config import RunConfig, resolve
+from ..config import DataConfig, RunConfig, resolve
 from ..data import Loaded, Schema, Splits
 from ..data import load as load_data
 from ..data.hub import column_names, is_dataset
 from ..data.memory import is_frame
 from ..data.readers.table import ENDINGS as TABLES
 from ..data.sets import SETS
-from ..distributions import Family, StandardizedFamily
+from ..distributions import Family, ProductFamily, StandardizedFamily, families, family
 from ..errors import DiaboloError
 from ..evaluate import draw_digest
 from ..model import Recipe
 from ..noise import mix_seed
-from ..registry import keywords
+from ..registry import keywords, parse_call
 from ..trackers import Tracking
 from . import folder as folders
 from . import store
@@ -270,6 +270,7 @@ def _plan(
         raise DiaboloError("The source of the data is the first argument: leave data.source out.")
     if by_name:
         config = replace(config, options=checked(config.recipe, config.options))
+    config = replace(config, data=_kinds(config))
     return Plan(
         source=data,
         config=config,
@@ -282,6 +283,18 @@ def _plan(
         start=origin,
         notes=notes,
     )
+
+
+def _kinds(config: RunConfig) -> DataConfig:
+    """Returns how data are read, with the kinds of columns that a `Product` of densities tells."""
+    call, data = config.options.get("likelihood"), config.data
+    if data.kinds or data.support not in (None, "mixed"):
+        return data
+    if isinstance(call, str) and families().get(parse_call(call)[0]) is ProductFamily:
+        call = family(call)
+    if not isinstance(call, ProductFamily):
+        return data
+    return replace(data, support="mixed", kinds=call.kinds)
 
 
 def sort_words(

@@ -113,6 +113,7 @@ def _facts(spec: Spec) -> dict[str, Any]:
         "event": list(spec.event),
         "support": spec.support,
         "levels": spec.levels,
+        "kinds": list(spec.kinds),
         "condition": spec.condition,
         "unlabelled": spec.unlabelled,
         "count": spec.count,
@@ -129,6 +130,7 @@ def spec(stored: Stored) -> Spec:
     """
     facts = dict(stored.facts["spec"])
     count, event = facts.pop("examples"), tuple(facts.pop("event"))
+    kinds = tuple(facts.pop("kinds", ()))  # runs of before there were any have none
     for name, good in (
         ("event", bool(event) and all(isinstance(e, int) and e > 0 for e in event)),
         ("support", facts["support"] in SUPPORTS),
@@ -141,6 +143,7 @@ def spec(stored: Stored) -> Spec:
     return Spec(
         **facts,
         event=event,
+        kinds=kinds,
         mean=stored.tensors.get("spec.mean"),
         scale=stored.tensors.get("spec.scale"),
         resolution=stored.tensors.get("spec.resolution"),

@@ -119,7 +119,7 @@ def reconstruct(
             with autocast(precision, run.device):
                 inferred, c = run.model.infer(batch.x, batch.c, mask=batch.mask, noise=noise)
                 px = run.model.likelihood(inferred.code, c)
-            return _value(px, mean, noise)[0]
+            return _value(px.given(batch.x, batch.mask), mean, noise)[0]
 
     with torch.inference_mode():
         batches = data.batches(rows_of(run.model, run.device))
