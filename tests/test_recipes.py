@@ -79,6 +79,7 @@ def test_compiles_to_the_same(name):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="a C++ compiler is not installed")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch._prims_common.check`:FutureWarning")
 @every
 def test_inductor_compiles_to_the_same(name):
     with torch._inductor.config.patch(fallback_random=True):

@@ -288,11 +288,10 @@ def _plan(
 def _kinds(config: RunConfig) -> DataConfig:
     """Returns how data are read, with the kinds of columns that a `Product` of densities tells."""
     call, data = config.options.get("likelihood"), config.data
-    if data.kinds or data.support not in (None, "mixed"):
-        return data
     if isinstance(call, str) and families().get(parse_call(call)[0]) is ProductFamily:
         call = family(call)
-    if not isinstance(call, ProductFamily):
+    told = data.kinds or data.support not in (None, "mixed")
+    if told or not isinstance(call, ProductFamily):
         return data
     return replace(data, support="mixed", kinds=call.kinds)
 
