@@ -177,7 +177,9 @@ def test_price_follows_the_number_of_labels():
     """a = 0.1 N for the mean over labelled data (Kingma et al., section 4), so for each a / n."""
     case = recipes.case("m2", condition=2)
     assert (case.spec.count, case.spec.unlabelled) == (20, 15)
-    assert case.build().model.latent.price == pytest.approx(0.1 * 20 / 5)
+    assert case.build().model.latent.price == 10  # 0.1 * 20 / 5 is too little
+    many = recipes.replace(case.spec, count=50_000, unlabelled=49_900)
+    assert recipes.replace(case, spec=many).build().model.latent.price == pytest.approx(50)
 
 
 def test_numbers_that_are_no_label_are_refused():

@@ -8,6 +8,7 @@ Shapes: n points, D coordinates, T points of a path.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +26,10 @@ class Space(Protocol):
 
     def project(self, z: Tensor) -> Tensor:
         """Returns the nearest point to each of (n, D)."""
+        ...
+
+    def scaled(self, z: Tensor) -> Tensor:
+        """Returns points (*, D) as a network reads them: coordinates of unit variance."""
         ...
 
     def check(self, z: Tensor) -> None:
@@ -49,6 +54,10 @@ class Reals:
 
     def project(self, z: Tensor) -> Tensor:
         """Returns the points as they are."""
+        return z
+
+    def scaled(self, z: Tensor) -> Tensor:
+        """Returns the points as they are: a prior says what they vary by."""
         return z
 
     def check(self, z: Tensor) -> None:
@@ -76,6 +85,10 @@ class Sphere:
     def project(self, z: Tensor) -> Tensor:
         """Returns the points divided by their lengths; the origin has no direction, and stays."""
         return F.normalize(z, dim=-1)
+
+    def scaled(self, z: Tensor) -> Tensor:
+        """Returns points of length sqrt(D): the more coordinates, the smaller each one is."""
+        return z * math.sqrt(z.shape[-1])
 
     def check(self, z: Tensor) -> None:
         """Refuses the origin.

@@ -50,12 +50,13 @@ class Amortized(nn.Module):
         z, log_q = q.rsample_and_log_prob((k,), noise)
         if self.prior is None or self.deterministic:  # a point has no density: it charges nothing
             zero = torch.zeros_like(log_q)
-            return Inferred(z, (Draw(z, zero, zero),), z.new_zeros(()))
+            return Inferred(self.space.scaled(z), (Draw(z, zero, zero),), z.new_zeros(()))
         p = self.prior(c)
-        return Inferred(z, (Draw(z, log_q, p.log_prob(z), q, p),), z.new_zeros(()))
+        draws = (Draw(z, log_q, p.log_prob(z), q, p),)
+        return Inferred(self.space.scaled(z), draws, z.new_zeros(()))
 
     def sample(self, n: int, c: Tensor | None = None, noise: Noise = FRESH) -> Tensor:
-        """Returns n draws of the prior, (n, D).
+        """Returns what the likelihood reads of n draws of the prior, (n, D).
 
         Raises:
             DiaboloError: If there is no prior.
@@ -65,8 +66,8 @@ class Amortized(nn.Module):
                 "An autoencoder has no prior to sample from: it encodes and decodes. Fit one to "
                 "its codes, run.refit(prior='mixture'), or use the recipe 'vae' to generate."
             )
-        return draw(self.prior(c), n, noise)
+        return self.space.scaled(draw(self.prior(c), n, noise))
 
     def assemble(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Returns z itself, or the point of its space next to it: the likelihood reads that."""
-        return self.space.project(z)
+        """Returns what the likelihood reads: the point of the space next to z, scaled."""
+        return self.space.scaled(self.space.project(z))

@@ -22,12 +22,15 @@ __all__ = ["hyperspherical_vae"]
 
 
 @extends(vae, "prior", "posterior")
-def hyperspherical_vae(spec: Spec, **options: Any) -> Recipe:
+def hyperspherical_vae(spec: Spec, *, latent: int = 10, **options: Any) -> Recipe:
     """A VAE on the unit sphere, where the prior has no centre to draw codes to.
+
+    One number says how narrow a posterior is in all directions, so that many coordinates, some of
+    them without use, cost more than they do elsewhere. Decoders read sqrt(D) z.
 
     Arguments:
         spec: What is known of the data.
-        options: Those of `vae` but prior and posterior. `latent` counts coordinates: 3 is the
-            sphere in space, a surface.
+        latent: The number D of coordinates: 3 is the sphere in space, a surface.
+        options: Those of `vae` but prior and posterior.
     """
-    return vae(spec, prior="uniform_sphere", posterior="vmf", **options)
+    return vae(spec, latent=latent, prior="uniform_sphere", posterior="vmf", **options)

@@ -38,6 +38,7 @@ from . import parts
 __all__ = ["m2"]
 
 PART = 0.1  # Kingma et al.: a = 0.1 N for the mean over labelled data
+LEAST = 10.0  # of small data that is too little: 56 % right on digits at 1, 94 % at 10 and at 50
 
 
 def m2(
@@ -68,7 +69,7 @@ def m2(
         likelihood: The family of p(x | y, z) with options; None follows the data's support.
         weights: Whether p(y) is `equal` for all classes, or `learned`.
         price: What -log q(y | x) of a labelled datum costs, in nats for a nat; None is 0.1 N for
-            N data, divided by the number of labelled ones.
+            N data, divided by the number of labelled ones, and 10 at least.
         k: Samples of z for each class and datum.
 
     Raises:
@@ -83,7 +84,7 @@ def m2(
             "condition='labels'; data.labelled='some' lets labels be missing."
         )
     if price is None:
-        price = PART * spec.count / max(1, spec.count - spec.unlabelled)
+        price = max(LEAST, PART * spec.count / max(1, spec.count - spec.unlabelled))
     parts.at_least(0, price=price)
     net, decoder = parts.nets(spec, net, decoder)
     view, seen = parts.view(spec)
