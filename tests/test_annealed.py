@@ -262,6 +262,20 @@ def test_sandwich_of_a_recipe_with_a_condition() -> None:
         bidirectional(model, 3, k=1, temperatures=2)
 
 
+def test_the_sandwich_of_what_is_scored_given_its_total_is_refused() -> None:
+    """x drawn at the mean total and scored at its own has another posterior than its z is from."""
+    data = Data(torch.poisson(torch.full((6, 4), 3.0, dtype=F64)), support="count")
+    spec = replace(data.spec(), mean=data.x.mean(0).float())
+    for likelihood in ("NegativeBinomial", "NegativeBinomial(exposure=total)"):
+        model = build("vae", spec, net="mlp(hidden=(8,))", latent=2, likelihood=likelihood).model
+        assert math.isfinite(annealed(model, data, k=2, temperatures=3).value)
+        if model.likelihood.family.given:
+            with pytest.raises(DiaboloError, match="given its total.*no upper bound"):
+                bidirectional(model, 3, k=2, temperatures=3)
+        else:
+            assert math.isfinite(bidirectional(model, 3, k=2, temperatures=3).gap.value)
+
+
 # -- invariances ---------------------------------------------------------------------------------
 
 

@@ -198,10 +198,16 @@ def bidirectional(
         progress: Called with the part that is done, from 0 to 1.
 
     Raises:
-        DiaboloError: As in `annealed`.
+        DiaboloError: As in `annealed`, or if x is scored given a part of itself.
     """
     plan = _checked(model, k, temperatures, start, leapfrog, seed)
     whole("n", n, least=1)
+    if taken := model.likelihood.family.given:
+        raise DiaboloError(
+            f"This likelihood scores x given its {taken}, but draws x without it: then the z that "
+            "x was made from is no draw of p(z|x), and there is no upper bound. `annealed` gives "
+            "the lower one."
+        )
     betas = schedule(temperatures)
     lower: list[Tensor] = []
     upper: list[Tensor] = []
