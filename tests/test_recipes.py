@@ -108,7 +108,8 @@ def test_copies_stand_alone(name):
 
 @every
 def test_honours_every_option(name):
-    laws.honours_every_option(laws.case(name))
+    # Binary data have one likelihood, so that they say nothing of that option.
+    laws.honours_every_option(laws.case(name, support="real"))
 
 
 @every
