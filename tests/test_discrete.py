@@ -323,6 +323,17 @@ def test_options_out_of_range_are_refused(options, match):
         recipes.case("discrete_vae", **options).build()
 
 
+@pytest.mark.parametrize(("name", "values"), [("discrete_vae", 27), ("m2", 2)])
+def test_a_scale_fitted_to_the_batch_is_refused_where_values_are_gone_through(name, values):
+    """It is refused when the recipe is built, not at the first step."""
+    options = {"likelihood": "Normal(scale=optimal)"} | ({} if name == "m2" else {"values": 3})
+    with pytest.raises(DiaboloError, match=rf"goes through {values} values .*Normal\(scale=shared"):
+        recipes.case(name, support="real", **options).build()
+    options["likelihood"] = "Normal(scale=shared)"
+    case = recipes.case(name, support="real", **options)
+    case.trace(case.build())
+
+
 def test_a_mixture_of_prototypes_is_found(tmp_path):
     """Four prototypes of bits with flips: the exact model comes near the density they are of."""
     g = np.random.default_rng(0)

@@ -186,6 +186,9 @@ class LatentModel(nn.Module):
         unknown: Where the model was trained with the condition dropped at times, the module that
             does so; then the condition may be left out.
         charge: What is paid beside the densities, a module and a `Charge`; None for nothing.
+
+    Raises:
+        DiaboloError: If z is enumerated, but the likelihood is fitted to one sample of it.
     """
 
     latent: Any  # a module and a `Latent`: Python has no type for both at once
@@ -203,6 +206,12 @@ class LatentModel(nn.Module):
         super().__init__()
         self.view, self.latent, self.likelihood = view, latent, likelihood
         self.condition, self.unknown, self.charge = condition, unknown, charge
+        if likelihood.family.batch_level and self.enumerates is not None:
+            raise DiaboloError(
+                "A likelihood that is fitted to each batch takes one sample of z for each datum, "
+                f"but this model goes through {self.enumerates} values of it: learn the scale "
+                "instead, Normal(scale=shared), say."
+            )
 
     @property
     def deterministic(self) -> bool:
