@@ -270,7 +270,7 @@ def test_the_sandwich_of_what_is_scored_given_its_total_is_refused() -> None:
         model = build("vae", spec, net="mlp(hidden=(8,))", latent=2, likelihood=likelihood).model
         assert math.isfinite(annealed(model, data, k=2, temperatures=3).value)
         if model.likelihood.family.given:
-            with pytest.raises(DiaboloError, match="given its total.*no upper bound"):
+            with pytest.raises(DiaboloError, match=r"given its total.*no upper bound"):
                 bidirectional(model, 3, k=2, temperatures=3)
         else:
             assert math.isfinite(bidirectional(model, 3, k=2, temperatures=3).gap.value)
