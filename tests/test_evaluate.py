@@ -28,7 +28,7 @@ from diabolo.evaluate import (
 from diabolo.evaluate.graph import Compile, pays
 from diabolo.graph import compiler
 from diabolo.model import LatentModel
-from diabolo.noise import KeyedNoise, Noise
+from diabolo.noise import KeyedNoise, Noise, mix_seed
 from diabolo.recipes import RECIPES, build
 from laws import evaluation as laws
 from laws import recipes as recipe_laws
@@ -454,6 +454,34 @@ def test_mc_stderr_of_the_marginal_is_calibrated() -> None:
         z.append((found.value - exact) / found.mc_stderr)
     # 150 repetitions know a standard deviation to 6 %; three of those.
     assert abs(np.std(z, ddof=1) - 1) < 0.18
+
+
+def test_marginal_has_the_warnings_of_the_classes_that_matter() -> None:
+    """A q far too narrow has heavy weights, and a sum over classes hides none of them."""
+    true = classes()
+    c = torch.eye(3, dtype=F64)[torch.arange(30) % 3]
+    x = true.draw(30, c=c)
+    model = true.model(scale=tensor([0.02]))
+    found = log_likelihood(model, Data(x), k=200, marginal=(1, 1, 1))
+    parts = [
+        log_likelihood(model, Data(x, c=row.expand(30, -1)), k=200, seed=mix_seed(0, j))
+        for j, row in enumerate(torch.eye(3, dtype=F64))
+    ]
+    joint = torch.stack([p.per_datum for p in parts])
+    matters = joint > joint.amax(0) + math.log(0.01)
+    assert 0 < int(matters.sum()) < matters.numel()
+    for i in range(30):
+        told = [p for p, yes in zip(parts, matters[:, i].tolist(), strict=True) if yes]
+        assert float(found.ess[i]) == min(float(p.ess[i]) for p in told)
+        assert float(found.pareto[i]) == max(float(p.pareto[i]) for p in told)
+    told = evaluate(model, Data(x), k=200, marginal=(1, 1, 1))
+    assert any("heavy-tailed" in note for note in told.notes)
+    assert "effective samples" in [q.name for q in told.rows()]
+    assert log_likelihood(model, Data(x), k=5, marginal=(1, 1, 1)).pareto.isnan().all()
+    moved = log_likelihood(
+        model, Data(x[:3]), method="annealed(temperatures=3)", k=2, marginal=(1, 1, 1)
+    )
+    assert bool(((moved.acceptance > 0) & (moved.acceptance <= 1)).all())
 
 
 def test_conditional_model_without_conditions_is_refused_with_the_way_out() -> None:

@@ -5,6 +5,7 @@ Shapes: N data, C classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -36,6 +37,7 @@ METHODS: Mapping[str, Callable[..., Estimate]] = MappingProxyType(
         "exact": exact,
     }
 )
+NOTABLE = 0.01  # of the greatest part in p(x) that a class has: one of less hardly moves the sum
 # What is given beside the method, with the value that asks for nothing.
 BESIDE: Mapping[str, Any] = MappingProxyType(
     {
@@ -93,7 +95,8 @@ def log_likelihood(
 
     Returns:
         The estimate; where z is drawn, with the effective sample size and, from k = 100, the
-        Pareto shape of the weights of each datum.
+        Pareto shape of the weights of each datum; with `marginal`, those of the worst of
+        the classes that have a notable part in p(x).
 
     Raises:
         DiaboloError: If the model is deterministic, does not fit the data or the method, or an
@@ -178,11 +181,23 @@ def _marginal(
     variance = (weight * torch.stack(errors)).square().sum(0) if errors else None
     said = parts[0].kind.replace("|c)", ")", 1)
     end = said.index(")", said.index(" ("))  # of what is said of the method
+    # Where no class explains x at all, weights are NaN, and every class matters.
+    matters = ~(weight < NOTABLE * weight.amax(0))
+    heavy = _least([None if p.pareto is None else -p.pareto for p in parts], matters)
     return Estimate.of(
         value,
         variance,
+        ess=_least([p.ess for p in parts], matters),
+        pareto=None if heavy is None else -heavy,
+        acceptance=_least([p.acceptance for p in parts], matters),
         k=parts[0].k,
         seed=seed,
         kind=f"{said[:end]} for each of {len(classes)} classes{said[end:]}",
         notes=parts[0].notes,
     )
+
+
+def _least(told: Sequence[Tensor | None], matters: Tensor) -> Tensor | None:
+    """Returns the least, over the classes that matter (C, N), of what each class tells, (N,)."""
+    known = [t for t in told if t is not None]
+    return torch.stack(known).where(matters, math.inf).amin(0) if known else None
