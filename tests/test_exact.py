@@ -96,6 +96,30 @@ def test_closed_form_reads_conditions_and_other_normal_priors() -> None:
     torch.testing.assert_close(found.per_datum, wide.log_prob(true.draw(10)), atol=ROUNDING, rtol=0)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_closed_form_reads_a_prior_with_a_full_covariance(masked: bool) -> None:
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(12, 4, generator=g, dtype=F64)
+    mask = torch.rand(12, 4, generator=g) < (0.6 if masked else 1.0)
+    data = Data(torch.where(mask, x, torch.nan), mask=mask if masked else None)
+    options = {"likelihood": "Normal(scale=0.5)", "decoder": "mlp(hidden=())"}
+    model = moved("vae", Data(x).spec(), latent=3, prior="gaussian", **options)
+    found = exact(model, data)
+    assert "closed form" in found.kind
+    with torch.no_grad():
+        prior = model.latent.prior(None)
+        bias, *columns = model.decode(torch.cat([torch.zeros(1, 3), torch.eye(3)]).double()).mean
+        weight = torch.stack(columns, dim=1) - bias[:, None]
+        covariance = prior.covariance
+        assert float(covariance.tril(-1).abs().max()) > 0.1
+        loc = weight @ prior.loc + bias
+        covariance = weight @ covariance @ weight.T + 0.25 * torch.eye(4, dtype=F64)
+    for i, seen in enumerate(mask):
+        part = covariance[seen][:, seen].numpy()
+        expected = multivariate_normal(loc[seen].numpy(), part).logpdf(x[i, seen].numpy())
+        assert float(found.per_datum[i]) == pytest.approx(float(expected), abs=ROUNDING)
+
+
 @pytest.mark.parametrize("likelihood", ["Normal(scale=shared)", "Normal(scale=column)"])
 @pytest.mark.parametrize("recipe", ["vae", "cvae"])
 def test_linear_recipes_have_a_closed_form(likelihood: str, recipe: str) -> None:

@@ -101,8 +101,7 @@ class MultivariateNormal(Distribution):
         """Returns KL(other || self), (*), for a diagonal normal density."""
         if not isinstance(other, Normal) or other.event_ndim != 1:
             return None
-        factor = torch.diag_embed(other.log_scale.exp().expand_as(other.loc))
-        return MultivariateNormal(other.loc, factor).kl_to(self)
+        return MultivariateNormal(other.loc, other.scale_tril).kl_to(self)
 
     @property
     def mean(self) -> Tensor:

@@ -65,6 +65,11 @@ class Normal(Distribution):
         """The variance."""
         return torch.exp(2 * self.log_scale).expand_as(self.loc)
 
+    @property
+    def scale_tril(self) -> Tensor:
+        """The Cholesky factor of the covariance of a vector, (*, D, D): it is diagonal."""
+        return torch.diag_embed(self.log_scale.exp().expand_as(self.loc))
+
 
 @dataclass(frozen=True, eq=False)
 class OptimalNormal(Distribution):

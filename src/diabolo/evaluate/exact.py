@@ -25,7 +25,7 @@ from torch import Tensor
 
 from .. import ranks
 from ..data import Batch, Data
-from ..distributions import Distribution, Normal, Standardized
+from ..distributions import Distribution, MultivariateNormal, Normal, Standardized
 from ..errors import DiaboloError
 from ..model import LatentModel
 from ..noise import KeyedNoise
@@ -144,13 +144,17 @@ def _closed_form(model: LatentModel, b: Batch) -> Tensor | None:
 def _linear(model: LatentModel, found: Densities, b: Batch) -> _Linear | None:
     """Returns the linear model of a batch, or None if it is no such model."""
     p, c = found.p, found.c
-    if not isinstance(p, Normal):
+    if not isinstance(p, Normal | MultivariateNormal):
         return None
     size = 1 if c is None else len(b.x)
-    loc = p.loc.expand(size, -1)  # (B, D)
-    scale = p.log_scale.exp().expand(size, -1)
+    loc, factor = p.loc.expand(size, -1), p.scale_tril.expand(size, -1, -1)  # (B, D), (B, D, D)
+
+    def decoded(e: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Mean and variance at z of standard normal e, (G, 1 or B, D)."""
+        return _normal(model.likelihood(loc + (factor @ e[..., None])[..., 0], c))
+
     axes = torch.cat([torch.zeros_like(loc[:1]), torch.eye(loc.shape[1]).to(loc)])  # (D + 1, D)
-    at = _normal(model.likelihood(loc + axes[:, None] * scale, c))
+    at = decoded(axes[:, None])
     if at is None:
         return None
     mean, variance = at  # (D + 1, B, E)
@@ -159,7 +163,7 @@ def _linear(model: LatentModel, found: Densities, b: Batch) -> _Linear | None:
     noise = KeyedNoise(0, index)
     for reach in SCALES:
         e = reach * noise.normal((PROBES, *loc.shape), loc)
-        at = _normal(model.likelihood(loc + e * scale, c))
+        at = decoded(e)
         assert at is not None
         line = made.bias + torch.einsum("kbd,dbe->kbe", e, made.weight)
         error = ROUNDING * (at[0].abs().max() + made.bias.abs().max() + reach)
