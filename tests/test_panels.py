@@ -145,6 +145,16 @@ def test_learning_curve_shows_bounds_for_bounds():
     assert {"ELBO, training", "training objective, no bound"} <= lines
 
 
+def test_learning_curve_of_a_deterministic_model_is_of_its_objective():
+    run = diabolo.fit(pictures(8, 8), "wae", price=1000.0, **TINY)
+    figure = PANELS.load("learning_curve")(run)
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert {"objective, training", "objective, validation"} < lines.keys()
+    found = lines["objective, training"].get_ydata()
+    assert np.array_equal(found, [r.objective for r in run.history.rows])
+    assert f"Validation objective {run.history.best.valid_elbo:.2f} nats" in words(figure)
+
+
 def test_learning_curve_marks_the_best_epoch(runs):
     run = runs("grey")
     figure = PANELS.load("learning_curve")(run)

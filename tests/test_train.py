@@ -17,7 +17,7 @@ from diabolo.config import TrainConfig
 from diabolo.data import Data
 from diabolo.data.decode import Binarize, Scale
 from diabolo.model import Recipe
-from diabolo.noise import mix_seed
+from diabolo.noise import KeyedNoise, mix_seed
 from diabolo.objectives import declare, elbo, terms
 from diabolo.recipes import build
 from diabolo.train import Diverged, History, clipped, computing, fit, pick_device, settings
@@ -686,3 +686,62 @@ def test_a_device_that_is_not_there_is_refused():
         pytest.skip("no GPU must be there for this")
     with pytest.raises(DiaboloError, match="this machine has none"):
         run(make(), replace(CONFIG, device="mps"))
+
+
+def shifted(recipe: Recipe, by: float) -> Recipe:
+    """A recipe whose code is moved, and whose linear decoder's bias moves it back."""
+    with torch.no_grad():
+        recipe.model.latent.posterior.net.head.bias += by
+        first = recipe.model.likelihood.net.body[0]
+        first.bias -= by * first.weight.sum(1)
+    return recipe
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("wae", {}), ("sparse_ae", {"sparsity": "kl"}), ("rae", {})]
+)
+def test_deterministic_weights_are_selected_by_their_objective(name, options):
+    """What defines them, in the objective or the model's charge, has a part in the validation."""
+    scores = []
+    for by in (0.0, 50.0):
+        recipe = shifted(make(name, **options), by)
+        recipe.model.eval()
+        scores.append(validate(recipe, bits(40, seed=1), 0, 500))
+        x = bits(40, seed=1).x.float()
+        with torch.no_grad():
+            t = recipe.trace(x, noise=KeyedNoise(0, torch.arange(40)))
+            objective = recipe.objective(t).mean()
+        assert float(scores[-1][0]) == pytest.approx(float(objective), abs=1e-4)  # float32
+    if name != "sparse_ae":  # whose code saturates, so that the decoder cannot undo it
+        assert float(scores[0][1]) == pytest.approx(float(scores[1][1]), abs=1e-3)
+    assert scores[0][0] > scores[1][0] + 1
+
+
+def test_validation_batches_of_an_objective_of_batches_are_alike():
+    """A last batch of one datum, which has no discrepancy, would end the training."""
+    recipe = make("wae")
+    recipe.model.eval()
+    sizes: list[int] = []
+
+    @declare(batch_level=True)
+    def told(t):
+        sizes.append(t.log_px.shape[1])
+        return elbo(t)
+
+    recipe = recipe._replace(objective=told)
+    for n, size in ((41, 10), (41, 40), (40, 40), (7, 500), (1001, 2)):
+        sizes.clear()
+        validate(recipe, bits(n), 0, size)
+        assert sum(sizes) == n
+        assert min(sizes) > max(sizes) / 4
+    with pytest.raises(DiaboloError, match="two validation data"):
+        fit(make("wae"), bits(), bits(1), CONFIG)
+
+
+def test_a_deterministic_model_stops_early_by_its_objective():
+    recipe = make("wae", price=1000.0)
+    history = run(recipe, replace(CONFIG, epochs=3))
+    assert held_elbo(recipe) == history.best.valid_elbo
+    best = max(history.rows, key=lambda r: r.valid_elbo)
+    assert best.best
+    assert best.valid_elbo != pytest.approx(-best.valid_distortion, abs=1e-3)

@@ -85,7 +85,7 @@ class TrainConfig:
         weight_decay: Decoupled weight decay; needs `adamw`.
         clip: The largest gradient norm, or None.
         ema: The decay of the moving average of weights that is evaluated and saved; 0 is off.
-        patience: Epochs without a better validation ELBO after which to stop, or None.
+        patience: Epochs after which to stop if no `Row.valid_elbo` of them was the best, or None.
         device: Where to compute.
         precision: The type in which networks compute; densities are float32 always. `auto` takes
             bfloat16 for long trainings on bits or categories where it is measured to be faster.

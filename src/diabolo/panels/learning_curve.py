@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..objectives import declaration
+from ..train import selector
 from ._figure import BLUE, GREY, ORANGE, NotApplicable, new, tidy
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ LONG = 10  # epochs from which on the first steep ones are left out of the frame
 def learning_curve(run: Run) -> Figure:
     """Objective and ELBO by epoch, rate and distortion apart; the selected epoch is marked.
 
+    A deterministic model has no ELBO: its objective was what selected.
+
     Arguments:
         run: A run with a history.
 
@@ -36,8 +39,7 @@ def learning_curve(run: Run) -> Figure:
     if not rows or best is None:
         raise NotApplicable("This run has no history: it was not trained here.")
     epoch = np.array([r.epoch for r in rows])
-    point = run.model.deterministic
-    bound = "log joint" if point else "ELBO"
+    point, (bound, scored) = run.model.deterministic, selector(run.recipe)
     objective = np.array([r.objective for r in rows])
     distortion = np.array([r.distortion for r in rows])
     rate = np.array([sum(r.rate) for r in rows])
@@ -58,7 +60,9 @@ def learning_curve(run: Run) -> Figure:
     axes = figure.subplots(1, 1 + len(parts), squeeze=False)[0]
 
     said = declaration(run.recipe.objective)
-    if said.importance:  # parts that are weighed by importance sum to more than any bound
+    if point and scored is run.recipe.objective:
+        train, name = objective, f"{bound}, training"
+    elif said.importance:  # parts that are weighed by importance sum to more than any bound
         train, name = objective, f"bound of {run.recipe.k} samples, training"
     else:
         train, name = -distortion - rate, f"{bound}, training"

@@ -111,9 +111,8 @@ def refit(
     recipe = with_prior(copy.deepcopy(run.recipe), second)
     recipe.model.eval()
     held = held.to(run.device)
-    elbo, distortion, *rate = validate(
-        recipe, held, mix_seed(run.config.train.seed, 3), ROWS
-    ).tolist()
+    size, key = max(run.config.train.batch_size, ROWS), mix_seed(run.config.train.seed, 3)
+    elbo, distortion, *rate = validate(recipe, held, key, size).tolist()
     log_pz = validate(second, held_codes, mix_seed(seed, 3), ROWS)[0]
     new = replace(
         run,

@@ -29,7 +29,7 @@ class Trial:
         state: How it ended, or that it runs or waits; what was interrupted or killed is done
             again as another trial.
         value: The best validation ELBO in nats, larger is better (for a deterministic model the
-            log joint), of a complete trial.
+            objective), of a complete trial.
         options: What was chosen for it.
         seed: The seed of its training.
         epochs: How many it trained.

@@ -3,6 +3,7 @@
 from .history import Diverged, History, Row, Stop
 from .loop import fit
 from .settings import clipped, computing, pick_device
+from .validate import selector
 
 __all__ = [
     "Diverged",
@@ -13,4 +14,5 @@ __all__ = [
     "computing",
     "fit",
     "pick_device",
+    "selector",
 ]

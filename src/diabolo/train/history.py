@@ -45,11 +45,11 @@ class Row:
         distortion: -log p(x|z) as the objective averages it.
         rate: Of each latent group, likewise.
         penalty: All the rest: objective = -distortion - sum(rate) - penalty.
-        valid_elbo: The ELBO of the validation data (for a deterministic model the log joint).
+        valid_elbo: The ELBO of the validation data or, of a deterministic model, the objective.
         valid_distortion: Its distortion.
         valid_rate: Its rate of each latent group.
-        best: Whether its weights are the best so far: by the validation ELBO and, before that, by
-            how near an objective with an aim was to it.
+        best: Whether its weights are the best so far: by `valid_elbo` and, before that, by how near
+            an objective with an aim was to it.
         skipped: Steps of the epoch that were not taken, since a number was not finite.
     """
 

@@ -2,7 +2,8 @@
 
 Order and noise are functions of (seed, epoch) and (seed, step), so a run repeats exactly and one
 that was stopped after any step goes on as if never stopped. Weights are selected by the validation
-ELBO (price 1, no free bits, fixed noise), whatever the objective, where it met its aim if any.
+ELBO (price 1, no free bits, fixed noise), whatever the objective, where it met its aim if any, but
+those of a deterministic model, which has none, by the objective.
 
 Shapes: K posterior samples, B batch, L latent groups.
 """
@@ -36,7 +37,7 @@ from .settle import settled
 from .shared import SharedStep
 from .step import Step, advance, lay_out
 from .stop import Stopped, agreed, stoppable
-from .validate import missed, validate
+from .validate import missed, selector, validate
 
 __all__ = ["fit"]
 
@@ -296,7 +297,7 @@ class _Loop:
             swap()
 
     def _validate(self) -> Row:
-        parts = torch.cat(self.seen)
+        parts, name = torch.cat(self.seen), selector(self.recipe).name
         good = torch.isfinite(parts).all(1)
         means = parts[good, :-1].cpu().double().sum(0) / (max(1, int(good.sum())) * self.batch_size)
         self._agree()
@@ -304,12 +305,11 @@ class _Loop:
         with self._averaged():
             seed = mix_seed(self.config.seed, 3)
             found = validate(self.recipe, self.valid, seed, max(self.batch_size, 500)).tolist()
-            ends = {"distortion": found[1], **rates(found[2:]), "ELBO": found[0]}
+            ends = {"distortion": found[1], **rates(found[2:]), name: found[0]}
             named = {f"validation {term}": value for term, value in ends.items()}
             stop_at(named, self.step, self.history.rows)
             score = (-missed(self.recipe.objective, means), found[0])
-            better = score > self.best
-            if better:
+            if better := score > self.best:
                 self.best_state = _snapshot(self.recipe.model)
                 self.best, self.waited = score, 0
             else:

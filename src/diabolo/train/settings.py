@@ -24,6 +24,7 @@ from ..graph import compiler
 from ..model import LatentModel, Recipe
 from ..objectives import declaration
 from .step import Step, measure
+from .validate import selector
 
 __all__ = [
     "clipped",
@@ -223,6 +224,11 @@ def refuse(recipe: Recipe, train: Data, valid: Data, config: TrainConfig) -> Non
         raise DiaboloError(
             f"Training needs data to fit and data to validate, but got {len(train)} and "
             f"{len(valid)}."
+        )
+    if len(valid) < 2 and declaration(selector(recipe).objective).batch_level:
+        raise DiaboloError(
+            "This model's weights are selected by an objective that compares the data of a batch: "
+            "it needs two validation data at least, but got one."
         )
     family = recipe.model.likelihood.family
     if config.accumulate > 1 and (declaration(recipe.objective).batch_level or family.batch_level):

@@ -1,4 +1,4 @@
-"""The validation ELBO and its parts, and the aim of a training, by which weights are selected.
+"""What weights are selected by, over the validation data, and the aim of a training.
 
 Shapes: L latent groups.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,11 +17,38 @@ from .. import ranks
 from ..data import Data
 from ..model import Recipe
 from ..noise import KeyedNoise
-from ..objectives import Schedule, elbo, terms
+from ..objectives import Schedule, declaration, elbo, terms
 
-__all__ = ["missed", "validate"]
+__all__ = ["Selector", "missed", "selector", "validate"]
 
 CLOSE = 0.02  # how far off its aim, as a part of the rate, a training may be to count as there
+
+
+class Selector(NamedTuple):
+    """What weights are selected by.
+
+    Attributes:
+        name: What its value is called.
+        objective: Of a trace, (B,) in nats, larger is better.
+    """
+
+    name: str
+    objective: Callable[..., Tensor]
+
+
+def selector(recipe: Recipe) -> Selector:
+    """Returns what a recipe's weights are selected by: the ELBO, whatever was trained.
+
+    A deterministic model has no bound, and without its charges, which the objective may hold, it
+    would be selected as a plain autoencoder: it is selected by the objective itself. One that
+    moves in training is another from epoch to epoch, so that there log p(x|z) less the model's own
+    charges is left.
+    """
+    if not recipe.model.deterministic:
+        return Selector("ELBO", elbo)
+    if isinstance(recipe.objective, Schedule):
+        return Selector("log joint", elbo)
+    return Selector("objective", recipe.objective)
 
 
 def missed(objective: Callable[..., Tensor], means: Tensor) -> float:
@@ -38,18 +66,23 @@ def missed(objective: Callable[..., Tensor], means: Tensor) -> float:
 
 @torch.no_grad()
 def validate(recipe: Recipe, data: Data, seed: int, size: int) -> Tensor:
-    """Returns the means (2 + L,) of ELBO, distortion and rates, noise keyed by row.
+    """Returns the means (2 + L,) of the selector, distortion and rates, noise keyed by row.
 
     Of several processes each goes through some of the batches; sums are float64, and every process
     adds them up in the same order.
     """
     sums = []
-    size = min(size, math.ceil(len(data) / ranks.count()))
-    steps = math.ceil(len(data) / size)
+    scored, n = selector(recipe).objective, len(data)
+    if declaration(scored).batch_level:
+        # Batches of one size, but for rounding: a remainder of few data would judge them badly.
+        size = math.ceil(n / max(1, n // max(size, math.isqrt(n) + 1)))
+    else:
+        size = min(size, math.ceil(n / ranks.count()))
+    steps = math.ceil(n / size)
     part = ranks.part(steps)
     for batch in islice(data.batches(size, start=part.start), part.stop - part.start):
         noise = KeyedNoise(seed, batch.index)
         c = None if recipe.model.classifies else batch.c  # log p(x), whatever labels there are
-        t = terms(elbo, recipe.model(batch.x, c, mask=batch.mask, noise=noise, every=True))
+        t = terms(scored, recipe.model(batch.x, c, mask=batch.mask, noise=noise, every=True))
         sums.append(torch.stack([t.value, t.distortion, *t.rate]).cpu().double().sum(1))
-    return ranks.gather(torch.stack(sums), steps).sum(0) / len(data)
+    return ranks.gather(torch.stack(sums), steps).sum(0) / n
