@@ -22,6 +22,9 @@ from diabolo.errors import DiaboloError
 from diabolo.evaluate import accuracy, bound, evaluate, log_likelihood
 from diabolo.noise import KeyedNoise
 from diabolo.objectives import elbo, iwae
+from diabolo.panels import PANELS
+from diabolo.panels._run import codes, measured
+from diabolo.run.latents import Latents
 from laws import recipes
 
 F64 = torch.float64
@@ -111,6 +114,16 @@ def test_evaluation_is_of_x_alone_whatever_labels_there_are():
         assert "|c" not in a.kind
     with pytest.raises(DiaboloError, match="sums over its classes itself"):
         log_likelihood(model, with_labels, marginal=(0.2, 0.3, 0.5))
+
+
+def test_latents_are_measured_without_labels_whatever_labels_there_are():
+    recipe, case = generic(n=8)
+    with_labels, without = Data(case.x, "binary", c=case.c), Data(case.x, "binary")
+    found, expected = (Latents.of(recipe.model, d) for d in (with_labels, without))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    shown = recipe.model.encode(case.x, case.c)[0].detach().numpy()  # or the test could not fail
+    assert abs(shown.mean(0) - expected.mean).max() > 1e-3
 
 
 def test_likelihood_is_exact_where_z_tells_nothing():
@@ -324,6 +337,17 @@ def test_two_labels_a_class_are_enough_for_kinds_that_differ(taught):
     p = found.accuracy.value
     assert row.data_stderr == pytest.approx(math.sqrt(p * (1 - p) / 299))
     assert json.loads(json.dumps(found.to_json()))["accuracy"]["n"] == 300
+
+
+def test_panels_show_what_the_model_finds_without_labels(taught, monkeypatch):
+    data = taught.data("valid")
+    assert data.c is not None
+    np.testing.assert_array_equal(codes(taught, data), taught.encode(data.x.float()))
+    again = taught.reconstruct(measured(taught, data))
+    asked = []
+    monkeypatch.setattr(type(taught), "reconstruct", lambda run, d: (asked.append(d.c), again)[1])
+    PANELS.load("reconstructions")(taught)
+    assert asked == [None]
 
 
 def test_samples_are_of_the_class_asked_for(taught):

@@ -248,6 +248,10 @@ class LatentModel(nn.Module):
         """Whether the condition is a class that the model finds out itself: its p(x) has none."""
         return getattr(self.latent, "classifies", False)
 
+    def given(self, c: Tensor | None) -> Tensor | None:
+        """Returns the condition under which x is measured: none that the model finds out itself."""
+        return None if self.classifies else c
+
     def forward(
         self,
         x: Tensor,

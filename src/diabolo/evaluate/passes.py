@@ -109,8 +109,8 @@ def batches(
     part = ranks.part(ceil(len(data) / size))
     here = islice(data.batches(size, start=part.start), part.stop - part.start)
     for done, batch in enumerate(here, 1):
-        # What is measured of a model that finds out its condition is log p(x).
-        c = None if batch.c is None or model.classifies else batch.c.to(like)
+        c = model.given(batch.c)
+        c = None if c is None else c.to(like)
         mask = None if batch.mask is None else batch.mask.to(like.device)
         yield Batch(batch.x.to(like), c, mask, batch.index.to(like.device))
         if progress is not None:
@@ -120,7 +120,7 @@ def batches(
 def subject(model: LatentModel, data: Data) -> str:
     """Returns what a log-likelihood is of: log p(x), of seen entries, given c or a part of x."""
     x = "x" if data.mask is None else "seen entries of x"
-    conditional = model.condition and data.c is not None and not model.classifies
+    conditional = model.condition and model.given(data.c) is not None
     given = [part for part in ("c" if conditional else "", model.likelihood.family.given) if part]
     return f"log p({x}|{', '.join(given)})" if given else f"log p({x})"
 

@@ -5,6 +5,7 @@ Shapes: N data, D latent elements, E event shape, H and W the height and width o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ..data import Data
     from ..run import Run
 
-__all__ = ["codes", "held_out", "is_pictures", "only_pictures", "pictures", "shown"]
+__all__ = ["codes", "held_out", "is_pictures", "measured", "only_pictures", "pictures", "shown"]
 
 
 def held_out(run: Run, split: str | None = None) -> Data:
@@ -70,6 +71,11 @@ def pictures(run: Run, x: np.ndarray, like: np.ndarray | None = None) -> np.ndar
     return np.clip((x - low) / max(high - low, 1e-9), 0.0, 1.0)
 
 
+def measured(run: Run, data: Data) -> Data:
+    """Returns the data with the condition under which the model is measured."""
+    return replace(data, c=run.model.given(data.c))
+
+
 def shown(run: Run, data: Data, n: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Returns the first n data as the model sees them: x (n, *E), c and the mask."""
     batch = data.batch(torch.arange(min(n, len(data))))
@@ -78,4 +84,4 @@ def shown(run: Run, data: Data, n: int) -> tuple[Tensor, Tensor | None, Tensor |
 
 def codes(run: Run, data: Data, most: int = 10_000) -> np.ndarray:
     """Returns the posterior means of the first `most` data, (N, D)."""
-    return run.encode(data.take(torch.arange(min(most, len(data)))))
+    return run.encode(measured(run, data.take(torch.arange(min(most, len(data))))))

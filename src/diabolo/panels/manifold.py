@@ -11,7 +11,7 @@ from ..distributions import REALS, Normal
 from ..noise import MEAN
 from ._figure import NotApplicable, bare, new
 from ._images import grid, size_note
-from ._run import codes, held_out, only_pictures, pictures, shown
+from ._run import codes, held_out, measured, only_pictures, pictures, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,7 +109,7 @@ def manifold(run: Run, *, steps: int = 16) -> Figure:
 
 def _standard(run: Run, data: Data) -> bool:
     """Whether the prior is the standard normal, as its density says."""
-    x, c, mask = shown(run, data, 2)
+    x, c, mask = shown(run, measured(run, data), 2)
     device = next(run.model.parameters()).device
     x, c, mask = (None if t is None else t.to(device) for t in (x, c, mask))
     for d in run.model(x, c, mask=mask, noise=MEAN).draws:

@@ -10,7 +10,7 @@ import torch
 
 from ._figure import BLUE, bare, by_column, new, tidy
 from ._images import grid, size_note
-from ._run import held_out, is_pictures, pictures, shown
+from ._run import held_out, is_pictures, measured, pictures, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def _both(run: Run, data: Data, n: int) -> tuple[np.ndarray, np.ndarray]:
     # Spread over the data, which may be sorted by class.
     few = data.take(torch.linspace(0, len(data) - 1, min(n, len(data))).long())
     x, _, _ = shown(run, few, n)
-    return run.schema.restore(x.cpu()), run.reconstruct(few)
+    return run.schema.restore(x.cpu()), run.reconstruct(measured(run, few))
 
 
 def _pair(run: Run, data: Data, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -64,8 +64,9 @@ class Latents(NamedTuple):
         means: list[Tensor] = []
         variances: list[Tensor] = []
         for batch in data.take(torch.arange(min(len(data), MOST))).to(device).batches(ROWS):
-            draws = model(batch.x, batch.c, mask=batch.mask, noise=MEAN).draws
-            mean, variance = model.encode(batch.x, batch.c, mask=batch.mask)
+            c = model.given(batch.c)
+            draws = model(batch.x, c, mask=batch.mask, noise=MEAN).draws
+            mean, variance = model.encode(batch.x, c, mask=batch.mask)
             rate = [
                 torch.full_like(d.z[0], torch.nan)
                 if model.deterministic or d.rate_elements is None

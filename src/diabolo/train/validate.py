@@ -82,7 +82,7 @@ def validate(recipe: Recipe, data: Data, seed: int, size: int) -> Tensor:
     part = ranks.part(steps)
     for batch in islice(data.batches(size, start=part.start), part.stop - part.start):
         noise = KeyedNoise(seed, batch.index)
-        c = None if recipe.model.classifies else batch.c  # log p(x), whatever labels there are
+        c = recipe.model.given(batch.c)
         t = terms(scored, recipe.model(batch.x, c, mask=batch.mask, noise=noise, every=True))
         sums.append(torch.stack([t.value, t.distortion, *t.rate]).cpu().double().sum(1))
     return ranks.gather(torch.stack(sums), steps).sum(0) / n
