@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diabolo.data import Data
 from diabolo.errors import DiaboloError
-from diabolo.evaluate import exact, log_likelihood
+from diabolo.evaluate import annealed, exact, log_likelihood
 from diabolo.evaluate.quadrature import quadrature
 from diabolo.model import LatentModel
 from diabolo.recipes import build
@@ -243,6 +243,17 @@ def test_models_without_an_exact_likelihood_are_refused() -> None:
         model = build(name, spec).model.double()
         with pytest.raises(DiaboloError, match=r"is a hierarchy \(\d groups\)"):
             exact(model, Data(x, support="binary"))
+    # No reason that is none: a ladder of one group has no discrete values.
+    for name, options, why in (
+        ("ladder", {"layers": 1}, "decodes what is made of z, not z itself"),
+        ("ladder", {"layers": 1, "latent": 2}, "decodes what is made of z, not z itself"),
+        ("discrete_vae", {"estimator": "relaxed"}, "decodes what is made of z, not z itself"),
+        ("discrete_vae", {"estimator": "exact", "latent": 1}, "has discrete values"),
+    ):
+        model = build(name, spec, **options).model.double()
+        for use in (annealed,) if model.exact else (exact, annealed):
+            with pytest.raises(DiaboloError, match=f"but this one {why}: use the method"):
+                use(model, Data(x, support="binary"))
     wide = Linear(torch.eye(3, dtype=F64), torch.zeros(3, dtype=F64), 1.0)
     with pytest.raises(DiaboloError, match="over 1 or 2 latent elements, but this model has 3"):
         quadrature(wide.model(), Data(wide.draw(3)))

@@ -10,15 +10,12 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..data import Batch
-from ..distributions import REALS, Bernoulli, Categorical, Distribution, Poisson
+from ..distributions import REALS, Distribution
 from ..errors import DiaboloError
-from ..latents import Amortized
 from ..model import LatentModel
 from ..noise import MEAN, Noise
 
 __all__ = ["Densities", "check_continuous", "densities", "draws", "has_density"]
-
-DISCRETE = (Bernoulli, Categorical, Poisson)
 
 
 class Densities(NamedTuple):
@@ -61,26 +58,24 @@ def check_continuous(model: LatentModel, what: str) -> None:
     has_density(model)
     if model.enumerates is not None:
         raise _refusal(what, "has discrete values")
-    if isinstance(model.latent, Amortized) and model.latent.space != REALS:
-        raise _refusal(what, f"has {model.latent.space}")
+    if model.space != REALS:
+        raise _refusal(what, f"has {model.space}")
     if len(model.groups) > 1:
         raise _refusal(what, f"is a hierarchy ({len(model.groups)} groups)")
-    if not isinstance(model.latent, Amortized):
-        raise _refusal(what, "has discrete values")
 
 
 def densities(model: LatentModel, b: Batch, what: str) -> Densities:
     """Returns the densities of z for a batch of a model that `check_continuous` lets pass.
 
     Raises:
-        DiaboloError: If they are discrete after all.
+        DiaboloError: If the code that the likelihood reads is not z itself.
     """
     inferred, c = model.infer(b.x, b.c, mask=b.mask, noise=MEAN)
     draw = inferred.draws[0]
+    if inferred.code is not draw.z:  # a ladder's state, or a value as ones and zeros
+        raise _refusal(what, "decodes what is made of z, not z itself")
     assert draw.q is not None
     assert draw.p is not None
-    if isinstance(draw.p, DISCRETE):
-        raise _refusal(what, "has discrete values")
     return Densities(draw.q, draw.p, c)
 
 
