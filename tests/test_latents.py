@@ -11,12 +11,13 @@ from diabolo.distributions import Normal
 from diabolo.distributions.normal import NormalFamily
 from diabolo.errors import DiaboloError
 from diabolo.latents import Amortized, Nested, Step, TopDown, Unknown
-from diabolo.model import Conditional, LatentModel, View
+from diabolo.model import Conditional, LatentModel
 from diabolo.noise import FRESH, KeyedNoise
 from diabolo.objectives import iwae
 from diabolo.priors._standard import Standard
 from diabolo.recipes import build
 from diabolo.spec import Spec
+from diabolo.views import View
 from laws import bounds, recipes
 from laws import latents as laws
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from diabolo.distributions import Bernoulli, Dirac, Distribution, Normal, family
 from diabolo.errors import DiaboloError
-from diabolo.model import Conditional, Draw, Inferred, LatentModel, Recipe, Trace, View
+from diabolo.model import Conditional, Draw, Inferred, LatentModel, Recipe, Trace
 from diabolo.noise import MEAN, KeyedNoise, Noise
 from diabolo.objectives import elbo
+from diabolo.views import View
 from laws.evaluation import F64, Linear, tensor, textbook
 
 K, B, D = 3, 4, 2

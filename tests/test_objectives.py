@@ -12,11 +12,12 @@ from diabolo.distributions import Normal
 from diabolo.distributions.normal import NormalFamily
 from diabolo.errors import DiaboloError
 from diabolo.latents import Amortized
-from diabolo.model import Conditional, Draw, LatentModel, Trace, View
+from diabolo.model import Conditional, Draw, LatentModel, Trace
 from diabolo.noise import KeyedNoise
 from diabolo.objectives import Declaration, declaration, dreg, elbo, free_bits, iwae, terms
 from diabolo.recipes import build
 from diabolo.spec import Spec
+from diabolo.views import View
 from laws import bounds as laws
 from laws import recipes
 

@@ -21,11 +21,12 @@ from diabolo.data import Data, load
 from diabolo.data.decode import Scale
 from diabolo.distributions import Bernoulli, families, family
 from diabolo.evaluate import bound, distortion, log_likelihood
-from diabolo.model import Conditional, LatentModel, View
+from diabolo.model import Conditional, LatentModel
 from diabolo.noise import Noise
 from diabolo.objectives import elbo
 from diabolo.recipes import build
 from diabolo.spec import Spec
+from diabolo.views import View
 from laws.evaluation import F64, Affine, Linear, tensor, textbook
 
 

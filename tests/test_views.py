@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from diabolo import DiaboloError
-from diabolo.model import View
 from diabolo.noise import FRESH, MEAN, KeyedNoise
 from diabolo.spec import Spec
-from diabolo.views import CORRUPTIONS, Corrupted, Log1p, OneHot, corrupted, default_view
+from diabolo.views import CORRUPTIONS, Corrupted, Log1p, OneHot, View, corrupted, default_view
 
 EVENTS = [(5,), (2, 3, 4), (1, 1, 1)]
 

@@ -25,24 +25,26 @@ if TYPE_CHECKING:
     from .data import Batch, Data, Schema, Splits
     from .distributions import Distribution, Family
     from .errors import DiaboloError
-    from .model import Conditional, Draw, LatentModel, Recipe, Trace, View
+    from .model import Conditional, Draw, LatentModel, Recipe, Trace
     from .recipes import build
     from .run import Codes, Interrupted, Run, fit, load, refit, resume
     from .spec import Spec
     from .study import Search, search
     from .train import Diverged, History, Row
+    from .views import View
 
 _HOMES = {
     "config": ("DataConfig", "RunConfig", "TrainConfig"),
     "data": ("Batch", "Data", "Schema", "Splits"),
     "distributions": ("Distribution", "Family"),
     "errors": ("DiaboloError",),
-    "model": ("Conditional", "Draw", "LatentModel", "Recipe", "Trace", "View"),
+    "model": ("Conditional", "Draw", "LatentModel", "Recipe", "Trace"),
     "recipes": ("build",),
     "run": ("Codes", "Interrupted", "Run", "fit", "load", "refit", "resume"),
     "spec": ("Spec",),
     "study": ("Search", "search"),
     "train": ("Diverged", "History", "Row"),
+    "views": ("View",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = (

@@ -1,6 +1,6 @@
 """What encoders read of x: codes as channels, counts on a log scale, and corruptions for training.
 
-A view is a module with a `shape` and `forward(x, mask, noise)`; `model.View` is the plain one.
+A view is a module with a `shape` and `forward(x, mask, noise)`; `View` is the plain one.
 Unseen entries, NaN included, never reach arithmetic, so they never reach a gradient.
 
 Shapes: B batch, E event shape of x.
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from .errors import DiaboloError, unknown
-from .model import View
 from .noise import FRESH, Noise
 from .spec import Spec
 
@@ -25,6 +24,7 @@ __all__ = [
     "Corrupted",
     "Log1p",
     "OneHot",
+    "View",
     "Viewing",
     "corrupted",
     "default_view",
@@ -45,6 +45,49 @@ class Viewing(Protocol):
     def __call__(self, x: Tensor, mask: Tensor | None = None, noise: Noise = FRESH) -> Tensor:
         """Returns (B, *shape) from x (B, *E) and its mask, True where an entry was seen."""
         ...
+
+
+class View(nn.Module):
+    """What an encoder reads of x. This one: x itself, unseen entries 0, the mask if asked for.
+
+    Arguments:
+        event: The shape E of one datum.
+        mask: Whether the mask is appended along the first axis of E.
+        loc: Subtracted from x, of a shape that broadcasts to E.
+        scale: What x is divided by after that.
+    """
+
+    loc: Tensor | None  # None where nothing was given: large data are not gone over for that
+    scale: Tensor | None
+
+    def __init__(
+        self,
+        event: tuple[int, ...],
+        *,
+        mask: bool = False,
+        loc: Tensor | float = 0.0,
+        scale: Tensor | float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.mask = mask
+        self.shape = (event[0] * (2 if mask else 1), *event[1:])
+        for name, value, idle in (("loc", loc, 0.0), ("scale", scale, 1.0)):
+            given = isinstance(value, Tensor) or value != idle  # a tensor may be filled later
+            kept = torch.as_tensor(value, dtype=torch.get_default_dtype()) if given else None
+            self.register_buffer(name, kept)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, noise: Noise = FRESH) -> Tensor:
+        """Returns (B, *shape) from x (B, *E) and its mask."""
+        if mask is not None:  # first: NaN times the gradient 0 of a later choice is NaN
+            x = torch.where(mask, x, 0.0 if self.loc is None else self.loc)
+        if self.loc is not None:
+            x = x - self.loc
+        if self.scale is not None:
+            x = x / self.scale
+        if self.mask:
+            seen = torch.ones_like(x) if mask is None else mask.to(x.dtype)
+            x = torch.cat([x, seen], dim=1)
+        return x
 
 
 class OneHot(nn.Module):

@@ -17,9 +17,10 @@ from diabolo.data import Data
 from diabolo.distributions import Dirac, Normal, family
 from diabolo.evaluate import Estimate, bound, log_likelihood
 from diabolo.latents import Amortized
-from diabolo.model import Conditional, LatentModel, View
+from diabolo.model import Conditional, LatentModel
 from diabolo.priors import PRIORS
 from diabolo.spec import Spec
+from diabolo.views import View
 
 F64 = torch.float64
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 from ..distributions import Family
 from ..errors import DiaboloError
 from ..latents import Amortized, Nested
-from ..model import LatentModel, Recipe, View
+from ..model import LatentModel, Recipe
 from ..nets import Net
 from ..objectives import iwae
 from ..posteriors import POSTERIORS
 from ..priors import PRIORS
 from ..spec import Spec
+from ..views import View
 from . import parts
 
 __all__ = ["hierarchical"]

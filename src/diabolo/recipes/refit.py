@@ -24,13 +24,14 @@ from ..distributions import REALS, space_of
 from ..distributions.dirac import DiracFamily
 from ..errors import DiaboloError, unknown
 from ..latents import Amortized, Modelled, Nested
-from ..model import Conditional, LatentModel, Recipe, View
+from ..model import Conditional, LatentModel, Recipe
 from ..objectives import elbo
 from ..priors import PRIORS
 from ..priors._fitted import Placed, placed
 from ..priors.gaussian import Gaussian
 from ..registry import keywords, parse_call, typed
 from ..spec import Spec
+from ..views import View
 from . import RECIPES
 
 __all__ = ["density_of", "of_codes", "with_prior"]
