@@ -397,9 +397,11 @@ def test_hierarchies_are_refused(name):
 VARIANTS = [
     ("beta_tc", {"sampling": "weighted", "alpha": 0.5, "gamma": 2.0}),
     ("beta_tc", {"k": 2, "prior": "mixture"}),
+    ("beta_tc", {"posterior": "laplace"}),
     ("info_vae", {"kernel": "rbf", "alpha": 1.0}),
     ("info_vae", {"posterior": "flow", "k": 2}),
     ("dip_vae", {"kind": "I"}),
+    ("dip_vae", {"posterior": "logistic"}),
     ("wae", {"kernel": "rbf"}),
 ]
 LAWS = [

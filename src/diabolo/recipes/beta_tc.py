@@ -25,7 +25,7 @@ from .vae import vae
 __all__ = ["beta_tc"]
 
 
-@extends(vae, "posterior")
+@extends(vae)
 def beta_tc(
     spec: Spec,
     *,
@@ -46,7 +46,10 @@ def beta_tc(
         beta: The price of one nat of total correlation.
         gamma: The price of one nat by which single latents differ from the prior.
         sampling: How q(z) is estimated: `stratified`, without bias, or `weighted`, as most do.
-        options: Those of `vae` but posterior, which factorises.
+        options: Those of `vae`; its posterior has independent elements.
+
+    Raises:
+        DiaboloError: If an option is out of range, or the posterior's elements are dependent.
     """
     parts.at_least(0, alpha=alpha, beta=beta, gamma=gamma)
     parts.choice(("stratified", "weighted"), sampling=sampling)
@@ -54,4 +57,6 @@ def beta_tc(
     priced = partial(
         objectives.total_correlation, **prices, data=spec.count or None, sampling=sampling
     )
-    return vae(spec, **options)._replace(objective=priced)
+    recipe = vae(spec, **options)
+    parts.independent(recipe.model.latent.posterior, "beta_tc")
+    return recipe._replace(objective=priced)

@@ -25,7 +25,7 @@ from .vae import vae
 __all__ = ["dip_vae"]
 
 
-@extends(vae, "posterior")
+@extends(vae, "prior")
 def dip_vae(
     spec: Spec,
     *,
@@ -43,7 +43,10 @@ def dip_vae(
         price: Nats for each unit off the diagonal.
         diagonal: Nats for each unit on it; None is the price. With `I` the paper takes ten times
             as much, which a short training spends on variances alone.
-        options: Those of `vae` but posterior, which factorises.
+        options: Those of `vae` but prior, which is N(0, I); the posterior has independent elements.
+
+    Raises:
+        DiaboloError: If an option is out of range, or the posterior's elements are dependent.
     """
     parts.choice(("I", "II"), kind=kind)
     diagonal = price if diagonal is None else diagonal
@@ -51,4 +54,6 @@ def dip_vae(
     parts.at_least(0, diagonal=diagonal)
     of = "mean" if kind == "I" else "code"
     charged = partial(objectives.decorrelation, off=price, diagonal=diagonal, of=of)
-    return vae(spec, **options)._replace(objective=charged)
+    recipe = vae(spec, **options)
+    parts.independent(recipe.model.latent.posterior, "dip_vae")
+    return recipe._replace(objective=charged)

@@ -27,6 +27,7 @@ __all__ = [
     "divides",
     "exact",
     "fraction",
+    "independent",
     "likelihood",
     "nets",
     "unused",
@@ -112,6 +113,19 @@ def fraction(**options: float) -> None:
     for name, value in options.items():
         if not 0 <= value <= 1:
             raise DiaboloError(f"{name} is a part of training, between 0 and 1, not {value}.")
+
+
+def independent(posterior: nn.Module, owner: str) -> None:
+    """Refuses a posterior whose elements depend on one another, for the recipe `owner`.
+
+    Raises:
+        DiaboloError: Naming posteriors that will do.
+    """
+    if not isinstance(posterior, Conditional):  # the others have no density of one element
+        raise DiaboloError(
+            f"{owner} needs a posterior whose elements are independent for each datum, such as "
+            "posterior='normal' or 'laplace'."
+        )
 
 
 def warmed(
