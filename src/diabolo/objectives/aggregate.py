@@ -29,8 +29,7 @@ from ..distributions import Distribution
 from ..errors import DiaboloError
 from ..model import Draw, Trace
 from ..ranks import batch_place
-from .base import posterior_of
-from .gradients import sampled
+from .base import only_draw, posterior_of
 
 __all__ = [
     "Aggregate",
@@ -67,13 +66,7 @@ def one_group(t: Trace, what: str) -> Draw:
     Raises:
         DiaboloError: If there are several groups, or z is enumerated.
     """
-    sampled(t, what)
-    if len(t.draws) != 1:
-        raise DiaboloError(
-            f"{what} takes models with one latent group, but this one has {len(t.draws)}, whose "
-            "posteriors depend on one another."
-        )
-    return t.draws[0]
+    return only_draw(t, what, "the posterior of one group depends on the z of another")
 
 
 def place(n: int, like: Tensor, what: str) -> tuple[int, int]:

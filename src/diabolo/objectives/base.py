@@ -20,7 +20,16 @@ from ..errors import DiaboloError
 from ..model import Draw, Trace
 from .schedule import Schedule
 
-__all__ = ["Declaration", "Terms", "declaration", "declare", "posterior_of", "terms"]
+__all__ = [
+    "Declaration",
+    "Terms",
+    "declaration",
+    "declare",
+    "only_draw",
+    "posterior_of",
+    "sampled",
+    "terms",
+]
 
 
 class Declaration(NamedTuple):
@@ -121,6 +130,34 @@ def terms(objective: Callable[[Trace], Tensor], t: Trace) -> Terms:
     distortion = -(weight * t.log_px).sum(0)
     rate = torch.stack([(weight * r).sum(0) for r in rates])
     return Terms(value, distortion, rate, -value - distortion - rate.sum(0))
+
+
+def only_draw(t: Trace, what: str, why: str) -> Draw:
+    """The one group of samples of a trace, which the objective called `what` is made for.
+
+    Raises:
+        DiaboloError: If there are several groups, with the reason `why`, or z is enumerated.
+    """
+    sampled(t, what)
+    if len(t.draws) != 1:
+        raise DiaboloError(
+            f"{what} takes models with one latent group, but this one has {len(t.draws)}: {why}. "
+            "Use the objective 'elbo' or 'iwae'."
+        )
+    return t.draws[0]
+
+
+def sampled(t: Trace, what: str) -> None:
+    """Refuses a trace whose z is no sample, for the objective called `what`.
+
+    Raises:
+        DiaboloError: Naming an objective that will do.
+    """
+    if t.log_share is not None:
+        raise DiaboloError(
+            f"{what} is made of samples of z, but this model goes through all values of z, each "
+            "with its probability. Use the objective 'elbo', which has no error then."
+        )
 
 
 def posterior_of(d: Draw, what: str) -> Distribution:

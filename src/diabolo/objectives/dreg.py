@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..model import Trace
 from .base import declare, posterior_of
-from .gradients import only_draw, weigh_gradient, with_gradient_of
+from .gradients import parted, weigh_gradient, with_gradient_of
 from .iwae import iwae
 
 __all__ = ["dreg"]
@@ -40,7 +40,7 @@ def dreg(t: Trace) -> Tensor:
     Raises:
         DiaboloError: If there are several groups, or the posterior is unknown.
     """
-    d = only_draw(t, "DReG")
+    d = parted(t, "DReG")
     weight = t.importance.detach()  # (K, B)
     log_q = posterior_of(d, "DReG").detach().log_prob(d.z)  # no gradient to q's parameters but by z
     weigh_gradient(d.z, weight)

@@ -9,39 +9,20 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..errors import DiaboloError
 from ..model import Draw, Trace
+from .base import only_draw
 
-__all__ = ["only_draw", "sampled", "weigh_gradient", "with_gradient_of"]
+__all__ = ["parted", "weigh_gradient", "with_gradient_of"]
 
 
-def only_draw(t: Trace, what: str) -> Draw:
-    """The one group of a trace, which the objective called `what` is made for.
+def parted(t: Trace, what: str) -> Draw:
+    """The one group of a trace, at whose z the gradient of the objective called `what` is parted.
 
     Raises:
         DiaboloError: If there are several, or z is enumerated.
     """
-    sampled(t, what)
-    if len(t.draws) != 1:
-        raise DiaboloError(
-            f"{what} takes models with one latent group, but this one has {len(t.draws)}: its "
-            "gradient is parted at z, and that of one group runs through the z of another. Use "
-            "the objective 'elbo' or 'iwae'."
-        )
-    return t.draws[0]
-
-
-def sampled(t: Trace, what: str) -> None:
-    """Refuses a trace whose z is no sample, for the objective called `what`.
-
-    Raises:
-        DiaboloError: Naming an objective that will do.
-    """
-    if t.log_share is not None:
-        raise DiaboloError(
-            f"{what} is made of samples of z, but this model goes through all values of z, each "
-            "with its probability. Use the objective 'elbo', which has no error then."
-        )
+    why = "the gradient is parted at z, and that of one group runs through the z of another"
+    return only_draw(t, what, why)
 
 
 def with_gradient_of(value: Tensor, other: Tensor) -> Tensor:

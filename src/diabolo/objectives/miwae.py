@@ -11,8 +11,7 @@ from torch import Tensor
 
 from ..errors import DiaboloError
 from ..model import Trace
-from .base import declare
-from .gradients import sampled
+from .base import declare, sampled
 
 __all__ = ["miwae", "weights"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..model import Trace
 from .base import declare, posterior_of
-from .gradients import only_draw, weigh_gradient, with_gradient_of
+from .gradients import parted, weigh_gradient, with_gradient_of
 from .iwae import iwae
 from .miwae import weights
 
@@ -47,7 +47,7 @@ def piwae(t: Trace, *, bounds: int) -> Tensor:
         DiaboloError: If K is no multiple of M, there are several groups, or the posterior is
             unknown.
     """
-    d = only_draw(t, "PIWAE")
+    d = parted(t, "PIWAE")
     q = posterior_of(d, "PIWAE")
     small = weights(t, bounds=bounds).detach()  # (K, B)
     whole = t.log_weight.softmax(0).detach()

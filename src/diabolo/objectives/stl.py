@@ -10,7 +10,7 @@ from torch import Tensor
 from ..model import Trace
 from .base import declare, posterior_of
 from .elbo import elbo
-from .gradients import only_draw, with_gradient_of
+from .gradients import parted, with_gradient_of
 
 __all__ = ["stl"]
 
@@ -40,6 +40,6 @@ def stl(t: Trace) -> Tensor:
     Raises:
         DiaboloError: If there are several groups, or the posterior is unknown.
     """
-    d = only_draw(t, "Sticking the landing")
+    d = parted(t, "Sticking the landing")
     log_q = posterior_of(d, "Sticking the landing").detach().log_prob(d.z)
     return with_gradient_of(elbo(t), (t.log_px + d.log_p - log_q).mean(0) - t.penalty)
