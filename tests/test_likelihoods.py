@@ -157,10 +157,11 @@ def test_student_t_is_right_to_float64_at_the_extremes(z: float, df: float) -> N
     assert found == pytest.approx(expected, rel=1e-13, abs=1e-13)
 
 
+@pytest.mark.parametrize("log_tiny", [-50.0, math.log(1e-40), -800.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_limits_are_the_simpler_densities(dtype: torch.dtype) -> None:
+def test_limits_are_the_simpler_densities(dtype: torch.dtype, log_tiny: float) -> None:
     """Without dispersion: Poisson's, the binomial and the normal density."""
-    tiny = torch.tensor([-50.0], dtype=dtype)
+    tiny = torch.tensor([log_tiny], dtype=dtype)
     x = torch.arange(30, dtype=dtype)[:, None]
     rate = torch.tensor([1.7], dtype=dtype)
     same = {torch.float32: 2e-5, torch.float64: 1e-12}[dtype]
@@ -175,8 +176,17 @@ def test_limits_are_the_simpler_densities(dtype: torch.dtype) -> None:
     found = BetaBinomial(odds, tiny, 30).log_prob_elements(x)
     torch.testing.assert_close(found, binomial.log_prob(x), rtol=same, atol=same)
     normal = Normal(odds, rate).log_prob_elements(x)
-    found = StudentT(odds, rate, -tiny).log_prob_elements(x)
-    torch.testing.assert_close(found, normal, rtol=same, atol=same)
+    t = StudentT(odds, rate, -tiny)
+    torch.testing.assert_close(t.log_prob_elements(x), normal, rtol=same, atol=same)
+    torch.testing.assert_close(t.variance, torch.exp(2 * rate), rtol=same, atol=same)
+
+
+def test_counts_without_dispersion_are_drawn_as_poisson_ones() -> None:
+    n = 20000
+    p = NegativeBinomial(log(3.0).float(), torch.tensor([-800.0]))  # a dispersion that is no float
+    x = p.sample((n,), KeyedNoise(0, torch.arange(n), lead=1)).double()
+    assert float(x.mean()) == pytest.approx(3.0, abs=5 * math.sqrt(3 / n))
+    assert float(x.var()) == pytest.approx(3.0, abs=5 * math.sqrt(21 / n))  # m + 2 m^2
 
 
 def test_beta_binomial_of_equal_chances() -> None:

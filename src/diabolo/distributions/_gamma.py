@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..noise import Noise
 
-__all__ = ["log_gamma_draws", "log_rising", "poisson_quantile", "within"]
+__all__ = ["kept", "log_gamma_draws", "log_rising", "poisson_quantile", "within"]
 
 NEAR = 8.0  # below this rho is taken from log Gamma itself, where nothing cancels
 SERIES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)  # of odd powers of 1/z
@@ -31,14 +31,19 @@ ROUNDS = 8  # of rejection, each of which accepts 95 % or more: 0.05^8 is 4e-11
 MOST = 1e15  # whole numbers up to this are exact in double precision
 
 
-def within(log_a: Tensor) -> Tensor:
-    """Returns a, kept where its quotients and squares of moderate numbers are floats of its type.
+def kept(log_a: Tensor) -> Tensor:
+    """Returns log a, kept where quotients and squares of a and moderate numbers are floats.
 
-    That is e^-60 to e^60 in float32, in which a function of a is at its limit, and e^-480 to e^480
+    That is -60 to 60 in float32, in which a function of a is at its limit there, and -480 to 480
     in float64.
     """
     far = 0.677 * math.log(torch.finfo(log_a.dtype).max)
-    return log_a.clamp(-far, far).exp()
+    return log_a.clamp(-far, far)
+
+
+def within(log_a: Tensor) -> Tensor:
+    """Returns a, kept as its logarithm is."""
+    return kept(log_a).exp()
 
 
 def _rest(z: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..noise import FRESH, Noise
-from ._gamma import log_gamma_draws, log_rising, poisson_quantile
+from ._gamma import kept, log_gamma_draws, log_rising, poisson_quantile
 from .base import Distribution, Family
 from .exposure import Counts, Exposure
 from .scales import Scale
@@ -48,18 +48,18 @@ class NegativeBinomial(Counts):
 
     def log_prob_elements(self, x: Tensor) -> Tensor:
         """Returns the log-probability of each count, in nats."""
-        size = torch.exp(-self.log_dispersion)
+        log_size = kept(-self.log_dispersion)
         plain = x * self.log_rate - torch.lgamma(x + 1)
         # log(1 + alpha m): torch's softplus leaves the 1 out above e^20, which x would multiply.
-        growth = -F.logsigmoid(-self.log_rate - self.log_dispersion)
-        return plain + log_rising(x, -self.log_dispersion) - (x + size) * growth
+        growth = -F.logsigmoid(log_size - self.log_rate)
+        return plain + log_rising(x, log_size) - (x + log_size.exp()) * growth
 
     def sample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
         """Returns counts, as floats: Poisson's, of gamma rates."""
         with torch.no_grad():
             size = (*shape, *self.log_rate.shape)
-            log_gamma = log_gamma_draws(size, -self.log_dispersion, noise)
-            rate = torch.exp(log_gamma + self.log_dispersion + self.log_rate)
+            log_size = kept(-self.log_dispersion.double())
+            rate = torch.exp(log_gamma_draws(size, log_size, noise) - log_size + self.log_rate)
             u = noise.uniform(size, self.log_rate)
             return poisson_quantile(u, rate).to(self.log_rate.dtype)
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
-from ._gamma import HALF_LOG_2PI, log_rising
+from ._gamma import HALF_LOG_2PI, kept, log_rising, within
 from .base import Distribution, Family
 from .scales import Scale
 
@@ -49,18 +49,19 @@ class StudentT(Distribution):
 
     def log_prob_elements(self, x: Tensor) -> Tensor:
         """Returns the log-density of each element, in nats."""
-        z = (x - self.loc).abs() * torch.exp(-self.log_scale - 0.5 * self.log_df)
+        log_df = kept(self.log_df)
+        z = (x - self.loc).abs() * torch.exp(-self.log_scale - 0.5 * log_df)
         near = z < 1  # beyond, z itself is not squared: no distance overflows
         small, large = torch.where(near, z, 0.0), torch.where(near, 1.0, z)
         far = 2 * large.log() + torch.log1p(1 / large.square())
         growth = torch.where(near, torch.log1p(small.square()), far)
-        normaliser = log_rising(0.5, self.log_df - math.log(2)) - HALF_LOG_2PI
-        return normaliser - self.log_scale - 0.5 * (self.log_df.exp() + 1) * growth
+        normaliser = log_rising(0.5, log_df - math.log(2)) - HALF_LOG_2PI
+        return normaliser - self.log_scale - 0.5 * (log_df.exp() + 1) * growth
 
     def rsample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
         """Returns samples by Bailey's polar method, smooth in the degrees of freedom too."""
         size = (*shape, *self.loc.shape)
-        df = self.log_df.exp()
+        df = within(self.log_df)
         tail = -torch.log1p(-noise.uniform(size, self.loc)).clamp(max=-1e-30)
         radius = (df * torch.expm1(2 * tail / df)).sqrt()
         z = radius * torch.sin(2 * math.pi * noise.uniform(size, self.loc))
@@ -74,7 +75,7 @@ class StudentT(Distribution):
     @property
     def variance(self) -> Tensor:
         """The variance, s^2 nu / (nu - 2); infinite up to nu = 2."""
-        df = self.log_df.exp()
+        df = within(self.log_df)
         heavy = df <= 2
         ratio = torch.where(heavy, torch.inf, df / torch.where(heavy, 1.0, df - 2))
         return (torch.exp(2 * self.log_scale) * ratio).expand_as(self.loc)
