@@ -442,6 +442,12 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], str]] = {
     "option of the prior": ("vae", {"prior": "flow(trasforms=2)"}, "Did you mean 'transforms'"),
     "option of a recipe": ("vae", {"prior": "vae(latnt=2)"}, "Did you mean 'latent'"),
     "option of training": ("vae", {"prior": "flow", "epoch": 2}, "Did you mean 'epochs'"),
+    "its full name": ("vae", {"prior": "flow", "train.epoch": 2}, "Did you mean 'epochs'"),
+    "two names": (
+        "vae",
+        {"prior": "flow", "epochs": 2, "train.epochs": 3},
+        "'epochs' and 'train.epochs' are the same option",
+    ),
     "no effect": ("vae", {"prior": "gaussian", "epochs": 2}, "epochs has no effect"),
     "none either": ("ae", {"prior": "mixture", "epochs": 2}, "epochs has no effect"),
     "pseudo-inputs": ("vae", {"prior": "vamp"}, "learns them with its model"),
@@ -543,8 +549,18 @@ def test_the_command_line_refits(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert Path(found["run"]) == tmp_path / "run-gaussian"
     assert Path(found["figures"]["samples"]).exists()
     out = tmp_path / "flow"
-    flow = ["--prior", "flow(transforms=2)", "--set", "epochs=2", "--out", out]
+    flow = [
+        "--prior",
+        "flow(transforms=2)",
+        "--set",
+        "train.epochs=2",
+        "batch_size=64",
+        "--out",
+        out,
+    ]
     assert call("refit", place, *flow) == 0
+    trained = diabolo.load(out).config.refit.train
+    assert (trained.epochs, trained.batch_size) == (2, 64)
     told = capsys.readouterr().out
     assert "held-out codes log p(z) is" in told
     assert "refit(ae, flow(transforms=2)) on" in told

@@ -295,6 +295,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "option": ({"latnet": 3}, "Did you mean 'latent'"),
     "train option": ({"epoch": 3}, "Did you mean 'epochs'"),
     "part": ({"train.latent": 3}, "Unknown option"),
+    "two names": ({"epochs": 3, "train.epochs": 2}, "'train.epochs' are the same option"),
     "value": ({"latent": "many"}, "Option 'latent' of recipe 'vae'"),
     "train value": ({"epochs": "many"}, "train.epochs"),
     "range": ({"epochs": 0}, "train.epochs must be positive"),

@@ -222,7 +222,8 @@ def resolve(
         takers: Tells which recipes take an option, for the error.
 
     Raises:
-        DiaboloError: At an unknown name, with the nearest known one, or a wrong value.
+        DiaboloError: At an unknown name, with the nearest known one, a wrong value, or an option
+            that is given by two names.
     """
     raw = {"options": dict(base.options), "data": asdict(base.data), "train": asdict(base.train)}
     known = {
@@ -230,6 +231,7 @@ def resolve(
         "train": [f.name for f in fields(TrainConfig)],
         "data": [f.name for f in fields(DataConfig)],
     }
+    placed: dict[tuple[str, str], str] = {}
     for name, value in options.items():
         part, dot, key = name.partition(".")
         part = {"recipe": "options"}.get(part, part)
@@ -242,6 +244,9 @@ def resolve(
             every = [*known["options"], *(f"{p}.{k}" for p in ("train", "data") for k in known[p])]
             bare = [k for p in known for k in known[p]]
             raise _unknown_option(base.recipe, name, every, bare, takers(key))
+        former = placed.setdefault((found[0], key), name)
+        if former != name:
+            raise DiaboloError(f"'{former}' and '{name}' are the same option: give one of them.")
         raw[found[0]][key] = value
     return replace(
         base,

@@ -80,7 +80,7 @@ def refit(
         out: The folder to save the new run in.
         force: Whether a run that lies there may be replaced.
         progress: Called as `fit` does.
-        options: Options of `TrainConfig`, where the prior is trained.
+        options: Options of `TrainConfig`, where the prior is trained, as `fit` takes them.
 
     Raises:
         DiaboloError: If the model's prior cannot be another or was fitted before, the prior has
@@ -149,12 +149,11 @@ def _settings(run: Run, options: Mapping[str, Any]) -> TrainConfig:
         DiaboloError: At an unknown option or a wrong value.
     """
     known = [f.name for f in fields(TrainConfig) if f.name != "checkpoint_minutes"]
-    for name in options:
+    for name in (word.removeprefix("train.") for word in options):
         if name not in known:
             raise unknown("option of refit", name, known)
     base = replace(BASE, device=cast("Any", run.device.type), seed=run.config.train.seed)
-    given = {f"train.{name}": value for name, value in options.items()}
-    return resolve(RunConfig(train=base), given, []).train
+    return resolve(RunConfig(train=base), options, []).train
 
 
 def _splits(run: Run, data: Any, labels: Any, condition: Any) -> Splits:
@@ -222,7 +221,7 @@ def _fit(
     """
     density = density_of(second)
     if getattr(density, "closed", False):
-        idle = [name for name in options if name != "seed"]
+        idle = [name for name in options if name.removeprefix("train.") != "seed"]
         if idle:
             raise DiaboloError(
                 f"The prior '{config.prior}' is fitted without steps: {idle[0]} has no effect on "
