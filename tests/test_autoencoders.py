@@ -201,6 +201,30 @@ def test_linear_contraction_is_the_squared_norm_of_the_weights(jacobian):
     assert found.mean().item() == pytest.approx(expected, abs=error)
 
 
+@pytest.mark.parametrize(
+    ("support", "channels"), [("real", 1), ("count", 1), ("category", 3), ("ordinal", 3)]
+)
+def test_contraction_is_by_values_that_were_seen(support, channels):
+    """Of a linear encoder: weights of the mask have no part, nor have those of unseen entries."""
+    weight, levels = torch.randn(2, 5 * (channels + 1)), 3 if channels > 1 else None
+    spec = Spec(event=(5,), support=support, levels=levels, missing=True)
+    options = {"latent": 2, "net": linear(len(weight[0]), 2, weight), "decoder": "mlp(hidden=())"}
+    recipe = build("contractive_ae", spec, price=0.7, jacobian="exact", **options).model.double()
+    x = recipes.data(support, (6, 5), levels).double()
+    mask = torch.rand(6, 5) < 0.6
+    z = recipe.encode(x, mask=mask)[0]
+    gain = columns(lambda z: recipe.likelihood.net(z, None), z)  # (B, 2)
+    of_value = weight[:, : 5 * channels].square().unflatten(1, (channels, 5)).sum(1)  # (2, 5)
+    expected = 0.7 * (gain.square() * (mask.double() @ of_value.T)).sum(1)
+    assert torch.allclose(recipe(x, mask=mask).penalty, expected, atol=EXACT)
+    recipe.charge.exact = False
+    many = (t[:1].expand(20000, -1) for t in (x, mask))
+    with torch.no_grad():
+        found = recipe(next(many), mask=next(many)).penalty
+    assert abs(found.mean() - expected[0]) < 5 * found.std() / math.sqrt(len(found)) + EXACT
+    assert recipe(x).penalty.min() > 0
+
+
 def test_gradient_penalty_is_of_the_decoder_by_the_code():
     """Not of the sum of the reconstruction by x, which the encoder's weights would change."""
     for weight in (torch.randn(2, 6), torch.zeros(2, 6)):

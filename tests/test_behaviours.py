@@ -52,13 +52,16 @@ def test_jacobian_norm_of_a_linear_encoder_is_that_of_its_weights():
 
 
 @pytest.mark.parametrize("name", ["vae", "ladder", "cvae"])
-def test_jacobian_norm_is_that_of_finite_differences(name):
-    case = recipes.case(name, support="real", dtype=torch.float64)
+@pytest.mark.parametrize("missing", [False, True])
+def test_jacobian_norm_is_that_of_finite_differences(name, missing):
+    """By x, so that a mask which the encoder reads too has no part, nor have unseen entries."""
+    case = recipes.case(name, support="real", dtype=torch.float64, missing=missing)
     model = case.build().model.eval()
-    data = Data(case.x, c=case.c)
+    mask = torch.rand(case.x.shape) < 0.6 if missing else None
+    data = Data(case.x, c=case.c, mask=mask)
     squares = torch.zeros(len(case.x))
     for step in 1e-5 * torch.eye(6):
-        up, down = (model.encode(case.x + s, case.c)[0] for s in (step, -step))
+        up, down = (model.encode(case.x + s, case.c, mask=mask)[0] for s in (step, -step))
         squares = squares + ((up - down) / 2e-5).square().sum(1)
     assert torch.allclose(jacobian_norm(model, data), squares.sqrt(), rtol=1e-6)
 

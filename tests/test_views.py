@@ -93,6 +93,33 @@ def test_view_shows_unseen_as_zero_and_appends_the_mask(event, mask, name):
         assert torch.equal(found[:, -1], seen.float())
 
 
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize("event", EVENTS)
+def test_values_are_where_what_is_read_moves_with_seen_ones(event, mask):
+    """Found by moving each entry, in every way that a code can be, and reading again."""
+    x, seen = codes(event, 8), torch.rand(1, *event) < 0.6
+    for name, view in views(event, mask).items():
+        view.eval()
+        moved = torch.zeros(view.shape, dtype=torch.bool)
+        for entry in torch.eye(math.prod(event)).view(-1, *event):
+            for value in range(3):
+                other = torch.where(entry > 0, float(value), x)
+                with_mask = seen.expand_as(x)
+                away = view(other, with_mask, MEAN) != view(x, with_mask, MEAN)
+                moved |= away.any(0)
+        assert torch.equal(view.values(seen)[0], moved), name
+
+
+def test_values_of_mixed_columns_are_those_of_each_kind():
+    kinds = ("real", "category:3", "real", "count")
+    spec = Spec(event=(4,), support="mixed", kinds=kinds, missing=True)
+    view = default_view(spec)
+    # By kind: three channels of the category and its mask, the count and its, two reals and theirs.
+    found = view.values(torch.tensor([[True, True, False, True]]))[0].int().tolist()
+    assert found == [1, 1, 1, 0, 1, 0, 1, 0, 0, 0]
+    assert len(found) == view.shape[0]
+
+
 @pytest.mark.parametrize("name", views((1,), False))
 def test_view_is_one_graph(name):
     torch.compiler.reset()

@@ -37,11 +37,27 @@ def decoder(model: LatentModel, c: Tensor | None) -> Callable[[Tensor], Tensor]:
     return lambda z: model.likelihood.net(z, c).to(z.dtype)
 
 
-def encoder(model: LatentModel, c: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """Returns the map of what the encoder reads, (B, *), to the posterior's mean (B, D)."""
+def encoder(
+    model: LatentModel, seen: Tensor, c: Tensor | None, mask: Tensor | None
+) -> Callable[[Tensor], Tensor]:
+    """Returns the map of what the encoder reads of values, (B, *), to the posterior's mean (B, D).
 
-    def encode(seen: Tensor) -> Tensor:
-        return torch.cat([d.z[0].flatten(1) for d in model.latent(seen, c, 1, MEAN).draws], dim=1)
+    What it reads beside values that were seen is held, so that no Jacobian is by the mask.
+
+    Arguments:
+        model: The model.
+        seen: What the encoder reads of x, (B, *).
+        c: The condition, (B, C), or None.
+        mask: True where an entry was seen, (B, *E); None if all were.
+    """
+    if mask is None:
+        event = model.likelihood.event
+        mask = torch.ones(len(seen), *event, dtype=torch.bool, device=seen.device)
+    free = model.view.values(mask)  # type: ignore[operator]
+
+    def encode(values: Tensor) -> Tensor:
+        values = torch.where(free, values, seen)
+        return torch.cat([d.z[0].flatten(1) for d in model.latent(values, c, 1, MEAN).draws], dim=1)
 
     return encode
 
@@ -77,7 +93,13 @@ class Sparsity(_Charge):
     """
 
     def forward(
-        self, model: LatentModel, seen: Tensor, code: Tensor, c: Tensor | None, noise: Noise
+        self,
+        model: LatentModel,
+        seen: Tensor,
+        code: Tensor,
+        c: Tensor | None,
+        noise: Noise,
+        mask: Tensor | None,
     ) -> Tensor:
         """Returns the charge of each datum, (B,)."""
         z, decode = code[0], decoder(model, c)
@@ -93,7 +115,8 @@ class Contraction(_Charge):
 
     .. math:: \lambda \sum_j g_j^2 \Big\| \frac{\partial z_j}{\partial x} \Big\|_2^2
 
-    The Jacobian is by what the encoder reads of x: standardised values, or channels of codes.
+    The Jacobian is by what the encoder reads of the values that were seen: standardised values, or
+    channels of codes. What tells of the mask is no value, and an entry that was not seen has none.
 
     Arguments:
         price: Nats for each unit.
@@ -101,10 +124,16 @@ class Contraction(_Charge):
     """
 
     def forward(
-        self, model: LatentModel, seen: Tensor, code: Tensor, c: Tensor | None, noise: Noise
+        self,
+        model: LatentModel,
+        seen: Tensor,
+        code: Tensor,
+        c: Tensor | None,
+        noise: Noise,
+        mask: Tensor | None,
     ) -> Tensor:
         """Returns the charge of each datum, (B,)."""
-        z, decode, encode = code[0], decoder(model, c), encoder(model, c)
+        z, decode, encode = code[0], decoder(model, c), encoder(model, seen, c, mask)
         if self.exact:
             return self.price * (columns(decode, z) * rows(encode, seen)).square().sum(1)
         gain = product(decode, z, lambda r: signs(r, noise))  # its square is, in the mean
@@ -133,7 +162,13 @@ class Ridge(_Charge):
         self.code = code
 
     def forward(
-        self, model: LatentModel, seen: Tensor, code: Tensor, c: Tensor | None, noise: Noise
+        self,
+        model: LatentModel,
+        seen: Tensor,
+        code: Tensor,
+        c: Tensor | None,
+        noise: Noise,
+        mask: Tensor | None,
     ) -> Tensor:
         """Returns the charge of each datum, (B,)."""
         z, decode = code[0], decoder(model, c)

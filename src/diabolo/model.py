@@ -117,7 +117,13 @@ class Charge(Protocol):
     """
 
     def __call__(
-        self, model: LatentModel, seen: Tensor, code: Tensor, c: Tensor | None, noise: Noise
+        self,
+        model: LatentModel,
+        seen: Tensor,
+        code: Tensor,
+        c: Tensor | None,
+        noise: Noise,
+        mask: Tensor | None,
     ) -> Tensor:
         """Returns the charge of each datum, (B,), or one for all, ().
 
@@ -127,6 +133,7 @@ class Charge(Protocol):
             code: What the likelihood reads, (K, B, *).
             c: The condition as the likelihood reads it, (B, C), or None.
             noise: Where random numbers come from.
+            mask: True where an entry was seen, (B, *E); None if all were.
         """
         ...
 
@@ -238,7 +245,7 @@ class LatentModel(nn.Module):
         c = self._read(c)
         px = self.likelihood(code, c)
         if self.charge is not None:
-            penalty = penalty + self.charge(self, seen, code, c, noise)
+            penalty = penalty + self.charge(self, seen, code, c, noise, mask)
         return Trace(px, px.log_prob(x, mask), draws, penalty, log_share)
 
     def infer(

@@ -46,6 +46,13 @@ class Viewing(Protocol):
         """Returns (B, *shape) from x (B, *E) and its mask, True where an entry was seen."""
         ...
 
+    def values(self, mask: Tensor) -> Tensor:
+        """Returns where a value that was seen is read, (B, *shape), from the mask (B, *E).
+
+        The rest are entries that were not seen, and what tells of the mask.
+        """
+        ...
+
 
 class View(nn.Module):
     """What an encoder reads of x. This one: x itself, unseen entries 0, the mask if asked for.
@@ -84,10 +91,11 @@ class View(nn.Module):
             x = x - self.loc
         if self.scale is not None:
             x = x / self.scale
-        if self.mask:
-            seen = torch.ones_like(x) if mask is None else mask.to(x.dtype)
-            x = torch.cat([x, seen], dim=1)
-        return x
+        return _with_mask(x, x, mask) if self.mask else x
+
+    def values(self, mask: Tensor) -> Tensor:
+        """Returns where a value that was seen is read, (B, *shape), from the mask (B, *E)."""
+        return _values(mask, 1, self.mask)
 
 
 class OneHot(nn.Module):
@@ -121,6 +129,10 @@ class OneHot(nn.Module):
         hot = hot.flatten(1, 2)
         return _with_mask(hot, x, mask) if self.mask else hot
 
+    def values(self, mask: Tensor) -> Tensor:
+        """Returns where a value that was seen is read, (B, *shape), from the mask (B, *E)."""
+        return _values(mask, len(self.codes), self.mask)
+
 
 class Log1p(nn.Module):
     """log(1 + x / unit): counts and positive numbers of any size, on one scale.
@@ -147,6 +159,10 @@ class Log1p(nn.Module):
             x = torch.where(mask, x, 0.0)
         seen = torch.log1p(x / self.unit)
         return _with_mask(seen, x, mask) if self.mask else seen
+
+    def values(self, mask: Tensor) -> Tensor:
+        """Returns where a value that was seen is read, (B, *shape), from the mask (B, *E)."""
+        return _values(mask, 1, self.mask)
 
 
 class Corrupted(nn.Module):
@@ -211,6 +227,10 @@ class Corrupted(nn.Module):
         extreme = torch.where(u < 0.5 * self.level, self.low, self.high).to(x.dtype)
         return self.view(torch.where(u < self.level, extreme, x), mask, noise)
 
+    def values(self, mask: Tensor) -> Tensor:
+        """Returns where a value that was seen is read, spoiled or not, (B, *shape)."""
+        return self.view.values(mask)  # type: ignore[operator]
+
 
 class Columns(nn.Module):
     """What the columns of mixed data are read as, those of one kind together, end to end.
@@ -255,6 +275,11 @@ class Columns(nn.Module):
             seen = None if mask is None else mask[:, at]
             read.append(view(x[:, at], seen, noise))
         return torch.cat(read, 1)
+
+    def values(self, mask: Tensor) -> Tensor:
+        """Returns where a value that was seen is read, (B, *shape), from the mask (B, D)."""
+        at = (self.get_buffer(f"at{n}") for n in range(len(self.views)))
+        return torch.cat([v.values(mask[:, i]) for v, i in zip(self.views, at, strict=True)], 1)  # type: ignore[operator]
 
 
 def default_view(spec: Spec) -> View | OneHot | Log1p | Columns:
@@ -334,3 +359,9 @@ def _with_mask(seen: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
     """Returns what was seen with the mask (B, *E) behind it."""
     flags = torch.ones_like(x) if mask is None else mask.to(x.dtype)
     return torch.cat([seen, flags], dim=1)
+
+
+def _values(mask: Tensor, channels: int, appended: bool) -> Tensor:
+    """Returns where seen values are read in `channels` channels of each, the mask behind or not."""
+    parts = [mask] * channels + [torch.zeros_like(mask)] * appended
+    return torch.cat(parts, dim=1)

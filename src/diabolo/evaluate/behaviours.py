@@ -51,9 +51,9 @@ def hoyer(z: Tensor) -> Tensor:
 def jacobian_norm(model: LatentModel, data: Data) -> Tensor:
     """Returns the Frobenius norm of the encoder's Jacobian at each datum, (N,), float64.
 
-    It is that of the posterior's mean of z by what the encoder reads of x: standardised values, or
-    channels of codes. It has the scale of the code, so that it compares two models only beside the
-    standard deviation of their codes.
+    It is that of the posterior's mean of z by what the encoder reads of the values that were seen:
+    standardised values, or channels of codes. It has the scale of the code, so that it compares two
+    models only beside the standard deviation of their codes.
 
     Raises:
         DiaboloError: If the data do not fit the model.
@@ -63,7 +63,8 @@ def jacobian_norm(model: LatentModel, data: Data) -> Tensor:
     with quiet(model):
         for b in batches(model, data, max(1, decoder_rows(data, device) // PART)):
             _, c = model.infer(b.x, b.c, mask=b.mask, noise=MEAN)
-            lengths = rows(encoder(model, c), model.view(b.x, b.mask, MEAN))  # (B, D)
+            seen = model.view(b.x, b.mask, MEAN)
+            lengths = rows(encoder(model, seen, c, b.mask), seen)  # (B, D)
             found.append(lengths.double().norm(dim=1).cpu())
     return ranks.gather(torch.cat(found), len(data))
 
