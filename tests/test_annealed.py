@@ -229,6 +229,11 @@ def test_the_sandwich_holds_and_closes(start: str) -> None:
         for high, low in ((found.upper.per_datum, log_p), (log_p, found.lower.per_datum)):
             gap = high - low
             assert float(gap.mean()) > -4 * float(gap.std()) / math.sqrt(60)
+        how = f"annealed importance sampling, 4 chains of {temperatures} temperatures"
+        for side, bound in (("lower", found.lower), ("upper", found.upper)):
+            way = {"lower": "from", "upper": "back to"}[side]
+            expected = f"stochastic {side} bound on log p(x) ({how} {way} the {start})"
+            assert bound.kind == str(bound.words) == expected
         assert found.gap.value == pytest.approx(found.upper.value - found.lower.value)
         assert found.gap.mc_stderr is found.upper.mc_stderr is None
         gaps.append(found.gap)
@@ -256,6 +261,7 @@ def test_sandwich_of_a_recipe_with_a_condition() -> None:
         found = bidirectional(model, 10, data.c, k=2, temperatures=5)
         assert "log p(x|c)" in found.lower.kind
         assert found.upper.kind.startswith("stochastic upper bound on log p(x|c)")
+        assert found.gap.kind == "gap of the stochastic bounds on log p(x|c), of simulated x"
         assert math.isfinite(found.gap.value)
     model = build("cvae", data.spec(), latent=2).model
     with pytest.raises(DiaboloError, match="conditional: it needs a condition"):

@@ -484,6 +484,26 @@ def test_marginal_has_the_warnings_of_the_classes_that_matter() -> None:
     assert bool(((moved.acceptance > 0) & (moved.acceptance <= 1)).all())
 
 
+@pytest.mark.parametrize("exposure", ["one", "total"])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_marginal_names_what_is_left_of_the_condition(exposure: str, hidden: bool) -> None:
+    x = torch.poisson(torch.full((6, 4), 3.0))
+    mask = torch.rand(6, 4) < 0.8 if hidden else None
+    data = Data(x, c=torch.eye(3)[torch.arange(6) % 3], mask=mask, support="count")
+    spec = replace(data.spec(), mean=x.mean(0))
+    likelihood = f"Poisson(exposure={exposure})"
+    model = build("cvae", spec, net="mlp(hidden=(8,))", latent=2, likelihood=likelihood).model
+    of = "seen entries of x" if hidden else "x"
+    given, left = ("c, total", "|total") if exposure == "total" else ("c", "")
+    for method in ("importance", "annealed(temperatures=2)", "exact"):
+        k = None if method == "exact" else 2
+        one = log_likelihood(model, data, method=method, k=k)
+        found = log_likelihood(model, data, method=method, k=k, marginal=(1, 1, 1))
+        assert f"log p({of}|{given})" in one.kind
+        sentence = one.kind.replace(f"log p({of}|{given})", f"log p({of}{left})")
+        assert found.kind == sentence[:-1] + " for each of 3 classes)"
+
+
 def test_conditional_model_without_conditions_is_refused_with_the_way_out() -> None:
     true = classes()
     for use in (log_likelihood, bound, evaluate):

@@ -5,7 +5,7 @@ from .aggregate import AggregatePosterior, aggregate_posterior
 from .annealed import Sandwich, Start, annealed, bidirectional
 from .behaviours import hoyer, jacobian_norm, probe_accuracy
 from .bounds import Bound, bound, distortion
-from .estimate import Estimate, difference
+from .estimate import Estimate, Kind, difference
 from .exact import exact
 from .graph import Compile
 from .likelihood import log_likelihood
@@ -21,6 +21,7 @@ __all__ = [
     "Compile",
     "Estimate",
     "Evaluation",
+    "Kind",
     "Precision",
     "Quantity",
     "Sandwich",

@@ -36,7 +36,7 @@ from ..errors import DiaboloError, unknown, whole
 from ..model import LatentModel
 from ..noise import KeyedNoise, mix_seed
 from .continuous import check_continuous, densities, draws
-from .estimate import Estimate
+from .estimate import Estimate, Kind
 from .graph import Decoding
 from .hamiltonian import Path, schedule, tune, walk
 from .passes import (
@@ -230,14 +230,14 @@ def bidirectional(
     low = _lower(model, data, torch.cat(lower, dim=1), plan, precision)
     high = ranks.gather(torch.cat(upper), n)
     facts = {"k": k, "seed": seed}
-    kind = low.kind.replace("lower", "upper").replace("from the", "back to the")
+    kind = _kind(model, data, plan, precision, "upper", "back to")
     return Sandwich(
         lower=low,
         upper=Estimate.of(high, None, kind=kind, **facts),
         gap=Estimate.of(
             high - low.per_datum,
             None,
-            kind="gap of the stochastic bounds on log p(x), of simulated x",
+            kind=f"gap of the stochastic bounds on {kind.of}, of simulated x",
             **facts,
         ),
         data=data,
@@ -305,13 +305,23 @@ def _lower(
         variance if plan.k > 1 else None,
         k=plan.k,
         seed=plan.seed,
-        kind=f"stochastic lower bound on {subject(model, data)} (annealed importance sampling, "
-        f"{plan.k} chains of {plan.temperatures} temperatures from the {plan.start})"
-        + networks(precision)
-        + dequantized(data),
+        kind=_kind(model, data, plan, precision, "lower", "from"),
         ess=ess,
         pareto=shape,
         acceptance=accepted if plan.temperatures > 1 else None,
+    )
+
+
+def _kind(
+    model: LatentModel, data: Data, plan: _Plan, precision: Precision, side: str, way: str
+) -> Kind:
+    """What walks of either way are: the bound on one side, by chains from r or back to it."""
+    return Kind(
+        subject(model, data),
+        f"stochastic {side} bound on {{}}",
+        f"annealed importance sampling, {plan.k} chains of {plan.temperatures} temperatures "
+        f"{way} the {plan.start}",
+        networks(precision) + dequantized(data),
     )
 
 

@@ -19,7 +19,27 @@ from torch import Tensor
 from .. import ranks
 from ..errors import DiaboloError
 
-__all__ = ["Estimate", "Moments", "difference"]
+__all__ = ["Estimate", "Kind", "Moments", "difference"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a likelihood is, in parts: `lower bound on log p(x|c) (importance-weighted, k=5)`.
+
+    Arguments:
+        of: What it is of, as `log p(x|c)`.
+        claim: What it is to that, with braces for it, as `lower bound on {}`.
+        how: What the method says of itself.
+        remarks: What is added at the end.
+    """
+
+    of: str
+    claim: str
+    how: str
+    remarks: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.claim.format(self.of)} ({self.how}){self.remarks}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +62,7 @@ class Estimate:
             0.7 the estimate and its `mc_stderr` are not to be trusted.
         acceptance: The part of the moves of each datum's chains that was accepted, (N,), or None.
         notes: Sentences on how it was computed.
+        words: The parts of `kind`, where it has any.
     """
 
     value: float
@@ -57,6 +78,7 @@ class Estimate:
     pareto: Tensor | None = field(default=None, repr=False)
     acceptance: Tensor | None = field(default=None, repr=False)
     notes: tuple[str, ...] = field(default=(), repr=False)
+    words: Kind | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -66,7 +88,7 @@ class Estimate:
         *,
         k: int,
         seed: int,
-        kind: str,
+        kind: str | Kind,
         ess: Tensor | None = None,
         pareto: Tensor | None = None,
         acceptance: Tensor | None = None,
@@ -103,13 +125,14 @@ class Estimate:
             k=k,
             n=n,
             seed=seed,
-            kind=kind,
+            kind=str(kind),
             per_datum=per_datum,
             per_datum_stderr=None if variance is None else variance.sqrt(),
             ess=ess,
             pareto=pareto,
             acceptance=acceptance,
             notes=notes,
+            words=kind if isinstance(kind, Kind) else None,
         )
 
     def __str__(self) -> str:

@@ -30,7 +30,7 @@ from ..errors import DiaboloError
 from ..model import LatentModel
 from ..noise import KeyedNoise
 from .continuous import Densities, check_continuous, densities, has_density
-from .estimate import Estimate
+from .estimate import Estimate, Kind
 from .importance import importance
 from .passes import Progress, batches, decoder_rows, dequantized, quiet, subject
 from .quadrature import quadrature
@@ -95,9 +95,9 @@ def exact(
             )
         return quadrature(double, data, tolerance=tolerance, batch=batch, progress=progress)
     value = ranks.gather(torch.cat(parts), len(data))
-    kind = f"{subject(model, data)}, exact (closed form of a linear-Gaussian model)"
-    zero = torch.zeros_like(value)
-    return Estimate.of(value, zero, k=1, seed=0, kind=kind + dequantized(data))
+    how = "closed form of a linear-Gaussian model"
+    kind = Kind(subject(model, data), "{}, exact", how, dequantized(data))
+    return Estimate.of(value, torch.zeros_like(value), k=1, seed=0, kind=kind)
 
 
 def _all_agree(yes: bool) -> bool:

@@ -33,7 +33,7 @@ from ..errors import whole
 from ..model import LatentModel
 from ..noise import MEAN, KeyedNoise
 from .continuous import has_density
-from .estimate import Estimate
+from .estimate import Estimate, Kind
 from .graph import Compile, Decoding, pays
 from .passes import (
     Precision,
@@ -128,15 +128,15 @@ def importance(
             found.append(sums.summary().cpu())
     value, variance, ess, shape = ranks.gather(torch.cat(found, dim=1), len(data), dim=1)
     how = "samples of the prior" if naive else "importance-weighted"
-    kind = f"lower bound on {subject(model, data)} ({how}, k={k})"
+    claim, how = "lower bound on {}", f"{how}, k={k}"
     if exact:
-        kind = f"{subject(model, data)}, exact (enumeration of {values} values of z)"
+        claim, how = "{}, exact", f"enumeration of {values} values of z"
     return Estimate.of(
         value,
         torch.zeros_like(value) if exact else variance if k > 1 else None,
         k=k,
         seed=seed,
-        kind=kind + networks(precision) + dequantized(data),
+        kind=Kind(subject(model, data), claim, how, networks(precision) + dequantized(data)),
         ess=None if exact else ess,
         pareto=None if exact else shape,
         notes=tuple(decoding.notes),

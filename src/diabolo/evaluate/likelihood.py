@@ -25,7 +25,7 @@ from .estimate import Estimate
 from .exact import exact
 from .graph import Compile
 from .importance import importance
-from .passes import Precision, Progress
+from .passes import Precision, Progress, subject
 
 __all__ = ["log_likelihood"]
 
@@ -179,8 +179,8 @@ def _marginal(
     weight = (joint - value).exp()  # (classes, N)
     errors = [p.per_datum_stderr for p in parts if p.per_datum_stderr is not None]
     variance = (weight * torch.stack(errors)).square().sum(0) if errors else None
-    said = parts[0].kind.replace("|c)", ")", 1)
-    end = said.index(")", said.index(" ("))  # of what is said of the method
+    said = parts[0].words
+    assert said is not None
     # Where no class explains x at all, weights are NaN, and every class matters.
     matters = ~(weight < NOTABLE * weight.amax(0))
     heavy = _least([None if p.pareto is None else -p.pareto for p in parts], matters)
@@ -192,7 +192,11 @@ def _marginal(
         acceptance=_least([p.acceptance for p in parts], matters),
         k=parts[0].k,
         seed=seed,
-        kind=f"{said[:end]} for each of {len(classes)} classes{said[end:]}",
+        kind=replace(
+            said,
+            of=subject(model, replace(data, c=None)),
+            how=f"{said.how} for each of {len(classes)} classes",
+        ),
         notes=parts[0].notes,
     )
 

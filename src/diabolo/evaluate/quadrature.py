@@ -30,7 +30,7 @@ from ..errors import DiaboloError
 from ..model import LatentModel
 from ..noise import KeyedNoise
 from .continuous import Densities, check_continuous, densities, draws
-from .estimate import Estimate
+from .estimate import Estimate, Kind
 from .passes import Progress, batches, decoder_rows, dequantized, quiet, subject
 
 __all__ = ["quadrature"]
@@ -101,8 +101,12 @@ def quadrature(
         torch.zeros_like(value),
         k=1,
         seed=0,
-        kind=f"{subject(model, data)}, exact to {tolerance:g} nats (quadrature over z)"
-        + dequantized(data),
+        kind=Kind(
+            subject(model, data),
+            f"{{}}, exact to {tolerance:g} nats",
+            "quadrature over z",
+            dequantized(data),
+        ),
         notes=(note,),
     )
 
