@@ -745,3 +745,22 @@ def test_a_deterministic_model_stops_early_by_its_objective():
     best = max(history.rows, key=lambda r: r.valid_elbo)
     assert best.best
     assert best.valid_elbo != pytest.approx(-best.valid_distortion, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("iwae", {"k": 8}), ("dreg", {"k": 8}), ("miwae", {}), ("ciwae", {}), ("piwae", {})],
+)
+def test_importance_weighted_trainings_are_selected_by_their_bound(name, options):
+    """By the ELBO, which falls when the bound of k rises, weights of early epochs would be kept."""
+    recipe, data = make(name, **options), bits(40, seed=1)
+    recipe.model.eval()
+    score = validate(recipe, data, 0, 500)
+    assert recipe.k > 1
+    (batch,) = data.batches(500)
+    with torch.no_grad():
+        t = recipe.model(batch.x, k=recipe.k, noise=KeyedNoise(0, batch.index))
+        bound = t.log_weight.logsumexp(0) - math.log(recipe.k)
+    assert float(score[0]) == pytest.approx(float(bound.mean()), abs=1e-4)
+    assert float(score[0]) > float(elbo(t).mean())
+    assert float(score[1]) == pytest.approx(float(-t.log_px.mean()), abs=1e-4)

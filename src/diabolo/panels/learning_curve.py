@@ -39,7 +39,7 @@ def learning_curve(run: Run) -> Figure:
     if not rows or best is None:
         raise NotApplicable("This run has no history: it was not trained here.")
     epoch = np.array([r.epoch for r in rows])
-    point, (bound, scored) = run.model.deterministic, selector(run.recipe)
+    point, (bound, scored, _) = run.model.deterministic, selector(run.recipe)
     objective = np.array([r.objective for r in rows])
     distortion = np.array([r.distortion for r in rows])
     rate = np.array([sum(r.rate) for r in rows])

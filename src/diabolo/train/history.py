@@ -45,7 +45,9 @@ class Row:
         distortion: -log p(x|z) as the objective averages it.
         rate: Of each latent group, likewise.
         penalty: All the rest: objective = -distortion - sum(rate) - penalty.
-        valid_elbo: The ELBO of the validation data or, of a deterministic model, the objective.
+        valid_elbo: The ELBO of the validation data; of a recipe that trains on an
+            importance-weighted bound, that of as many samples; of a deterministic model, the
+            objective.
         valid_distortion: Its distortion.
         valid_rate: Its rate of each latent group.
         best: Whether its weights are the best so far: by `valid_elbo` and, before that, by how near

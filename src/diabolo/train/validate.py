@@ -17,7 +17,7 @@ from .. import ranks
 from ..data import Data
 from ..model import Recipe
 from ..noise import KeyedNoise
-from ..objectives import Schedule, declaration, elbo, terms
+from ..objectives import Schedule, declaration, elbo, iwae, terms
 
 __all__ = ["Selector", "missed", "selector", "validate"]
 
@@ -30,20 +30,27 @@ class Selector(NamedTuple):
     Attributes:
         name: What its value is called.
         objective: Of a trace, (B,) in nats, larger is better.
+        k: Posterior samples for each datum.
     """
 
     name: str
     objective: Callable[..., Tensor]
+    k: int = 1
 
 
 def selector(recipe: Recipe) -> Selector:
-    """Returns what a recipe's weights are selected by: the ELBO, whatever was trained.
+    """Returns what a recipe's weights are selected by: the ELBO, whatever was trained, but for two.
+
+    Training on an importance-weighted bound may widen the gap to the ELBO for good, which would
+    then choose weights of the first epochs: it is selected by the bound of as many samples.
 
     A deterministic model has no bound, and without its charges, which the objective may hold, it
     would be selected as a plain autoencoder: it is selected by the objective itself. One that
     moves in training is another from epoch to epoch, so that there log p(x|z) less the model's own
     charges is left.
     """
+    if declaration(recipe.objective).importance:
+        return Selector(f"IWAE bound of {recipe.k} samples", iwae, recipe.k)
     if not recipe.model.deterministic:
         return Selector("ELBO", elbo)
     if isinstance(recipe.objective, Schedule):
@@ -72,7 +79,7 @@ def validate(recipe: Recipe, data: Data, seed: int, size: int) -> Tensor:
     adds them up in the same order.
     """
     sums = []
-    scored, n = selector(recipe).objective, len(data)
+    (_, scored, k), n = selector(recipe), len(data)
     if declaration(scored).batch_level:
         # Batches of one size, but for rounding: a remainder of few data would judge them badly.
         size = math.ceil(n / max(1, n // max(size, math.isqrt(n) + 1)))
@@ -83,6 +90,8 @@ def validate(recipe: Recipe, data: Data, seed: int, size: int) -> Tensor:
     for batch in islice(data.batches(size, start=part.start), part.stop - part.start):
         noise = KeyedNoise(seed, batch.index)
         c = recipe.model.given(batch.c)
-        t = terms(scored, recipe.model(batch.x, c, mask=batch.mask, noise=noise, every=True))
-        sums.append(torch.stack([t.value, t.distortion, *t.rate]).cpu().double().sum(1))
+        trace = recipe.model(batch.x, c, k=k, mask=batch.mask, noise=noise, every=True)
+        t = terms(elbo, trace)
+        value = t.value if scored is elbo else scored(trace)
+        sums.append(torch.stack([value, t.distortion, *t.rate]).cpu().double().sum(1))
     return ranks.gather(torch.stack(sums), steps).sum(0) / n
