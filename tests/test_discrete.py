@@ -16,11 +16,12 @@ import diabolo
 from diabolo.data import Data
 from diabolo.distributions.categorical import CategoricalFamily
 from diabolo.errors import DiaboloError
-from diabolo.evaluate import bound, evaluate, log_likelihood
+from diabolo.evaluate import active_units, bound, evaluate, log_likelihood
 from diabolo.latents import Discrete
 from diabolo.model import Conditional
 from diabolo.noise import MEAN, KeyedNoise
 from diabolo.objectives import Cooling, declaration, elbo, iwae, relaxed
+from diabolo.run.latents import Latents
 from laws import recipes
 from laws.latents import closed_rates_are_mean_rates, weights_average_to_one
 
@@ -361,3 +362,57 @@ def test_a_mixture_of_prototypes_is_found(tmp_path):
     codes = run.encode(x)[:, 0]
     purity = sum(np.bincount(which[codes == v]).max() for v in np.unique(codes)) / len(x)
     assert purity > 0.95
+
+
+def told(bias, gain):
+    """A model whose two elements follow the first and the second bit of x, by gain in log-odds."""
+    latent = Discrete(
+        Conditional(Follows(bias, gain), CategoricalFamily(levels=3), (2,)),
+        torch.zeros(3, 2, dtype=F64),
+        "exact",
+    )
+    recipe, _ = small()
+    recipe.model.latent = latent
+    return recipe.model
+
+
+class Follows(torch.nn.Module):
+    """Logits (B, 3 * 2): the bit of an element moves its last value, and a bias its first."""
+
+    def __init__(self, bias, gain):
+        super().__init__()
+        self.bias, self.gain = bias, torch.tensor(gain, dtype=F64)
+
+    def forward(self, x, c=None):
+        logits = x.new_zeros(len(x), 3, 2)
+        logits[:, 0] = self.bias
+        logits[:, 2] = self.bias + self.gain * (2 * x[:, :2] - 1)
+        return logits.flatten(1)
+
+
+def test_a_discrete_element_is_active_by_what_it_says_of_x():
+    """Its modes move from name to name where q hardly does: their variance says nothing."""
+    bits = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6)), dtype=F64)
+    data = Data(bits, "binary")
+    model = told(bias=5.0, gain=(0.01, 50.0))
+    assert model.encode(bits)[0].var(0).min() > 1.0  # the modes are 0 and 2, half and half each
+    found = active_units(model, data)
+    assert (found.count, found.groups) == (1, (1,))
+    # Half of x have the last value and half the first: one bit, less the middle value's e^-5.
+    assert float(found.information[0][1]) == pytest.approx(math.log(2), abs=0.01)
+    assert float(found.information[0][0]) == pytest.approx(0.005**2 / 2, rel=0.02)
+    assert found.variance[0].isnan().all()
+    units = next(r for r in evaluate(model, data, k=1).rows() if r.name == "active units")
+    assert (units.value, units.how) == (1, "of 2: I(x; z) > 0.01 nats")
+    # A rate is no information: q that is far from p, but the same for all x.
+    assert active_units(told(bias=5.0, gain=(0.0, 0.0)), data).count == 0
+    assert float(sum(bound(told(5.0, (0.0, 0.0)), data).rate_elements[0])) > 0.5
+
+
+def test_statistics_of_discrete_latents_name_a_value_and_no_scale():
+    bits = torch.tensor([[0.0, 1, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0]], dtype=F64)
+    found = Latents.of(told(bias=5.0, gain=(2.0, 50.0)), Data(bits, "binary"))
+    np.testing.assert_array_equal(found.mean, [0, 2])  # the most frequent, not a mean of names
+    assert np.isnan(found.scale).all()
+    assert np.isnan(found.activity).all()
+    assert found.order == [1, 0]

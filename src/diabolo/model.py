@@ -41,10 +41,14 @@ class Latent(Protocol):
     method `every`, called as itself, whose samples are every value, once for each of k, with
     their shares. A deterministic one that has a prior all the same says so, `generates: bool`.
 
+    One with discrete elements says how many values each element has, 0 where it is continuous,
+    `levels: tuple[int, ...]`. A discrete element has whole numbers from 0, in no order that means
+    something, and is one of a group whose q is a `Categorical`.
+
     One can also find out the condition where it is not given, if that is one class: it says so,
     `classifies: bool`, and has a method `classify` from what the encoder sees, (B, *), to
     log q(c | x), (B, C). It reads conditions as `latents.Unknown` makes them, in which a datum
-    whose class is not known has zeros; and its code holds the class.
+    whose class is not known has zeros; and its code holds the class, its one discrete element.
 
     Attributes:
         groups: The number of latent elements in each group, in the order of the draws.
@@ -190,6 +194,11 @@ class LatentModel(nn.Module):
     def groups(self) -> tuple[int, ...]:
         """The number of latent elements in each group."""
         return tuple(self.latent.groups)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The number of values of each latent element, 0 where it is continuous."""
+        return getattr(self.latent, "levels", (0,) * sum(self.groups))
 
     @property
     def enumerates(self) -> int | None:

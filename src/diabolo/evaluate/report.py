@@ -108,9 +108,7 @@ class Evaluation:
             out.append(Quantity("accuracy", found.value, "", None, found.data_stderr, how))
         if self.units is not None:
             u = self.units
-            of = sum(len(v) for v in u.variance)
-            how = f"of {of}: Var_x(E_q[z]) > {u.threshold:g}"
-            out.append(Quantity("active units", u.count, "", None, None, how))
+            out.append(Quantity("active units", u.count, "", None, None, u.how))
         if self.likelihood is not None and self.likelihood.ess is not None:
             ess = self.likelihood.ess
             how = f"mean over data, of {self.k} samples; the least is {float(ess.min()):.1f}"

@@ -81,7 +81,8 @@ class Discrete(nn.Module):
             self.register_buffer("logits", logits)
         self.register_buffer("temperature", torch.ones(()))
         levels, size = logits.shape
-        self.groups, self.exact = (size,), estimator == "exact"
+        self.groups, self.levels = (size,), (levels,) * size
+        self.exact = estimator == "exact"
         self.enumerates = levels**size if self.exact else None
         every = list(product(range(levels), repeat=size)) if self.exact else []
         self.register_buffer("values", logits.new_tensor(every), persistent=False)

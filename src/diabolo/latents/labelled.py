@@ -70,6 +70,7 @@ class Labelled(nn.Module):
         else:
             self.register_buffer("logits", logits)
         self.groups, self.enumerates = (1, size), len(logits)
+        self.levels = (len(logits),) + (0,) * size
 
     def forward(
         self, x: Tensor, c: Tensor | None = None, k: int = 1, noise: Noise = FRESH

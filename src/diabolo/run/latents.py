@@ -39,9 +39,11 @@ class Latents(NamedTuple):
 
     Attributes:
         rate: The mean rate in nats, (D,); NaN where it does not split over elements.
-        mean: The mean of the code, (D,).
-        scale: The standard deviation of z under the aggregate posterior, (D,).
-        activity: The variance of the posterior mean over data, (D,).
+        mean: The mean of the code, (D,); of a discrete element the value that is most often the
+            most probable one.
+        scale: The standard deviation of z under the aggregate posterior, (D,); NaN for a discrete
+            element, whose numbers are names.
+        activity: The variance of the posterior mean over data, (D,); NaN likewise.
     """
 
     rate: NDArray[np.float64]
@@ -77,10 +79,11 @@ class Latents(NamedTuple):
             means.append(mean.double().cpu())
             variances.append(variance.nan_to_num(0.0).double().cpu())
         mean, variance = torch.cat(means), torch.cat(variances)
-        activity = mean.var(0, correction=0)
+        names = torch.tensor(model.levels) > 0
+        activity = mean.var(0, correction=0).masked_fill(names, torch.nan)
         return cls(
             torch.cat(rates).mean(0).numpy(),
-            mean.mean(0).numpy(),
+            torch.where(names, mean.mode(0).values, mean.mean(0)).numpy(),
             (activity + variance.mean(0)).sqrt().numpy(),
             activity.numpy(),
         )
