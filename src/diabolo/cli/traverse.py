@@ -24,8 +24,8 @@ def traverse(
     out: Path,
     at: int | None = None,
     dims: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (),
-    steps: int = 9,
-    span: float = 3.0,
+    steps: int | None = None,
+    span: float | None = None,
     label: str | None = None,
     json: Json = False,
 ) -> None:
@@ -37,12 +37,14 @@ def traverse(
         out: The file; its extension gives the format: .png, .npz, .npy, .csv, .parquet.
         at: The position of the datum around which to move, counted from 0; without it the mean of
             all codes.
-        dims: Which latent elements, counted from 0; all, by their rate, if left out.
-        steps: How many values of each element.
-        span: How far to go, in standard deviations of the element.
+        dims: Which latent elements, counted from 0; all that can move, by their rate, if left out.
+        steps: How many values of each element: 9 if left out, or all values of discrete ones.
+        span: How far to go, in standard deviations of the element: 3 if left out.
         label: For a conditional model: the class of all data.
         json: Print one JSON object.
     """
+    from ..run.traversal import moving
+
     destination(out)
     opened = open_run(run)
     destination(out, picture=shows_pictures(opened))
@@ -55,9 +57,11 @@ def traverse(
     x = opened.traverse(start, dims=dims or None, steps=steps, span=span, label=given)
     flat = x.reshape(-1, *x.shape[2:])
     arrays = {"x": flat if out.suffix.lower() in (".csv", ".parquet") else x}
-    write(out, arrays, names=opened.schema.columns, picture=picture_of(opened, flat, steps))
-    chosen = list(dims) or opened.latents.order
+    write(out, arrays, names=opened.schema.columns, picture=picture_of(opened, flat, x.shape[1]))
+    chosen = moving(opened, dims or None, given is not None)
     if json:
-        print_json({"out": str(out), "dims": chosen, "steps": steps, "span": span})
+        print_json({"out": str(out), "dims": chosen, "steps": x.shape[1], "span": span})
     else:
-        say(f"{len(x)} latent elements ({', '.join(map(str, chosen))}) in {steps} steps: {out}")
+        say(
+            f"{len(x)} latent elements ({', '.join(map(str, chosen))}) in {x.shape[1]} steps: {out}"
+        )

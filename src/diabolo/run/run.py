@@ -26,7 +26,7 @@ from ..model import LatentModel, Recipe
 from ..spec import Spec
 from ..train import History
 from . import folder as folders
-from . import measure, store, use
+from . import measure, store, traversal, use
 from .asked import as_code, as_codes, as_condition, read_split
 from .latents import Latents
 from .refit import refit
@@ -257,8 +257,8 @@ class Run:
         x: Any = None,
         *,
         dims: Sequence[int] | None = None,
-        steps: int = 9,
-        span: float = 3.0,
+        steps: int | None = None,
+        span: float | None = None,
         label: Any = None,
         condition: Any = None,
     ) -> NDArray[Any]:
@@ -266,37 +266,22 @@ class Run:
 
         An element runs over its mean, give or take `span` of its standard deviations under the
         aggregate posterior (for a normal prior nearly -span to span). Where codes are directions
-        it ends at -1 and 1, and the others keep their proportions.
+        it ends at -1 and 1, and the others keep their proportions. A discrete element takes its
+        values in order, from 0, and the last again where there are more steps.
 
         Arguments:
             x: A datum or code, as in `interpolate`, whose other elements stay; None: their means.
-            dims: Which elements; None takes all in the order of their rate, largest first.
-            steps: How many values, 2 at least.
-            span: How far to go, in standard deviations.
+            dims: Which elements; None takes all in the order of their rate, largest first, but
+                not the class of a model that finds it out, where that is given.
+            steps: How many values, 2 at least; None is 9, or for discrete elements all of theirs.
+            span: How far to go, in standard deviations, where an element is continuous; None: 3.
             label: For a conditional model: a label.
             condition: A condition that is no label.
 
         Raises:
-            DiaboloError: If an element does not exist, or x is neither a datum nor a code.
+            DiaboloError: If an element does not exist or cannot move, or x is no datum or code.
         """
-        if steps < 2:
-            raise DiaboloError(f"A traversal has 2 steps at least, not {steps}.")
-        found = self.latents
-        chosen = found.order if dims is None else [int(d) for d in dims]
-        for d in chosen:
-            if not 0 <= d < self.latent:
-                raise DiaboloError(
-                    f"This model has latent elements 0 to {self.latent - 1}, but got {d}."
-                )
-        start = found.mean if x is None else as_code(self, x, label, condition)
-        point = torch.from_numpy(np.asarray(start, dtype=np.float32))
-        rows = []
-        for d in chosen:
-            reach = span * found.scale[d]
-            values = np.linspace(found.mean[d] - reach, found.mean[d] + reach, steps)
-            rows.append(self.model.space.put(point, d, torch.from_numpy(values).float()))
-        flat = self.decode(torch.cat(rows), label=label, condition=condition)
-        return flat.reshape(len(chosen), steps, *flat.shape[1:])
+        return traversal.traverse(self, x, dims, steps, span, label, condition)
 
     def score(
         self,
