@@ -10,6 +10,7 @@ import pytest
 import diabolo
 from diabolo.__main__ import main
 from diabolo.errors import DiaboloError
+from diabolo.panels import PANELS, NotApplicable
 
 TINY = {"net": "mlp(hidden=(8,))", "epochs": 1, "batch_size": 32, "device": "cpu"}
 
@@ -73,3 +74,29 @@ def test_traversal_of_values_from_the_command_line(names, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["dims"], found["steps"]) == (names.latents.order, 4)
     assert main([*words, "--span", "2"]) != 0
+
+
+def words(figure):
+    """The names of the axes and the text of a figure."""
+    axes = [t for ax in figure.axes for t in (ax.get_xlabel(), ax.get_ylabel())]
+    return axes, " ".join(t.get_text() for t in figure.texts)
+
+
+def test_planes_have_no_axis_of_names(classes):
+    axes, text = words(PANELS.load("manifold")(classes))
+    assert sorted(a for a in axes if a) == ["$z_{1}$", "$z_{2}$"]
+    assert "standard normal" in text  # the prior of what moves
+    axes, _ = words(PANELS.load("latent_map")(classes))
+    assert axes == ["$z_{1}$", "$z_{2}$"]
+
+
+def test_columns_of_a_manifold_beside_a_class_differ(classes):
+    page = PANELS.load("manifold")(classes, steps=2).axes[0].images[0].get_array()
+    half = page.shape[1] // 2
+    assert not np.array_equal(page[:, :half], page[:, -half:])
+
+
+@pytest.mark.parametrize("panel", ["manifold", "latent_map"])
+def test_planes_do_not_apply_to_names_alone(names, panel):
+    with pytest.raises(NotApplicable, match="all discrete"):
+        PANELS.load(panel)(names)

@@ -106,7 +106,7 @@ def test_latent_map_names_classes_and_components(runs):
     assert "principal component 1" in told
     told = words(PANELS.load("latent_map")(runs("plane")))
     assert "principal" not in told
-    assert "$z_1$" in told
+    assert "$z_{1}$" in told
 
 
 def test_manifold_says_what_it_leaves_out(runs):

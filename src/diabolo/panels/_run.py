@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from ..data import Data
     from ..run import Run
 
-__all__ = ["codes", "held_out", "is_pictures", "measured", "only_pictures", "pictures", "shown"]
+__all__ = [
+    "codes",
+    "continuous",
+    "held_out",
+    "is_pictures",
+    "measured",
+    "only_pictures",
+    "pictures",
+    "shown",
+]
 
 
 def held_out(run: Run, split: str | None = None) -> Data:
@@ -69,6 +78,21 @@ def pictures(run: Run, x: np.ndarray, like: np.ndarray | None = None) -> np.ndar
         x = x[..., 0]
     low, high = run.schema.span or np.quantile(reference, [0.005, 0.995])
     return np.clip((x - low) / max(high - low, 1e-9), 0.0, 1.0)
+
+
+def continuous(run: Run, what: str) -> list[int]:
+    """Returns the latent elements that an axis may show: the others hold names, in no order.
+
+    Raises:
+        NotApplicable: If there is none.
+    """
+    found = [i for i, n in enumerate(run.model.levels) if not n]
+    if not found:
+        raise NotApplicable(
+            f"{what} has axes of continuous latent elements, but this model's are all discrete: "
+            "a traversal shows their values."
+        )
+    return found
 
 
 def measured(run: Run, data: Data) -> Data:

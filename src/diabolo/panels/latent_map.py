@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._figure import BLUE, NotApplicable, new, tidy
-from ._run import codes, held_out
+from ._run import codes, continuous, held_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,7 @@ def latent_map(run: Run, *, split: str | None = None, most: int = 5000) -> Figur
     """The posterior means of held-out data in the plane, coloured by label.
 
     One or two latent elements are shown as they are; more through their principal components.
+    Discrete elements are left out: their numbers are names.
 
     Arguments:
         run: A run whose data can be read.
@@ -34,10 +35,11 @@ def latent_map(run: Run, *, split: str | None = None, most: int = 5000) -> Figur
         The figure.
 
     Raises:
-        NotApplicable: If the data are out of reach.
+        NotApplicable: If the data are out of reach, or all elements are discrete.
     """
     data = held_out(run, split)
-    mean = codes(run, data, most)
+    shown = continuous(run, "A latent map")
+    mean = codes(run, data, most)[:, shown]
     n, d = mean.shape
     if n < 3:
         raise NotApplicable(
@@ -52,11 +54,12 @@ def latent_map(run: Run, *, split: str | None = None, most: int = 5000) -> Figur
         names = [f"principal component {i + 1} ({share[i]:.0%} of variance)" for i in range(2)]
         how = f"The first two principal components of {d} latent means hold {share.sum():.0%}."
     elif d == 2:
-        points, names = mean, ["$z_0$", "$z_1$"]
+        points, names = mean, [f"$z_{{{i}}}$" for i in shown]
         how = "Both latent elements, as the encoder's mean."
     else:
         jitter = np.random.default_rng(0).uniform(-0.5, 0.5, n)
-        points, names = np.stack([mean[:, 0], jitter], 1), ["$z_0$", "(no meaning: spread)"]
+        points = np.stack([mean[:, 0], jitter], 1)
+        names = [f"$z_{{{shown[0]}}}$", "(no meaning: spread)"]
         how = "The one latent element, as the encoder's mean; the height is random."
     caption = f"{n} data that were not trained on. {how}"
     figure = new(7.4, 6.0, "Latent map", caption)

@@ -11,7 +11,7 @@ from ..distributions import REALS, Normal
 from ..noise import MEAN
 from ._figure import NotApplicable, bare, new
 from ._images import grid, size_note
-from ._run import codes, held_out, measured, only_pictures, pictures, shown
+from ._run import codes, continuous, held_out, measured, only_pictures, pictures, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +29,8 @@ def manifold(run: Run, *, steps: int = 16) -> Figure:
     Where the prior is a standard normal the grid is even in its probability: the quantiles
     (i + 1/2) / steps of the inverse normal CDF (Kingma & Welling, 2014, figure 4). Where it is
     not, the quantiles are those of the codes of held-out data. With more than two elements, the
-    grid is that of the two with the greatest rate, and the others stay at their middle.
+    grid is that of the two with the greatest rate, and the others stay at their middle. Discrete
+    elements have no axis: they keep the value that is most frequent, or that is given.
 
     Arguments:
         run: A run on pictures whose data can be read.
@@ -39,31 +40,36 @@ def manifold(run: Run, *, steps: int = 16) -> Figure:
         The figure.
 
     Raises:
-        NotApplicable: If the data are no pictures or out of reach, or codes lie on a sphere.
+        NotApplicable: If the data are no pictures or out of reach, codes lie on a sphere, or all
+            elements are discrete.
     """
     only_pictures(run, "The manifold")
     if run.model.space != REALS:
         raise NotApplicable(
             f"The manifold is a grid on a plane of codes, but this model's are {run.model.space}."
         )
+    free = continuous(run, "The manifold")
     data = held_out(run)
     mean = codes(run, data)
     found = run.latents
-    size = mean.shape[1]
+    size = len(free)
     rate = None if np.isnan(found.rate).any() else found.rate
-    a, b = found.order[:2] if size > 1 else (0, 0)
+    moved = [i for i in found.order if i in free]
+    a, b = moved[:2] if size > 1 else (moved[0], moved[0])
     levels = (np.arange(steps) + 0.5) / steps
     standard = _standard(run, data)
     if standard:
         from scipy.stats import norm
 
         across = up = norm.ppf(levels)
-        middle = np.zeros(size, dtype=np.float32)
+        middle = np.zeros(mean.shape[1], dtype=np.float32)
         where = "quantiles of the standard normal prior"
     else:
         across, up = (np.quantile(mean[:, i], levels) for i in (a, b))
         middle = np.median(mean, axis=0).astype(np.float32)
         where = "quantiles of the codes of held-out data"
+    named = np.array(run.model.levels) > 0
+    middle[named] = found.mean[named]
     rows = 1 if size == 1 else steps
     z = np.tile(middle, (rows * steps, 1))
     z[:, a] = np.tile(across, rows)
@@ -112,8 +118,12 @@ def _standard(run: Run, data: Data) -> bool:
     x, c, mask = shown(run, measured(run, data), 2)
     device = next(run.model.parameters()).device
     x, c, mask = (None if t is None else t.to(device) for t in (x, c, mask))
-    for d in run.model(x, c, mask=mask, noise=MEAN).draws:
+    levels = torch.tensor(run.model.levels).split(list(run.model.groups))
+    draws = run.model(x, c, mask=mask, noise=MEAN).draws
+    for d, names in zip(draws, levels, strict=True):
         p = d.p
+        if names.any():
+            continue
         if not isinstance(p, Normal) or bool((p.mean != 0).any() | (p.variance != 1).any()):
             return False
     return not run.model.deterministic
