@@ -250,6 +250,26 @@ def test_labels_may_be_missing_where_it_is_said(kind):
         load(x, DataConfig(condition="labels"), labels=spoiled(kind))
 
 
+@pytest.mark.parametrize("word", ["labels", "kind"])
+@pytest.mark.parametrize("ending", ["csv", "npz"])
+def test_an_empty_text_is_a_missing_label(ending, word, tmp_path):
+    x, _ = table()
+    names = ["" if v is None else v for v in spoiled("names")]
+    path = tmp_path / f"a.{ending}"
+    if ending == "csv":
+        lines = [",".join((*map(str, row), name)) for row, name in zip(x, names, strict=True)]
+        path.write_text("\n".join([",".join((*(f"x{i}" for i in range(x.shape[1])), "kind")), *lines]))
+    else:
+        np.savez(path, x=x, kind=np.array(names))
+    config = {"condition": word} | ({"labels": "kind"} if word == "labels" else {})
+    with pytest.raises(DiaboloError, match=r"'kind' has no value in row 3, and 3 .*labelled='some'"):
+        load(path, DataConfig(**config))
+    found = load(path, DataConfig(**config, labelled="some"))
+    assert found.schema.conditions[0].classes == ("k0", "k1", "k2")
+    train = found.splits.train
+    assert torch.equal(~train.c.any(1), torch.isin(train.rows, torch.tensor(MISSING)))
+
+
 @pytest.mark.parametrize(
     ("config", "labels", "match"),
     [

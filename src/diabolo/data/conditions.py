@@ -92,7 +92,7 @@ def label_column(values: Any, name: str, count: int | None, *, some: bool = Fals
         values: The labels.
         name: What they are called.
         count: How many there are to be; None for any number.
-        some: Whether they may be missing, as NaN, None or empty text.
+        some: Whether they may be missing: NaN, None or, as in a table's empty cell, empty text.
 
     Raises:
         DiaboloError: If there are not `count` of them, or one is missing.
@@ -114,7 +114,7 @@ def label_column(values: Any, name: str, count: int | None, *, some: bool = Fals
         raise DiaboloError(
             f"Expected {count} values of '{name}', one a row, but got {len(column)}."
         )
-    if some and column.dtype.kind in "UO":  # a table's empty cells
+    if column.dtype.kind in "UO" and any(isinstance(v, str) and not v for v in column):
         column = np.array([None if v == "" else v for v in column.tolist()], dtype=object)
     gone = missing(column)
     if gone.any() and not some:

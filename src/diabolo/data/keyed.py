@@ -56,7 +56,7 @@ def from_keys(keys: Sequence[str], get: Callable[[str], Array], ask: Ask, where:
     if label is None:
         label = next((k for k in LABELS if k in keys and k != data), None)
     rows = _rows(get, data, label, config.labels not in (None, "labels"))
-    conditions = {k: label_column(get(k), k, len(rows.x)) for k in ask.conditions}
+    conditions = {k: label_column(get(k), k, len(rows.x), some=True) for k in ask.conditions}
     return Found(Rows(rows.x, rows.labels, conditions), label=config.labels or "labels")
 
 
@@ -80,4 +80,4 @@ def _rows(get: Callable[[str], Array], data: str, label: str | None, asked: bool
     fits = y.ndim == 1 or (y.ndim == 2 and 1 in y.shape)
     if not fits and not asked:
         return Rows(x)
-    return Rows(x, label_column(y.reshape(-1) if fits else y, label, len(x)))
+    return Rows(x, label_column(y.reshape(-1) if fits else y, label, len(x), some=True))

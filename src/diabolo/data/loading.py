@@ -287,10 +287,11 @@ def find(
 
     def checked(rows: Rows) -> Rows:
         as_values(rows.x, config.memory)
-        if rows.labels is None:
-            return rows
-        column = label_column(rows.labels, found.label, len(rows.x), some=some)
-        return replace(rows, labels=column)
+        count, labels = len(rows.x), rows.labels
+        if labels is not None:
+            labels = label_column(labels, found.label, count, some=some)
+        beside = {k: label_column(v, k, count, some=some) for k, v in rows.conditions.items()}
+        return replace(rows, labels=labels, conditions=beside)
 
     return found.each(checked)
 
