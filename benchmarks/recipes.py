@@ -82,7 +82,8 @@ def measure(name: str, data: str, args: argparse.Namespace) -> dict[str, Any]:
     test = run.data("test") or run.data("valid")
     assert test is not None
     test = test.take(torch.arange(min(len(test), args.test)))
-    found = run.evaluate(test, k=args.k)
+    sampled = not (run.model.deterministic or run.model.exact)
+    found = run.evaluate(test, k=args.k if sampled else None)
     row: dict[str, Any] = {
         "recipe": name,
         "conditional": with_labels,

@@ -258,11 +258,15 @@ def test_an_empty_text_is_a_missing_label(ending, word, tmp_path):
     path = tmp_path / f"a.{ending}"
     if ending == "csv":
         lines = [",".join((*map(str, row), name)) for row, name in zip(x, names, strict=True)]
-        path.write_text("\n".join([",".join((*(f"x{i}" for i in range(x.shape[1])), "kind")), *lines]))
+        path.write_text(
+            "\n".join([",".join((*(f"x{i}" for i in range(x.shape[1])), "kind")), *lines])
+        )
     else:
         np.savez(path, x=x, kind=np.array(names))
     config = {"condition": word} | ({"labels": "kind"} if word == "labels" else {})
-    with pytest.raises(DiaboloError, match=r"'kind' has no value in row 3, and 3 .*labelled='some'"):
+    with pytest.raises(
+        DiaboloError, match=r"'kind' has no value in row 3, and 3 .*labelled='some'"
+    ):
         load(path, DataConfig(**config))
     found = load(path, DataConfig(**config, labelled="some"))
     assert found.schema.conditions[0].classes == ("k0", "k1", "k2")

@@ -115,6 +115,25 @@ def test_evaluation_says_how_the_likelihood_was_found() -> None:
         assert {"ELBO", "rate", "distortion"} <= set(names)
 
 
+IDLE = {"method": "importance"}, {"method": "exact"}, {"k": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "sentence"),
+    [
+        *(("rae", given, "no effect on a deterministic autoencoder") for given in IDLE),
+        *(("discrete_vae", given, "all values of its z are summed") for given in IDLE[::2]),
+        ("discrete_vae", {"method": "foo"}, "Unknown method"),
+    ],
+)
+def test_a_method_without_effect_is_refused(name: str, given: dict, sentence: str) -> None:
+    few = {"latent": 1, "estimator": "exact"} if name == "discrete_vae" else {}
+    case = recipe_laws.case(name, **few)
+    model, data = case.build().model, Data(case.x, "binary")
+    with pytest.raises(DiaboloError, match=sentence):
+        evaluate(model, data, **given)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

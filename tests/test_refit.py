@@ -128,7 +128,7 @@ def test_refit_is_loaded_or_refused(name: str, prior: str, runs: Any, tmp_path: 
         assert new.metrics["valid"]["rate"] == [0.0]  # a point charges nothing
         with pytest.raises(DiaboloError, match="no likelihood of x"):
             new.score(x, k=2, **many)
-        assert new.evaluate(k=2).likelihood is None
+        assert new.evaluate().likelihood is None
     else:
         np.testing.assert_array_equal(new.score(x, k=2, **many), again.score(x, k=2, **many))
     for key, value in run.model.state_dict().items():  # the former run is as it was
@@ -543,6 +543,15 @@ def test_the_command_line_refits(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert call("fit", "digits", "--recipe", "ae", *small, "--out", place) == 0
     assert not (place / "figures" / "samples.png").exists()
     capsys.readouterr()
+    for argv in (
+        ("evaluate", place, "--method", "exact"),
+        ("evaluate", place, "--k", 10),
+        ("refit", place, "--prior", "gaussian", "--k", 10),
+    ):
+        assert call(*argv) == 2
+        told = capsys.readouterr().err
+        assert "no effect on a deterministic autoencoder" in told
+        assert "measuring by" not in told
     assert call("refit", place, "--prior", "gaussian", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["recipe"] == "refit(ae, gaussian)"

@@ -28,15 +28,22 @@ def measure(run: Run, k: int | None) -> Evaluation:
 
     Arguments:
         run: The run.
-        k: Posterior samples a datum; None takes 1000, or fewer for large data.
+        k: Posterior samples a datum; None takes 1000, or fewer for large data. Where there is
+            nothing to sample a note says so: a training that is done is not to be lost.
     """
     from ..run.asked import held_out
 
     _, data = held_out(run)
-    chosen = min(1000, max(50, PASSES // len(data))) if k is None else k
     what = "one held-out datum" if len(data) == 1 else f"{len(data)} held-out data"
-    with Measuring(f"measuring {what} with k={chosen}") as progress:
-        found = run.evaluate(k=chosen, progress=progress)
+    if run.model.deterministic or run.model.exact:
+        if k is not None:
+            note(f"--k {k} has no effect on this model: nothing is estimated from samples.")
+        k = None
+    else:
+        k = min(1000, max(50, PASSES // len(data))) if k is None else k
+        what += f" with k={k}"
+    with Measuring(f"measuring {what}") as progress:
+        found = run.evaluate(k=k, progress=progress)
     if run.folder is not None:
         run.save()
     return found

@@ -19,7 +19,7 @@ def evaluate(
     *,
     labels: str | None = None,
     marginal: Marginal = False,
-    method: str = "importance",
+    method: str | None = None,
     k: int | None = None,
     rows: int | None = None,
     seed: int = 0,
@@ -39,7 +39,7 @@ def evaluate(
         method: How the log-likelihood is found: importance (from the posterior), prior (naively),
             annealed (chains from the prior to the posterior, without bias from q, a thousand
             times dearer) or exact (few models). Options stand in brackets:
-            "annealed(temperatures=500, start=posterior)".
+            "annealed(temperatures=500, start=posterior)". It is importance if left out.
         k: Samples, or chains, of each datum for the log-likelihood: more is slower and higher. It
             is 1000, or 16 chains, if left out.
         rows: Measure so many data only, the first.
@@ -49,10 +49,12 @@ def evaluate(
         json: Print one JSON object.
     """
     from .. import ranks
+    from ..evaluate.likelihood import method_for
     from ..run.asked import held_out
 
     with ranks.joined():
         opened = open_run(run)
+        by = method_for(opened.model, method, k)
         if data is None and labels is None:
             split, chosen = held_out(opened)
             where = SPLITS[split]
@@ -61,8 +63,8 @@ def evaluate(
         if rows is not None:
             chosen = first(chosen, rows)
             where = f"the first {len(chosen)} of {where}"
-        told = f"measuring by {method}" if k is None else f"measuring by {method} with k={k}"
-        with Measuring(told) as progress:
+        told = "measuring" if by is None else f"measuring by {by}"
+        with Measuring(told if k is None else f"{told} with k={k}") as progress:
             found = opened.evaluate(
                 chosen,
                 method=method,

@@ -47,6 +47,7 @@ def refit(
         force: Replace a run that is in --out already.
         json: Print one JSON object at the end.
     """
+    from ..evaluate.likelihood import method_for
     from ..registry import parse_call
     from ..run.folder import free
 
@@ -54,6 +55,7 @@ def refit(
         whole("--k", k, least=1)
     options = parse_set(set)
     opened = open_run(run)
+    method_for(opened.model, None, k)
     name, _ = parse_call(prior)
     place = out or free(run.resolve().with_name(f"{run.resolve().name}-{name}"))
     writable(place.parent)

@@ -27,7 +27,7 @@ from .graph import Compile
 from .importance import importance
 from .passes import Precision, Progress, subject
 
-__all__ = ["log_likelihood"]
+__all__ = ["log_likelihood", "method_for"]
 
 METHODS: Mapping[str, Callable[..., Estimate]] = MappingProxyType(
     {
@@ -107,6 +107,38 @@ def log_likelihood(
     if marginal is not None:
         return _marginal(estimate, model, data, seed, marginal, progress)
     return estimate(model, data, seed, progress)
+
+
+def method_for(model: LatentModel, method: str | None, k: int | None) -> str | None:
+    """Returns the method that measures a model, `importance` if none is given.
+
+    Arguments:
+        model: The model.
+        method: What the user gave, or None.
+        k: What the user gave, or None.
+
+    Returns:
+        The method; None for a deterministic model, which has no likelihood.
+
+    Raises:
+        DiaboloError: If there is no such method, or what is given has no effect on this model.
+    """
+    given = [name for name, value in (("method", method), ("k", k)) if value is not None]
+    if model.deterministic:
+        if given:
+            raise DiaboloError(
+                f"{given[0]} has no effect on a deterministic autoencoder, which has no "
+                "likelihood to estimate: leave it out."
+            )
+        return None
+    chosen = "importance" if method is None else method
+    _estimator(chosen, {"k": k})
+    if model.exact and given and parse_call(chosen)[0] == "importance":
+        raise DiaboloError(
+            f"{given[0]} has no effect on this model, since all values of its z are summed over "
+            "without sampling: leave method and k out, or ask for the method 'exact'."
+        )
+    return chosen
 
 
 _Estimator = Callable[[LatentModel, Data, int, Progress | None], Estimate]

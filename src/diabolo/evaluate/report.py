@@ -20,7 +20,7 @@ from .accuracy import accuracy
 from .bounds import Bound, bound, distortion
 from .estimate import Estimate, finite
 from .graph import Compile
-from .likelihood import log_likelihood
+from .likelihood import log_likelihood, method_for
 from .passes import Precision, Progress, draw_digest
 from .units import ActiveUnits, active_units
 
@@ -150,7 +150,7 @@ def evaluate(
     model: LatentModel,
     data: Data,
     *,
-    method: str = "importance",
+    method: str | None = None,
     k: int | None = None,
     seed: int = 0,
     samples: int = 8,
@@ -165,7 +165,7 @@ def evaluate(
         model: The model; of a deterministic one only what exists is measured, and a note says so.
         data: The data.
         method: How the likelihood is found: `importance`, `prior`, `annealed` or `exact`, with
-            options; see `log_likelihood`.
+            options; see `log_likelihood`. None takes `importance`.
         k: Samples, or chains, of the likelihood for each datum; None takes 1000, or 16 chains.
         seed: Keys all samples.
         samples: Posterior samples of the bound for each datum.
@@ -175,8 +175,9 @@ def evaluate(
         progress: Called with the part of the likelihood that is done.
 
     Raises:
-        DiaboloError: If the data do not fit the model.
+        DiaboloError: If the data do not fit the model, or method or k has no effect on it.
     """
+    by = method_for(model, method, k)
     x = draw_digest(data)
     notes = []
     if x is not None:
@@ -187,7 +188,7 @@ def evaluate(
         )
     given = data.c is not None or not model.condition or model.unknown is not None
     units = active_units(model, data, precision=precision) if given and len(data) > 1 else None
-    if model.deterministic:
+    if by is None:
         found = distortion(model, data, seed=seed, precision=precision)
         note = (
             "A deterministic autoencoder has no likelihood of x and no bound on it: its codes "
@@ -208,7 +209,7 @@ def evaluate(
     ll = log_likelihood(
         model,
         data,
-        method=method,
+        method=by,
         k=k,
         seed=seed,
         precision=precision,

@@ -88,7 +88,7 @@ def score(
 def evaluate(
     run: Run,
     data: Any,
-    method: str,
+    method: str | None,
     k: int | None,
     labels: Any,
     condition: Any,

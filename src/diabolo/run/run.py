@@ -319,7 +319,7 @@ class Run:
         self,
         data: Any = None,
         *,
-        method: str = "importance",
+        method: str | None = None,
         k: int | None = None,
         labels: Any = None,
         condition: Any = None,
@@ -333,7 +333,7 @@ class Run:
 
         Arguments:
             data: Data (n, *S), a path, or `Data`; None takes the test or else the validation split.
-            method: `importance`, `prior`, `annealed` or `exact`; see `evaluate.log_likelihood`.
+            method: As in `evaluate.log_likelihood`; None takes `importance`.
             k: Samples, or chains, a datum for the likelihood; None takes 1000, or 16 chains.
             labels: Their labels, where the model is conditional on labels.
             condition: Their conditions, where these are not labels.
@@ -344,7 +344,8 @@ class Run:
             progress: Called with the part of the likelihood that is done.
 
         Raises:
-            DiaboloError: If there are no data to be had, or they are not like those fitted.
+            DiaboloError: If there are no data to be had, they are not like those fitted, or method
+                or k has no effect on the model.
         """
         return measure.evaluate(
             self, data, method, k, labels, condition, marginal, seed, precision, compile, progress
