@@ -146,6 +146,7 @@ def test_there_is_nothing_to_resume(tmp_path: Path) -> None:
 
 OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "training": ({"learning_rate": 0.1}, "learning_rate=0.001 and cannot go on with 0.1"),
+    "end": ({"epochs": 1}, r"is in epoch \d already and cannot end with train.epochs=1"),
     "option": ({"latent": 3}, "options.latent=2 and cannot go on with 3"),
     "shapeless option": ({"recipe": "beta_vae"}, "recipe=vae and cannot go on with beta_vae"),
     "reading": ({"limit": 30}, "data.limit=None and cannot go on with 30"),

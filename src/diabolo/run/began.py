@@ -16,7 +16,7 @@ from .. import ranks
 from ..checkpoint import atomic
 from ..config import RunConfig, parse
 from ..errors import DiaboloError
-from ..train.loop import MAY_CHANGE
+from ..train.going_on import MAY_CHANGE
 from . import folder as folders
 from .run import Run
 from .store import plain, tuples

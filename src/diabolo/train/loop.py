@@ -30,6 +30,7 @@ from ..errors import DiaboloError
 from ..graph import NoGraph
 from ..model import Recipe
 from ..noise import mix_seed, seed_fresh
+from .going_on import may_go_on
 from .graph import GraphStep
 from .history import History, Row, rates, stop_at
 from .settings import computing, other_bits, own_randomness, pick_device, refuse, settle
@@ -45,8 +46,6 @@ CHECK_EVERY = 100  # batches between looks for numbers that are not finite: one 
 SKIPS = 0.1  # the part of these batches whose steps may be skipped before training has diverged
 NONE = (-math.inf, -math.inf)  # the score of weights before there are any
 DEFAULT = TrainConfig()
-# What may differ in a resumed training: when to stop, and where to compute.
-MAY_CHANGE = ("epochs", "minutes", "patience", "device", "checkpoint_minutes")
 
 
 def fit(
@@ -368,13 +367,7 @@ class _Loop:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        for name, now in asdict(self.config).items():
-            before = state["config"].get(name)
-            if name not in MAY_CHANGE and before != now:
-                raise DiaboloError(
-                    f"This training began with train.{name}={before} and cannot go on with {now}: "
-                    "keep it, or start a new training from these weights."
-                )
+        may_go_on(self.config, state)
         try:
             self.recipe.model.load_state_dict(state["model"])
             if isinstance(self.recipe.objective, nn.Module):
