@@ -7,6 +7,7 @@ many digits of mpmath (which torch brings), at ordinary numbers and at extreme o
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -459,6 +460,19 @@ def test_product_is_checked_against_the_columns() -> None:
         assert sentence in str(caught.value)
     with pytest.raises(DiaboloError, match="need the kind of each column"):
         build("vae", Spec(event=(2,), support="mixed"), likelihood="Product(columns=('Normal',))")
+
+
+@pytest.mark.parametrize(
+    ("support", "call", "told"),
+    [
+        ("count", "Normal", "if that is what they are, say data.support='real'"),
+        ("real", "NegativeBinomial", "if that is what they are, say data.support='count'"),
+        ("unit", "Bernoulli", "or change the data (binarize, dequantize)"),
+    ],
+)
+def test_a_wrong_support_is_told_with_what_helps(support: Any, call: str, told: str) -> None:
+    with pytest.raises(DiaboloError, match=re.escape(told)):
+        build("vae", Spec(event=(2,), support=support), likelihood=call)
 
 
 def test_mixed_data_have_the_defaults_of_their_columns() -> None:

@@ -195,11 +195,14 @@ def likelihood(spec: Spec, call: str | Family | None, net: Net, code: int) -> Co
     usual = default_family(spec.support, spec.kinds)
     members = family(call or usual, levels=spec.levels, support=spec.support)
     if spec.support not in members.supports:
+        wanted = sorted(members.supports)
+        near = "real" if "real" in wanted else wanted[0]
+        change = "change the data (binarize, dequantize)"
+        if spec.support not in ("unit", "byte"):  # of which nothing else can be made
+            change = f"if that is what they are, say data.support='{near}'"
         raise DiaboloError(
-            f"{type(members).__name__.removesuffix('Family')} needs "
-            f"{' or '.join(sorted(members.supports))} x, but these data are '{spec.support}'. "
-            f"Use likelihood='{usual}', or change the data "
-            "(binarize, dequantize)."
+            f"{type(members).__name__.removesuffix('Family')} needs {' or '.join(wanted)} x, but "
+            f"these data are '{spec.support}'. Use likelihood='{usual}', or {change}."
         )
     if isinstance(members, ProductFamily):
         members.check(spec.kinds)
