@@ -254,6 +254,15 @@ def test_mixture_refit_finds_the_clusters() -> None:
         prior.fit(z[:2], 0)
 
 
+@pytest.mark.parametrize("name", ["ae", "vae"])
+def test_too_few_data_for_a_prior_are_refused(name: str, runs: Any) -> None:
+    """Ten codes of one datum, as a VAE gives them, are no ten data."""
+    with pytest.raises(DiaboloError, match="needs codes of 300 data at least, but there are 72"):
+        runs(name).refit(prior="mixture(components=30)")
+    with pytest.raises(DiaboloError, match="needs codes of 5 data at least, but there are 4"):
+        runs(name).refit(table(5), prior="gaussian")
+
+
 def test_mixture_has_the_likelihood_that_scikit_learn_finds(runs: Any) -> None:
     """In the codes' own units: standardising them first is undone by the density."""
     z = 50 + 1e-2 * clusters(3000)[0]  # far away and narrow, as an encoder may have it
@@ -543,6 +552,8 @@ def test_the_command_line_refits(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert call("fit", "digits", "--recipe", "ae", *small, "--out", place) == 0
     assert not (place / "figures" / "samples.png").exists()
     capsys.readouterr()
+    assert call("sample", place, "--out", tmp_path / "x.png") == 2
+    assert "Fit one to its codes, diabolo refit RUN --prior mixture, or" in capsys.readouterr().err
     for argv in (
         ("evaluate", place, "--method", "exact"),
         ("evaluate", place, "--k", 10),

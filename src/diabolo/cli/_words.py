@@ -15,6 +15,7 @@ FLAGS = {
 GIVEN = re.compile(r"(?<![\w'/.-])([a-z_][\w.]*)='([^']*)'")  # missing='nan'
 NAMED = re.compile(rf"(?<![\w'/.-])({'|'.join(FLAGS)})=(?=[\s,.;:)]|$)")  # label=, of cat, dog
 SAID = re.compile(r"\b(with|Leave) (force|out)\b")
+REFITTED = re.compile(r"run\.refit\(prior='([^']*)'\)")
 RESUMED = re.compile(r"diabolo\.resume\('([^']*)'\)")
 
 
@@ -32,6 +33,7 @@ def on_command_line(sentence: str) -> str:
         return f"--set {name}={value}" if flag is None else f"{flag} {value}"
 
     sentence = RESUMED.sub(lambda m: f"diabolo fit --resume {shlex.quote(m[1])}", sentence)
+    sentence = REFITTED.sub(lambda m: f"diabolo refit RUN --prior {shlex.quote(m[1])}", sentence)
     sentence = GIVEN.sub(given, sentence)
     sentence = NAMED.sub(lambda m: FLAGS[m[1]], sentence)
     return SAID.sub(lambda m: f"{m[1]} --{m[2]}", sentence)

@@ -26,6 +26,11 @@ class Closed(nn.Module):
 
     closed: ClassVar[bool] = True
 
+    @property
+    def least(self) -> int:
+        """How many data must have given the codes, lest it fit single ones of them."""
+        raise NotImplementedError
+
     def fit(self, z: Tensor, seed: int) -> None:
         """Takes the parameters that fit codes (n, D); the seed is that of what is drawn."""
         raise NotImplementedError
@@ -48,6 +53,11 @@ class Placed(nn.Module):
         self.prior, self.closed = prior, getattr(prior, "closed", False)
         self.register_buffer("loc", loc)
         self.register_buffer("scale", scale)
+
+    @property
+    def least(self) -> int:
+        """That of the prior, if it is `Closed`."""
+        return cast("Closed", self.prior).least
 
     def fit(self, z: Tensor, seed: int) -> None:
         """Fits the prior to codes (n, D), if it is `Closed`."""

@@ -37,6 +37,11 @@ class Gaussian(Closed):
         factor = self.raw.tril(-1) + self.raw.diagonal().exp().diag()
         return MultivariateNormal(self.loc, factor)
 
+    @property
+    def least(self) -> int:
+        """D + 2 data, of which one more than a covariance needs to have an inverse."""
+        return len(self.loc) + 2
+
     @torch.no_grad()
     def fit(self, z: Tensor, seed: int) -> None:
         """Takes the mean and covariance of codes (n, D), under which they are most likely."""

@@ -19,6 +19,7 @@ from ._fitted import Closed
 __all__ = ["NormalMixture", "mixture"]
 
 FLOOR = 1e-3
+EACH = 10  # data for one component at least
 STARTS = 3  # of which the best is taken
 
 
@@ -44,6 +45,11 @@ class NormalMixture(Closed):
     def forward(self, c: Tensor | None = None) -> Mixture:
         """Returns the density of z (D,), without a batch axis."""
         return Mixture(self.logits, Normal(self.loc, above(self.log_scale, FLOOR), 1))
+
+    @property
+    def least(self) -> int:
+        """Ten data for each component."""
+        return EACH * len(self.logits)
 
     @torch.no_grad()
     def fit(self, z: Tensor, seed: int) -> None:

@@ -107,7 +107,7 @@ def refit(
         torch.manual_seed(mix_seed(seed, 0))
         second = of_codes(run.model, prior, torch.as_tensor(codes.x).to("cpu", torch.float32))
     second.model.to(next(run.model.parameters())).eval()
-    epochs = _fit(second, codes, held_codes, config, options, run, progress)
+    epochs = _fit(second, codes, held_codes, len(fitted_to), config, options, run, progress)
     recipe = with_prior(copy.deepcopy(run.recipe), second)
     recipe.model.eval()
     held = held.to(run.device)
@@ -209,6 +209,7 @@ def _fit(
     second: Recipe,
     codes: Data,
     held: Data,
+    count: int,
     config: RefitConfig,
     options: Mapping[str, Any],
     run: Run,
@@ -217,10 +218,17 @@ def _fit(
     """Fits the recipe of codes; returns how many epochs that took, 0 for a closed form.
 
     Raises:
-        DiaboloError: If settings of a training are given where there is none.
+        DiaboloError: If settings of a training are given where there is none, or the codes are
+            those of too few data.
     """
     density = density_of(second)
     if getattr(density, "closed", False):
+        least = cast("Any", density).least
+        if count < least:
+            raise DiaboloError(
+                f"The prior '{config.prior}' needs codes of {least} data at least, but there are "
+                f"{count} to fit: ask for a simpler prior, or give more data."
+            )
         idle = [name for name in options if name.removeprefix("train.") != "seed"]
         if idle:
             raise DiaboloError(
