@@ -402,7 +402,7 @@ def test_a_discrete_element_is_active_by_what_it_says_of_x():
     assert float(found.information[0][1]) == pytest.approx(math.log(2), abs=0.01)
     assert float(found.information[0][0]) == pytest.approx(0.005**2 / 2, rel=0.02)
     assert found.variance[0].isnan().all()
-    units = next(r for r in evaluate(model, data, k=1).rows() if r.name == "active units")
+    units = next(r for r in evaluate(model, data).rows() if r.name == "active units")
     assert (units.value, units.how) == (1, "of 2: I(x; z) > 0.01 nats")
     # A rate is no information: q that is far from p, but the same for all x.
     assert active_units(told(bias=5.0, gain=(0.0, 0.0)), data).count == 0

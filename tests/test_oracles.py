@@ -172,7 +172,7 @@ def test_exact_posterior_has_weights_without_variance(k: int) -> None:
 
 # -- 12, 13: likelihoods -------------------------------------------------------------------------
 
-WHOLE = {"binary": 2, "byte": 9, "category": 5, "ordinal": 6, "count": 400}
+WHOLE = {"binary": 2, "byte": 9, "category": 5, "ordinal": 6, "count": 4000}
 DISCRETE = [
     (name, support)
     for name, cls in families().items()
@@ -188,6 +188,7 @@ def test_probabilities_of_all_values_sum_to_one(name: str, support: str, extreme
     x = torch.arange(levels, dtype=F64)[:, None]
     x = x / (levels - 1) if support == "byte" else x
     members = family(name, levels=levels, support=support)
+    members.prepare((1,))
     width = members.width((1,))
     g = torch.Generator().manual_seed(0)
     head = Affine(

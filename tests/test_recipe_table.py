@@ -15,6 +15,7 @@ from diabolo.recipes import RECIPES
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "docs" / "results" / "recipes.json"
 PARTS = json.loads(RECORD.read_text())["sets"]
+DENSITIES = ("wine_quality",)  # of real numbers: their logarithm may have any sign
 ROWS = [(part["data"], row) for part in PARTS for row in part["rows"]]
 
 
@@ -43,7 +44,7 @@ def test_a_row_is_sound(data: str, row: dict) -> None:
     for name, value in row.items():
         if isinstance(value, float):
             assert math.isfinite(value), name
-    assert row["distortion"] > 0
+    assert row["distortion"] > 0 or data in DENSITIES
     if "elbo" not in row:
         assert "log_likelihood" not in row
         return

@@ -458,7 +458,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], str]] = {
         "'epochs' and 'train.epochs' are the same option",
     ),
     "no effect": ("vae", {"prior": "gaussian", "epochs": 2}, "epochs has no effect"),
-    "none either": ("ae", {"prior": "mixture", "epochs": 2}, "epochs has no effect"),
+    "none either": ("ae", {"prior": "mixture(components=2)", "epochs": 2}, "epochs has no effect"),
     "pseudo-inputs": ("vae", {"prior": "vamp"}, "learns them with its model"),
     "sphere": ("hyperspherical_vae", {"prior": "gaussian"}, "vector of real numbers"),
     "value": ("vae", {"prior": "flow", "epochs": 0}, "must be positive"),

@@ -93,7 +93,8 @@ def test_graph_equals_eager_for_every_net(name, traced):
 
 @pytest.mark.parametrize("name", PRIORS.names())
 def test_graph_equals_eager_for_every_prior(name, traced):
-    options = {"prior": name} if name != "conditional" else {"prior": name, "condition": 2}
+    beside = {"conditional": {"condition": 2}, "uniform_sphere": {"posterior": "vmf"}}
+    options = {"prior": name, **beside.get(name, {})}
     agree(laws.case("vae", dtype=torch.float64, **options), CONFIG, n=2)
 
 
