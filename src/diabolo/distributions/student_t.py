@@ -33,7 +33,7 @@ __all__ = ["StudentT", "StudentTFamily"]
 
 @dataclass(frozen=True, eq=False)
 class StudentT(Distribution):
-    """Independent elements with tails like |x|^(-df - 1).
+    """Independent elements whose tails fall like x to the power of -df - 1.
 
     Arguments:
         loc: The centre, (*, *E).

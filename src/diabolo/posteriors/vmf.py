@@ -18,11 +18,11 @@ __all__ = ["SpherePosterior", "vmf"]
 
 
 class SpherePosterior(nn.Module):
-    r"""q(z | x, c) = vMF(mean direction, D / scale^2).
+    """q(z | x, c) = vMF(mean direction, D / scale^2).
 
-    For a large concentration :math:`\kappa` each direction across the mean has the variance
-    :math:`1 / \kappa`, and under the uniform density each element has :math:`1 / D`: the scale is
-    what is left of the latter, with the floor that scales have elsewhere.
+    For a large concentration kappa each direction across the mean has the variance 1 / kappa, and
+    under the uniform density each element has 1 / D: the scale is what is left of the latter, with
+    the floor that scales have elsewhere.
 
     Arguments:
         net: Maps (B, *I) and a condition to (B, D + 1): the mean direction, times any length, and
