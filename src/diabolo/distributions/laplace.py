@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ..noise import FRESH, Noise
-from .base import Distribution, Family
+from ._location_scale import LocationScale
+from .base import Distribution
 from .scales import Scale
 
 __all__ = ["Laplace", "LaplaceFamily"]
@@ -64,7 +65,7 @@ class Laplace(Distribution):
         return (2 * torch.exp(2 * self.log_scale)).expand_as(self.loc)
 
 
-class LaplaceFamily(Family):
+class LaplaceFamily(LocationScale):
     """Laplace elements whose scale is learned by element or column, shared or fixed.
 
     Arguments:
@@ -89,29 +90,7 @@ class LaplaceFamily(Family):
         super().__init__(levels=levels, support=support)
         self.scale = Scale("Laplace", scale, floor)
 
-    def width(self, event: tuple[int, ...]) -> int:
-        """Returns 2 where the scale is learned for each element, else 1."""
-        return 1 + self.scale.width
-
-    @property
-    def stepped(self) -> Tensor | None:
-        """Which elements the data's steps keep above the usual floor."""
-        return self.scale.stepped
-
-    def prepare(
-        self,
-        event: tuple[int, ...],
-        step: Tensor | None = None,
-        mean: Tensor | None = None,
-    ) -> None:
-        """Takes the shape of an event and the steps between values."""
-        self.scale.prepare(event, step)
-
     def from_raw(self, raw: Tensor, event_ndim: int) -> Laplace:
         """Returns the density; raw numbers are the mean and, if by element, the log-scale."""
         loc = raw.select(-event_ndim - 1, 0)
         return Laplace(loc, self.scale.log_scale(raw, event_ndim), event_ndim)
-
-    def start(self, mean: Tensor) -> Tensor:
-        """Returns the mean, and a scale of 1."""
-        return torch.stack([mean, torch.zeros_like(mean)])[: 1 + self.scale.width]

@@ -17,7 +17,8 @@ from torch import Tensor
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
 from ..ranks import batch_mean, batch_sum
-from .base import Distribution, Family
+from ._location_scale import LocationScale
+from .base import Distribution
 from .scales import FLOOR, Scale
 
 __all__ = ["Normal", "NormalFamily", "OptimalNormal"]
@@ -159,7 +160,7 @@ def settle(running: Tensor) -> Tensor:
     return 0.5 * torch.where(weight > 0, square / weight.clamp(min=1e-12), 1.0).log()
 
 
-class NormalFamily(Family):
+class NormalFamily(LocationScale):
     """Normal elements whose scale is learned by element or column, shared, fixed or optimal.
 
     Where the model standardises its data, scales are in units of the data's standard deviation.
@@ -190,24 +191,6 @@ class NormalFamily(Family):
         if self.batch_level:
             self.register_buffer("running", torch.zeros(2))
 
-    def width(self, event: tuple[int, ...]) -> int:
-        """Returns 2 where the scale is learned for each element, else 1."""
-        return 1 + self.scale.width
-
-    @property
-    def stepped(self) -> Tensor | None:
-        """Which elements the data's steps keep above the usual floor."""
-        return self.scale.stepped
-
-    def prepare(
-        self,
-        event: tuple[int, ...],
-        step: Tensor | None = None,
-        mean: Tensor | None = None,
-    ) -> None:
-        """Takes the shape of an event and the steps between values."""
-        self.scale.prepare(event, step)
-
     def forget(self) -> None:
         """Forgets the running scale."""
         if self.batch_level:
@@ -221,7 +204,3 @@ class NormalFamily(Family):
             density = OptimalNormal(loc, running, event_ndim, self.scale.floor)
             return density if self.training else density.settled()
         return Normal(loc, self.scale.log_scale(raw, event_ndim), event_ndim)
-
-    def start(self, mean: Tensor) -> Tensor:
-        """Returns the mean, and a scale of 1."""
-        return torch.stack([mean, torch.zeros_like(mean)])[: 1 + self.scale.width]

@@ -25,7 +25,8 @@ from torch import Tensor
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
 from ._gamma import HALF_LOG_2PI, kept, log_rising, within
-from .base import Distribution, Family
+from ._location_scale import LocationScale
+from .base import Distribution
 from .scales import Scale
 
 __all__ = ["StudentT", "StudentTFamily"]
@@ -81,7 +82,7 @@ class StudentT(Distribution):
         return (torch.exp(2 * self.log_scale) * ratio).expand_as(self.loc)
 
 
-class StudentTFamily(Family):
+class StudentTFamily(LocationScale):
     """Elements with heavy tails, whose scale and degrees of freedom are learned or fixed.
 
     Arguments:
@@ -122,29 +123,7 @@ class StudentTFamily(Family):
                 f"The df of StudentT must be above 1, or its density has no mean, but got {df}."
             )
 
-    def width(self, event: tuple[int, ...]) -> int:
-        """Returns 2 where the scale is learned for each element, else 1."""
-        return 1 + self.scale.width
-
-    @property
-    def stepped(self) -> Tensor | None:
-        """Which elements the data's steps keep above the usual floor."""
-        return self.scale.stepped
-
-    def prepare(
-        self,
-        event: tuple[int, ...],
-        step: Tensor | None = None,
-        mean: Tensor | None = None,
-    ) -> None:
-        """Takes the shape of an event and the steps between values."""
-        self.scale.prepare(event, step)
-
     def from_raw(self, raw: Tensor, event_ndim: int) -> StudentT:
         """Returns the density; raw numbers are the centre and, if by element, the log-scale."""
         loc, scale = raw.select(-event_ndim - 1, 0), self.scale.log_scale(raw, event_ndim)
         return StudentT(loc, scale, self.df.log_scale(raw, event_ndim), event_ndim)
-
-    def start(self, mean: Tensor) -> Tensor:
-        """Returns the mean, and a scale of 1."""
-        return torch.stack([mean, torch.zeros_like(mean)])[: 1 + self.scale.width]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..distributions.logistic import LogisticFamily
 from ..model import Conditional
-from ..nets import NETS, Net
+from ..nets import Net
+from ._independent import independent
 
 __all__ = ["logistic"]
 
@@ -18,5 +19,4 @@ def logistic(inputs: tuple[int, ...], latent: int, condition: int = 0, *, net: N
         condition: The width C of the condition.
         net: The encoder: a network's name with options, or a user's own module with 2 D outputs.
     """
-    body = NETS.module(net, inputs, (2 * latent,), condition)
-    return Conditional(body, LogisticFamily(), (latent,), inputs=len(inputs))
+    return independent(LogisticFamily(), inputs, latent, condition, net)
