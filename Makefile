@@ -9,7 +9,7 @@ PIP    := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint cons
 PEERS  := benchmarks/.venv-peers
 BENCH  ?= --rounds 5
 
-.PHONY: help demo test slow lint docs table bench clean
+.PHONY: help demo test slow lint docs table experiments bench clean
 help:
 	@echo "make demo    train a VAE on real handwritten digits; look at runs/demo"
 	@echo "make test    the fast tests"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint    format, style, types, dependencies"
 	@echo "make docs    the documentation, with every example executed"
 	@echo "make table   every recipe trained on digits: docs/results/recipes.json"
+	@echo "make experiments   the gallery at full size: docs/results/experiments; DATA=DATA ONLY=\"ring sigma\""
 	@echo "make bench   Diabolo beside its peers and this machine's limit; BENCH=\"--rounds 3 --data-dir DATA\""
 	@echo "make clean   remove the environment, caches and built documentation (runs stay)"
 
@@ -55,6 +56,9 @@ docs: $(VENV)/.dev
 
 table: $(VENV)/.dev
 	$(BIN)/python benchmarks/recipes.py --data digits --out docs/results/recipes.json --figures docs/results/recipes
+
+experiments: $(VENV)/.dev
+	$(BIN)/python benchmarks/experiments.py $(if $(DATA),--data-dir $(DATA)) $(ONLY)
 
 # The peers live in an environment of their own, with this torch and this project.
 $(PEERS)/.made: pyproject.toml constraints.txt benchmarks/peers.txt

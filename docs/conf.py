@@ -54,6 +54,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"plot_",
+    "ignore_pattern": r"experiment\.py",
     "image_scrapers": ("generate.scrape_figures",),
     "reset_modules": ("generate.reset",),
     "abort_on_example_error": True,
@@ -82,9 +83,11 @@ def _marks(
 def setup(app: object) -> None:
     """Writes the generated pages before Sphinx reads its sources."""
     import bench_pages
+    import experiment_pages
     import generate
 
     generate.write(HERE / "generated", HERE / "results")
     bench_pages.write(HERE / "generated", HERE / "results")
+    experiment_pages.write(HERE / "generated", HERE / "results")
     app.connect("autodoc-skip-member", _skip)  # type: ignore[attr-defined]
     app.connect("autodoc-process-docstring", _marks, priority=0)  # type: ignore[attr-defined]

@@ -380,7 +380,10 @@ def scrape_figures(block: Any, variables: dict[str, Any], conf: Any) -> str:
 
 def reset(conf: Any, name: str) -> None:
     """Starts each example of the gallery from the same state."""
+    import matplotlib.pyplot as plt
     import torch
 
+    plt.close("all")
     torch.manual_seed(0)
+    torch.set_default_dtype(torch.float32)
     torch.set_num_threads(1)  # tiny models: more threads only wait for each other
