@@ -11,7 +11,8 @@ from .graph import Compile
 from .likelihood import log_likelihood
 from .pareto import pareto_shape
 from .passes import Precision, draw_digest
-from .report import Evaluation, Quantity, evaluate
+from .quantity import Quantity
+from .report import Evaluation, evaluate
 from .units import ActiveUnits, active_units
 
 __all__ = [

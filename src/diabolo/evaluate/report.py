@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -22,29 +22,10 @@ from .estimate import Estimate, finite
 from .graph import Compile
 from .likelihood import log_likelihood, method_for
 from .passes import Precision, Progress, draw_digest
+from .quantity import Quantity, nats
 from .units import ActiveUnits, active_units
 
-__all__ = ["Evaluation", "Quantity", "evaluate"]
-
-
-class Quantity(NamedTuple):
-    """One line of a table.
-
-    Attributes:
-        name: What is measured.
-        value: How much.
-        unit: In which unit.
-        mc_stderr: The error of the estimator, where it is known.
-        data_stderr: The error of the test set, where there is one.
-        how: How it was found.
-    """
-
-    name: str
-    value: float
-    unit: str
-    mc_stderr: float | None
-    data_stderr: float | None
-    how: str
+__all__ = ["Evaluation", "evaluate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,17 +72,17 @@ class Evaluation:
         out = []
         if self.likelihood is not None:
             ll = self.likelihood
-            out.append(_row("log-likelihood", ll, ll.kind))
+            out.append(nats("log-likelihood", ll))
             if self.bits is not None:
                 out.append(_bits(ll, self.bits))
         if self.bound is not None:
-            out.append(_row("ELBO", self.bound.elbo, self.bound.elbo.kind))
+            out.append(nats("ELBO", self.bound.elbo))
         if self.distortion is not None:
-            out.append(_row("distortion", self.distortion, self.distortion.kind))
+            out.append(nats("distortion", self.distortion))
         if self.bound is not None:
             several = len(self.bound.rate) > 1
             for g, rate in enumerate(self.bound.rate, 1):
-                out.append(_row(f"rate of group {g}" if several else "rate", rate, rate.kind))
+                out.append(nats(f"rate of group {g}" if several else "rate", rate))
         if self.accuracy is not None:
             found = self.accuracy
             how = f"{found.kind}, of {found.n} labelled data"
@@ -254,10 +235,6 @@ def _numbers(data: Data) -> float:
         return prod(data.event)
     seen = sum(int(block.sum()) for block in data.masks())
     return seen / len(data)
-
-
-def _row(name: str, e: Estimate, how: str) -> Quantity:
-    return Quantity(name, e.value, "nats", e.mc_stderr, e.data_stderr, how)
 
 
 def _bits(ll: Estimate, numbers: float) -> Quantity:

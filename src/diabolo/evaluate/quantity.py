@@ -1,0 +1,54 @@
+"""One line of a table, and what a part of a report owes to it.
+
+Shapes: none of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from .estimate import Estimate
+
+__all__ = ["Part", "Quantity", "nats"]
+
+
+class Quantity(NamedTuple):
+    """One line of a table.
+
+    Attributes:
+        name: What is measured.
+        value: How much.
+        unit: In which unit.
+        mc_stderr: The error of the estimator, where it is known.
+        data_stderr: The error of the test set, where there is one.
+        how: How it was found.
+    """
+
+    name: str
+    value: float
+    unit: str
+    mc_stderr: float | None
+    data_stderr: float | None
+    how: str
+
+
+class Part(Protocol):
+    """Some results that belong together."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what to be careful with."""
+        ...
+
+    def rows(self) -> list[Quantity]:
+        """Returns the lines of a table."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns all of it as numbers, strings, lists and dictionaries."""
+        ...
+
+
+def nats(name: str, e: Estimate, how: str | None = None) -> Quantity:
+    """Returns the line of an estimate in nats, told by its `kind` unless `how` is given."""
+    return Quantity(name, e.value, "nats", e.mc_stderr, e.data_stderr, how or e.kind)
