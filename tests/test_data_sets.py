@@ -77,6 +77,12 @@ def test_set_counts_are_the_published_ones(loaded):
             assert int(data.labels.max()) < len(data.classes)
 
 
+def test_grey_levels_of_a_set_are_continuous_between_their_own_ends():
+    loaded = load("digits", DataConfig(support="unit"))
+    assert loaded.splits.train.batch(torch.arange(100)).x.max() == 1
+    assert any("j / 16" in note for note in loaded.notes)
+
+
 def test_digits_hold_out_every_fifth_row():
     from sklearn.datasets import load_digits
 

@@ -148,9 +148,10 @@ def _meaning(found: Found, config: DataConfig) -> Meaning:
         top = max(float(_range(p)[1].max()) for p in parts)
         return Meaning(support, levels, "grid" if top <= 1 else "levels")
     if support == "unit" and x.dtype == np.uint8:
-        return Meaning(
-            support, 256, "levels", ("Grey levels j are read as the continuous values j / 255.",)
-        )
+        known = parse_support(found.support) if found.support else ("byte", None)
+        top = (known[1] if known[0] == "byte" and known[1] else 256) - 1
+        told = f"Grey levels j are read as the continuous values j / {top}."
+        return Meaning(support, top + 1, "levels", (told,))
     return Meaning(support, levels, "levels" if support == "byte" else "plain")
 
 
