@@ -500,10 +500,76 @@ def test_aggregate_posterior_is_that_of_all_data(rows, monkeypatch):
 
 def test_aggregate_posterior_refuses_what_it_cannot_tell():
     for name, rows, words in (
-        ("ae", 4, "one latent group"),
-        ("hierarchical", 4, "one latent group"),
+        ("ae", 4, "with a density"),
         ("vae", 1, "at least two data"),
     ):
         case = recipes.case(name, n=rows, dtype=torch.float64)
         with pytest.raises(DiaboloError, match=words):
             aggregate_posterior(case.build().model, Data(case.x, "binary"))
+
+
+@pytest.mark.parametrize("posterior", ["full", "flow"])
+def test_without_elements_the_information_is_told_and_the_rest_of_the_rate(posterior):
+    """Against the densities themselves, pair by pair."""
+    case = recipes.case("vae", dtype=torch.float64, n=12, posterior=posterior)
+    model = case.build().model.eval()
+    with torch.no_grad():
+        for p in model.latent.parameters():
+            p.mul_(2.0)
+    found = aggregate_posterior(model, Data(case.x, "binary"), seed=5)
+    with torch.no_grad():
+        d = model(case.x, noise=KeyedNoise(5, torch.arange(12))).draws[0]
+        each = torch.stack([d.q.log_prob(d.z[0, n].expand(12, -1)) for n in range(12)])
+    expected = d.log_q[0] - (each.logsumexp(1) - math.log(12))
+    assert torch.allclose(found.information.per_datum, expected, atol=EXACT)
+    assert found.correlation is None
+    rate = float((d.log_q - d.log_p).mean())
+    assert found.information.value + found.divergence == pytest.approx(rate, abs=EXACT)
+
+
+@pytest.mark.parametrize("name", ["hierarchical", "ladder"])
+def test_of_groups_the_first_is_told_and_the_rate_of_all_is_split(name):
+    case = recipes.case(name, dtype=torch.float64, n=12)
+    model = case.build().model.eval()
+    found = aggregate_posterior(model, Data(case.x, "binary"), seed=5)
+    with torch.no_grad():
+        draws = model(case.x, noise=KeyedNoise(5, torch.arange(12))).draws
+        first = draws[0]
+        joint = mixture(
+            first.z,
+            first.q.loc.expand_as(first.z)[0],
+            first.q.variance.sqrt()[0] if first.q.variance.ndim == 3 else first.q.variance.sqrt(),
+        )[0][0]
+    assert torch.allclose(found.information.per_datum, first.log_q[0] - joint, atol=EXACT)
+    rate = float(sum((d.log_q - d.log_p).mean() for d in draws))
+    assert found.information.value + found.divergence == pytest.approx(rate, abs=EXACT)
+    assert any("first of" in n for n in found.notes)
+
+
+def test_identity_of_hoffman_and_johnson_on_a_hundred_data():
+    """The mean rate in closed form = information + KL(q(z) || p(z)), to Monte Carlo error."""
+    case = recipes.case("vae", dtype=torch.float64, n=100)
+    model = case.build().model.eval()
+    with torch.no_grad():
+        for p in model.latent.parameters():
+            p.mul_(3.0)
+    data = Data(case.x, "binary")
+    parts = [aggregate_posterior(model, data, seed=s) for s in range(20)]
+    sums = torch.tensor([a.information.value + a.divergence for a in parts])
+    error = float(sums.std()) / math.sqrt(20)
+    assert abs(float(sums.mean()) - bound(model, data).rate[0].value) < 4 * error
+    assert all(a.information.value <= math.log(100) for a in parts)
+
+
+def test_gain_of_a_fitted_prior_is_a_lower_bound_that_is_nearly_reached():
+    """Codes of q(z) = N(2, 1/4): the divergence from N(0, 1) is known, and g is q(z) itself."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(4000, 1, generator=g)
+    encoder = bounds.Linear(
+        torch.tensor([[0.4], [0.0]]), torch.tensor([2.0, bounds.raw_scale(torch.tensor(0.3))])
+    )
+    recipe = bounds.linear_gaussian(torch.eye(1), torch.zeros(1), 1.0, encoder)
+    found = aggregate_posterior(recipe.model, Data(x[:1000]))
+    expected = 0.5 * (4 + 0.25 - 1 - math.log(0.25))
+    assert found.gain.value == pytest.approx(expected, abs=4 * found.gain.data_stderr)
+    assert found.divergence == pytest.approx(expected, abs=4 * found.gain.data_stderr)

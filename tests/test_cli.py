@@ -135,6 +135,19 @@ def test_evaluate_on_a_file_and_as_json(run, capsys):
     assert value["elbo"]["value"] < value["log_likelihood"]["value"] < 0
 
 
+def test_evaluate_in_full_ends_with_a_verdict(run, capsys):
+    x = run.parent / "x.npy"
+    assert call("evaluate", run, x, "--k", 5, "--full") == 0
+    told = capsys.readouterr().out
+    parts = ("Latent elements", "code costs", "decoder makes", "codes of all data", "VERDICT")
+    places = [told.index(part) for part in parts]
+    assert places == sorted(places)
+    assert call("evaluate", run, x, "--k", 5, "--full", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["diagnosis"]
+    assert {"rate_elements", "sensitivity", "sections", "verdict"} <= set(found)
+    assert {"name", "fault", "sentence", "remedy"} == set(found["verdict"][0])
+
+
 def test_evaluate_by_another_method_on_the_first_rows(run, capsys):
     x = run.parent / "x.npy"
     argv = ["evaluate", run, x, "--rows", 3, "--json", "--method"]

@@ -21,7 +21,9 @@ from diabolo.evaluate import (
     bound,
     distortion,
     exact,
+    exchange,
     log_likelihood,
+    sensitivity,
 )
 from diabolo.objectives import Schedule
 from diabolo.recipes import build
@@ -97,6 +99,8 @@ def run(case: str, **more: Any) -> dict[str, Any]:
     rows = [(r.objective, r.distortion, *r.rate, r.penalty, r.valid_elbo) for r in history.rows]
     found["rows"] = torch.tensor(rows)
     found["distortion"] = distortion(recipe.model, valid, batch=4).per_datum
+    found["exchange"] = exchange(recipe.model, valid, samples=2).per_datum
+    found["slopes"] = sensitivity(recipe.model, valid).nan_to_num(-1.0)
     found["units"] = torch.cat(active_units(recipe.model, valid).variance)
     if not recipe.model.deterministic:
         b = bound(recipe.model, valid, batch=4)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from ._options import Compile, Json, Marginal, Precision
+from ._options import Compile, Flag, Json, Marginal, Precision
 from ._runs import data_of, first, open_run
-from ._tables import SPLITS, print_evaluation
+from ._tables import SPLITS, print_diagnosis, print_evaluation
 from ._talk import Measuring, note, print_json
 
 __all__ = ["evaluate"]
@@ -18,6 +19,7 @@ def evaluate(
     /,
     *,
     labels: str | None = None,
+    full: Annotated[bool, Flag] = False,
     marginal: Marginal = False,
     method: str | None = None,
     k: int | None = None,
@@ -34,6 +36,8 @@ def evaluate(
         data: A file of data like those fitted; the run's own test data if left out, or the
             validation data where there are none.
         labels: For a conditional model: where the labels of DATA are (a column, an array's key).
+        full: Add a diagnosis: the rate and the slope of each latent element, the codes of all data
+            together, and in words what is wrong, if anything, with the remedy.
         marginal: Of a model conditional on labels, log p(x), the sum over classes with the
             frequencies of the training data; DATA needs no labels then.
         method: How the log-likelihood is found: importance (from the posterior), prior (naively),
@@ -73,6 +77,7 @@ def evaluate(
                 seed=seed,
                 precision=precision,
                 compile=compile,
+                full=full,
                 progress=progress,
             )
     for sentence in found.notes:
@@ -81,3 +86,5 @@ def evaluate(
         print_json({"run": str(run), "data": where, **found.to_json()})
     else:
         print_evaluation(opened, found, where)
+        if found.diagnosis is not None:
+            print_diagnosis(found.diagnosis)

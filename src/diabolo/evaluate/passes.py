@@ -20,6 +20,7 @@ from ..data import Batch, Data
 from ..data.decode import Dequantize
 from ..errors import DiaboloError
 from ..model import LatentModel
+from ..noise import KeyedNoise, mix_seed
 
 __all__ = [
     "Precision",
@@ -32,6 +33,8 @@ __all__ = [
     "draw_digest",
     "networks",
     "quiet",
+    "shuffled",
+    "some",
     "subject",
 ]
 
@@ -42,6 +45,7 @@ Progress = Callable[[float], None]
 # megabyte: it stays in the cache, and the C library keeps its memory instead of giving it back,
 # which costs more than the operation that writes it. A GPU wants more.
 DECODED = {"cpu": 3 * 2**16, "cuda": 2**24, "mps": 2**23}
+ORDER = 0x6F72646572  # apart from the noise of a model that is evaluated with the same seed
 LARGER = 8  # by which factor in a compiled graph, which holds no temporaries
 
 
@@ -72,6 +76,21 @@ def decoder_rows(data: Data, device: torch.device, *, compiled: bool = False) ->
     """Returns how many x to decode at once."""
     numbers = DECODED.get(device.type, DECODED["cpu"]) * (LARGER if compiled else 1)
     return max(16, min(4096, numbers // prod(data.event)))
+
+
+def shuffled(data: Data, seed: int) -> Tensor:
+    """Returns the positions of all data in a random order, (N,), that is keyed by their rows."""
+    rows = data.rows.cpu()
+    like = torch.zeros((), dtype=torch.float64)
+    key = KeyedNoise(mix_seed(seed, ORDER), rows, lead=1).uniform((len(rows), 1), like)[:, 0]
+    return key.argsort(stable=True)
+
+
+def some(data: Data, most: int, seed: int) -> Data:
+    """Returns the data, or so many of them as a random order begins with, as they follow."""
+    if len(data) <= most:
+        return data
+    return data.take(shuffled(data, seed)[:most].sort().values)
 
 
 def draw_digest(data: Data) -> str | None:

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from ..data import Data
 from ..data.decode import Dequantize
+from ..errors import DiaboloError
 from ..model import LatentModel
 from .accuracy import accuracy
 from .bounds import Bound, bound, distortion
+from .diagnosis import Diagnosis, diagnosed
 from .estimate import Estimate, finite
 from .graph import Compile
 from .likelihood import log_likelihood, method_for
@@ -46,6 +48,7 @@ class Evaluation:
         x: The sha256 of x where it is a draw, so that the numbers name their data; else None.
         accuracy: The part of the labelled data whose class is found; None where none is looked
             for.
+        diagnosis: How the latent is used, where it was asked for.
     """
 
     n: int
@@ -59,6 +62,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     x: str | None = None
     accuracy: Estimate | None = None
+    diagnosis: Diagnosis | None = None
 
     @property
     def bits_per_dimension(self) -> float | None:
@@ -123,6 +127,8 @@ class Evaluation:
             out["accuracy"] = self.accuracy.to_json()
         if self.units is not None:
             out["active_units"] = self.units.to_json()
+        if self.diagnosis is not None:
+            out["diagnosis"] = self.diagnosis.to_json()
         out["notes"] = list(self.notes)
         return out
 
@@ -138,6 +144,7 @@ def evaluate(
     precision: Precision = "float32",
     compile: Compile = "auto",
     marginal: Sequence[float] | Tensor | None = None,
+    full: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Returns bound, rate, distortion, likelihood and active units of a model on data.
@@ -153,6 +160,7 @@ def evaluate(
         precision: The type in which networks compute.
         compile: Whether the decoder of the likelihood is compiled; `auto` does so for long work.
         marginal: Class frequencies, (C,), for log p(x) of a conditional model.
+        full: Whether to add the diagnosis, see `diagnose`.
         progress: Called with the part of the likelihood that is done.
 
     Raises:
@@ -169,13 +177,27 @@ def evaluate(
         )
     given = data.c is not None or not model.condition or model.unknown is not None
     units = active_units(model, data, precision=precision) if given and len(data) > 1 else None
+    if full and units is None:
+        lacking = "two data" if given else "the condition of the data"
+        raise DiaboloError(f"A diagnosis needs {lacking}.")
+
+    def examined(parts: Bound | None) -> Diagnosis | None:
+        if not full or units is None:
+            return None
+        facts: dict[str, Any] = {"seed": seed, "samples": samples, "precision": precision}
+        return diagnosed(model, data, parts, units, **facts)
+
     if by is None:
         found = distortion(model, data, seed=seed, precision=precision)
         note = (
             "A deterministic autoencoder has no likelihood of x and no bound on it: its codes "
             "have no density."
         )
-        return Evaluation(len(data), 0, seed, found, units, None, None, None, (*notes, note), x)
+        told = (*notes, note)
+        none = {"bound": None, "likelihood": None, "bits": None}
+        return Evaluation(
+            len(data), 0, seed, found, units, **none, notes=told, x=x, diagnosis=examined(None)
+        )
     taken = model.likelihood.family.given
     if taken:
         notes.append(
@@ -226,6 +248,7 @@ def evaluate(
         notes=tuple(notes),
         x=x,
         accuracy=accuracy(model, data, precision=precision),
+        diagnosis=examined(parts),
     )
 
 

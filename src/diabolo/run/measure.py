@@ -96,6 +96,7 @@ def evaluate(
     seed: int,
     precision: evaluation.Precision,
     compile: evaluation.Compile,
+    full: bool,
     progress: Callable[[float], None] | None,
 ) -> evaluation.Evaluation:
     """Returns what `Run.evaluate` promises, and keeps its numbers in the run."""
@@ -114,6 +115,7 @@ def evaluate(
         precision=precision,
         compile=compile,
         marginal=prior,
+        full=full,
         progress=progress,
     )
     run.metrics["evaluation"] = {"split": split, **found.to_json()}

@@ -327,6 +327,7 @@ class Run:
         seed: int = 0,
         precision: evaluation.Precision = "float32",
         compile: evaluation.Compile = "auto",
+        full: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> evaluation.Evaluation:
         """Returns bound, rate, distortion, likelihood and active units, and keeps their numbers.
@@ -341,15 +342,15 @@ class Run:
             seed: Keys the noise.
             precision: The type in which networks compute.
             compile: Whether the decoder is compiled; `auto` does so for long work on a CPU.
+            full: Whether to add a diagnosis of the latent, see `evaluate.diagnose`.
             progress: Called with the part of the likelihood that is done.
 
         Raises:
             DiaboloError: If there are no data to be had, they are not like those fitted, or method
                 or k has no effect on the model.
         """
-        return measure.evaluate(
-            self, data, method, k, labels, condition, marginal, seed, precision, compile, progress
-        )
+        given = (labels, condition, marginal, seed, precision, compile, full, progress)
+        return measure.evaluate(self, data, method, k, *given)
 
     def refit(self, data: Any = None, *, prior: str, **options: Any) -> Run:
         """Returns a new run of this encoder and decoder with a prior fitted to their codes.

@@ -1,0 +1,290 @@
+"""The diagnosis of a latent, where what is wrong with it is known.
+
+Shapes: N data, D latent elements.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from diabolo.data import Data
+from diabolo.errors import DiaboloError
+from diabolo.evaluate import (
+    Diagnosis,
+    Estimate,
+    aggregate_posterior,
+    bound,
+    diagnose,
+    evaluate,
+    exchange,
+    sensitivity,
+)
+from diabolo.evaluate.passes import some
+from diabolo.evaluate.verdict import GENTLE, verdict
+from diabolo.model import LatentModel
+from diabolo.noise import KeyedNoise
+from diabolo.priors import PRIORS
+from diabolo.recipes import RECIPES
+from diabolo.registry import keywords
+from laws import recipes
+from laws.evaluation import F64, Linear, tensor
+from test_evaluate import of_recipe
+
+SPECTRUM = tensor([4.0, 2.0, 1.0, 0.5, 0.25, 0.1])
+EXACT = 1e-10  # float64, sums of products of order one
+
+
+def optimum(theta: float, n: int = 1500) -> tuple[LatentModel, Data, Tensor]:
+    """The linear beta-VAE at its optimum, theta = beta sigma^2, its data, and rates by element.
+
+    w^2 = lambda - theta, q's variance is theta / lambda and the aggregate posterior N(0, I); what
+    explains less than theta is left out.
+    """
+    active = theta < SPECTRUM
+    weight = (SPECTRUM - theta).clamp(min=0).sqrt()
+    gain = torch.where(active, weight / SPECTRUM, 0.0)
+    scale = torch.where(active, theta / SPECTRUM, 1.0).sqrt()
+    world = Linear(weight.diag(), torch.zeros(6, dtype=F64), theta)
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 6, generator=g, dtype=F64)
+    x = torch.linalg.qr(x - x.mean(0)).Q * math.sqrt(n) * SPECTRUM.sqrt()
+    rate = torch.where(active, 0.5 * (SPECTRUM / theta).log(), 0.0)
+    return world.model(gain=gain.diag(), scale=scale), Data(x), rate
+
+
+def names(found: Diagnosis) -> list[str]:
+    return [f.name for f in found.verdict]
+
+
+# -- what is known -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("theta", "units"), [(0.6, 3), (1.5, 2)])
+def test_unused_elements_of_an_optimum_are_no_fault(theta: float, units: int) -> None:
+    """Oracle 6: rates, slopes, information = rate, and q(z) = p(z)."""
+    model, data, rate = optimum(theta)
+    found = diagnose(model, data)
+    torch.testing.assert_close(found.rate, rate, atol=EXACT, rtol=0)
+    assert sum(found.active) == units
+    slopes = (SPECTRUM - theta).clamp(min=0).sqrt()
+    torch.testing.assert_close(found.sensitivity, slopes, atol=EXACT, rtol=0)
+    assert names(found) == ["unused", "filled"]
+    assert not any(f.fault for f in found.verdict)
+    assert f"{6 - units} of 6 latent elements" in found.verdict[0].sentence
+    assert "no fault" in found.verdict[0].sentence
+    a = aggregate_posterior(model, data)
+    # Each is a mean over 1500 data; the mixture of them is not yet its limit, by some D / N.
+    error = 4 * a.information.data_stderr + 10 / 1500
+    assert a.information.value == pytest.approx(float(rate.sum()), abs=error)
+    for part in (a.correlation, a.marginals, a.gain):
+        assert part.value == pytest.approx(0.0, abs=4 * part.data_stderr + 10 / 1500)
+    assert not a.saturated
+
+
+def test_exchange_of_codes_has_its_closed_form() -> None:
+    """x_n = W z_n + e: another's code costs E|W (z_n - z_m)|^2 / 2 sigma^2 more, less a cross term.
+
+    log p(x|z) is quadratic; with own z = G x + s e and other z' the same of x' independent, the
+    rise is x^T W (z - z') / sigma^2 in the mean: tr(W G Cov(x)) / sigma^2.
+    """
+    theta = 0.6
+    model, data, _ = optimum(theta)
+    found = exchange(model, data)
+    expected = float((SPECTRUM - theta).clamp(min=0).sum() / theta)
+    assert found.value == pytest.approx(expected, abs=4 * found.data_stderr)
+    assert found.data_stderr < 0.05 * expected
+    assert found.mc_stderr < found.data_stderr
+
+
+def test_a_decoder_that_ignores_the_code_is_found_out() -> None:
+    """The rate is paid for nothing: the encoder tells, but nobody listens."""
+    model, data, _ = optimum(0.6, n=200)
+    with torch.no_grad():
+        model.likelihood.net.weight.zero_()
+    found = diagnose(model, data)
+    assert float(found.rate.sum()) > 1
+    assert bool((found.sensitivity == 0).all())
+    assert exchange(model, data).value == 0
+    assert found.verdict[0].name == "ignored"
+    assert found.verdict[0].fault
+    assert "free_bits" in found.verdict[0].remedy
+
+
+def test_an_encoder_that_says_nothing_is_found_out() -> None:
+    model, data, _ = optimum(5.0, n=200)  # nothing explains so much
+    found = diagnose(model, data)
+    assert names(found)[0] == "ignored"
+    assert "no fault only where" in found.verdict[0].remedy
+
+
+def test_a_group_that_collapsed_is_named() -> None:
+    model, data = of_recipe("ladder")
+    with torch.no_grad():
+        for p in model.latent.steps[1].change.net.parameters():
+            p.zero_()  # no change: q is p, but for the floor of its scale
+    parts = bound(model, data)
+    rate = torch.cat([e for e in parts.rate_elements if e is not None])
+    rise = Estimate.of(torch.full((6,), 5.0), None, k=1, seed=0, kind="rise")
+    found = verdict(parts, rate, rise, None)
+    assert [f.name for f in found] == ["group"]
+    assert found[0].sentence.startswith("Group 2 of 3 has collapsed")
+
+
+def test_a_prior_with_holes_is_found_out() -> None:
+    model, data, _ = optimum(0.6, n=600)
+    assert "holes" not in names(diagnose(model, data))
+    with torch.no_grad():
+        model.latent.posterior.mean.bias.add_(3.0)  # all codes where the prior has few
+        model.likelihood.net.bias.sub_(model.likelihood.net.weight.sum(1) * 3.0)
+    found = diagnose(model, data)
+    hole = next(f for f in found.verdict if f.name == "holes")
+    assert hole.fault
+    assert "run.refit(prior=" in hole.remedy
+    # log g(z) - log p(z) is 6 * 9 / 2 nats in the mean
+    assert aggregate_posterior(model, data).gain.value == pytest.approx(27, abs=1)
+
+
+def test_information_near_its_ceiling_is_said() -> None:
+    model, data, _ = optimum(0.05, n=40)
+    found = diagnose(model, data)
+    assert "ceiling" in names(found)
+    assert f"log N = {math.log(40):.2f}" in str(found.verdict[-1])
+    assert "holes" not in names(found)  # what N data cannot tell is no fault of the prior
+    assert any("at least this" in n for s in found.sections for n in s.notes)
+
+
+def test_slopes_are_those_of_finite_differences() -> None:
+    model, data = of_recipe("vae")
+    found = sensitivity(model, data.take(torch.tensor([2])))
+    with torch.no_grad():
+        b = data.batch(torch.tensor([2]))
+        z = model.infer(b.x, noise=KeyedNoise(0, b.index))[0].draws[0].z[0]
+        for j, slope in enumerate(found.tolist()):
+            step = torch.zeros_like(z)
+            step[0, j] = 1e-5
+            ends = model.decode(z + step).mean - model.decode(z - step).mean
+            assert slope == pytest.approx(float(ends.norm()) / 2e-5, rel=1e-6)
+
+
+# -- laws of every model -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RECIPES.names())
+def test_every_recipe_has_a_diagnosis(name: str) -> None:
+    """Whole, in order, in whatever parts, with a sentence for what does not exist."""
+    model, data = of_recipe(name)
+    found = diagnose(model, data)
+    json.dumps(found.to_json(), allow_nan=False)
+    assert found.verdict
+    assert [s.title for s in found.sections] == [
+        "What the code costs",
+        "What the decoder makes of it",
+        "The codes of all data together",
+    ]
+    for s in found.sections:
+        assert s.rows or s.notes
+    assert sorted(found.order) == list(range(sum(model.groups)))
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(2))
+    turned = diagnose(model, data.take(order))
+    torch.testing.assert_close(found.rate, turned.rate, atol=EXACT, rtol=0, equal_nan=True)
+    torch.testing.assert_close(
+        found.sensitivity, turned.sensitivity, atol=EXACT, rtol=0, equal_nan=True
+    )
+    rise, again = exchange(model, data), exchange(model, data.take(order))
+    torch.testing.assert_close(rise.per_datum[order], again.per_datum, atol=EXACT, rtol=0)
+    assert bool((found.sensitivity[~found.sensitivity.isnan()] >= 0).all())
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_batches_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = of_recipe("ladder")
+    whole = exchange(model, data), sensitivity(model, data)
+    monkeypatch.setattr("diabolo.evaluate.dependence.decoder_rows", lambda *_: 16 * rows)
+    torch.testing.assert_close(exchange(model, data).per_datum, whole[0].per_datum)
+    torch.testing.assert_close(sensitivity(model, data), whole[1])
+
+
+@pytest.mark.parametrize("likelihood", ["Normal", "StudentT", "Laplace"])
+def test_slopes_of_other_likelihoods(likelihood: str) -> None:
+    case = recipes.case("vae", support="real", likelihood=likelihood, n=8, dtype=F64)
+    model = case.build().model.eval()
+    found = diagnose(model, Data(case.x))
+    assert bool(torch.isfinite(found.sensitivity).all())
+
+
+def test_missing_entries_are_no_part_of_it() -> None:
+    model, data = of_recipe("vae")
+    mask = torch.rand(data.x.shape, generator=torch.Generator().manual_seed(0)) < 0.7
+    seen = replace(data, mask=mask, x=torch.where(mask, data.x, torch.nan))
+    case = recipes.case("vae", n=6, dtype=F64, missing=True)
+    model = case.build().model.eval()
+    other = replace(data, mask=mask, x=torch.where(mask, data.x, 0.0))
+    one, two = diagnose(model, seen), diagnose(model, other)
+    torch.testing.assert_close(one.rate, two.rate)
+    assert exchange(model, seen).value == exchange(model, other).value
+
+
+# -- words -------------------------------------------------------------------------------------
+
+
+def test_some_of_many_data_are_looked_at_in_pairs_and_it_is_said() -> None:
+    model, data, _ = optimum(0.6, n=300)
+    found = diagnose(model, data, most=50)
+    assert "It is that of 50 of the 300 data, drawn by row." in found.sections[2].notes
+    few = some(data, 50, 0)
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(1))
+    turned = some(data.take(order), 50, 0)
+    assert set(few.rows.tolist()) == set(turned.rows.tolist())
+    assert few.rows.tolist() == sorted(few.rows.tolist())
+    with pytest.raises(DiaboloError, match="most is"):
+        diagnose(model, data, most=1)
+
+
+def test_remedies_name_what_there_is() -> None:
+    """Options are options of a recipe, and words in quotes are members."""
+    options = {o for n in RECIPES.names() for o in keywords(RECIPES.load(n))}
+    for option in re.findall(r"\b(\w+)=", GENTLE):
+        assert option in options | {"recipe"}
+    assert {"beta", "warmup", "free_bits"} <= set(keywords(RECIPES.load("beta_vae")))
+    assert "warmup" in keywords(RECIPES.load("ladder"))
+    assert "warmup" in keywords(RECIPES.load("hierarchical"))
+    assert {"mixture", "vamp", "flow"} <= set(PRIORS.names())
+
+
+def test_evaluate_adds_the_diagnosis_where_it_is_asked_for() -> None:
+    model, data = of_recipe("vae")
+    assert evaluate(model, data, k=3).diagnosis is None
+    found = evaluate(model, data, k=3, full=True)
+    assert torch.equal(found.diagnosis.rate, diagnose(model, data).rate)
+    assert "verdict" in found.to_json()["diagnosis"]
+    points, data = of_recipe("ae")
+    told = evaluate(points, data, full=True).diagnosis
+    assert any("has no rate" in n for n in told.sections[0].notes)
+    with pytest.raises(DiaboloError, match="needs two data"):
+        evaluate(model, data.take(torch.tensor([0])), k=3, full=True)
+
+
+def test_a_decoder_without_a_mean_has_no_slopes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> Tensor:
+        raise DiaboloError("Cauchy has no mean in closed form.")
+
+    monkeypatch.setattr("diabolo.evaluate.diagnosis.sensitivity", refuse)
+    model, data = of_recipe("vae")
+    found = diagnose(model, data)
+    assert bool(found.sensitivity.isnan().all())
+    assert any("slopes are not known: Cauchy" in n for n in found.sections[1].notes)
+
+
+def test_evaluation_mode_is_given_back() -> None:
+    model, data = of_recipe("vae")
+    model.train()
+    assert isinstance(model, nn.Module)
+    diagnose(model, data)
+    assert model.training
