@@ -155,6 +155,13 @@ def test_learning_curve_of_a_deterministic_model_is_of_its_objective():
     assert f"Validation objective {run.history.best.valid_elbo:.2f} nats" in words(figure)
 
 
+def test_learning_curve_of_one_epoch_shows_points_at_a_whole_epoch():
+    run = diabolo.fit(pictures(8, 8), **{**TINY, "epochs": 1})
+    for axes in PANELS.load("learning_curve")(run).axes:
+        assert all(line.get_marker() == "o" for line in axes.lines[:-1])
+        assert all(tick == round(tick) for tick in axes.get_xticks())
+
+
 def test_learning_curve_marks_the_best_epoch(runs):
     run = runs("grey")
     figure = PANELS.load("learning_curve")(run)

@@ -82,9 +82,15 @@ def learning_curve(run: Run) -> Figure:
 
 def _finish(ax: Axes, epoch: np.ndarray, label: str, best: int, curves: list[np.ndarray]) -> None:
     """Labels a curve, marks the best epoch and leaves the steep start of a long run out."""
+    from matplotlib.ticker import MaxNLocator
+
     tidy(ax, "epoch", label)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     ax.axvline(best, color=GREY, lw=1.0, ls="--")
-    if len(epoch) > 1:
+    if len(epoch) == 1:  # a point is no line
+        for line in ax.get_lines()[:-1]:
+            line.set_marker("o")
+    else:
         ax.set_xlim(epoch[0], epoch[-1])
         steep = max(1, len(epoch) // 20) if len(epoch) >= LONG else 0
         late = np.concatenate([c[steep:] for c in curves])

@@ -93,7 +93,7 @@ def vamp(
     if spec.examples is None or not len(spec.examples):
         raise DiaboloError(
             "The prior 'vamp' starts its pseudo-inputs from training data and learns them with its "
-            "model: give the spec examples."
+            "model: give the spec examples, or take prior=mixture, which needs none."
         )
     examples = spec.examples.to(torch.get_default_dtype())
     seen = torch.isfinite(examples)
