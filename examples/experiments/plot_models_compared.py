@@ -1,0 +1,110 @@
+"""
+Beside other models
+===================
+
+The notes compare VAEs with other models in words: fast, a useful code, blurred. Three numbers say
+more: how likely held-out data are, how good samples look to a test, and how long a sample takes. No
+one of them stands for another.
+
+**Where the notes are dated.** Their opponent is the adversarial network of 2014, which has no
+likelihood and so no first column; it is not a part of this package. The comparison here is within
+the family: one latent with a simple or a learned prior, a bound of many samples, a hierarchy, and
+an autoencoder that is given a density for its codes afterwards. That one has no likelihood either.
+
+The quality of samples is told by neighbours among digits, in the directions of most variance:
+*precision* is the part of the samples that lies among the data, *recall* the part of the data that
+lies among the samples. Held-out data themselves show what can be reached.
+"""
+
+import time
+
+import matplotlib.pyplot as plt
+import torch
+from experiment import Experiment
+
+import diabolo
+
+lab = Experiment(__file__)
+shared = {
+    "latent": lab.pick(8, 20),
+    "net": lab.pick("mlp(hidden=(64,))", "mlp(hidden=(256, 256), activation=gated)"),
+    "binarize": "dynamic",
+    "epochs": 3,
+    "batch_size": lab.pick(64, 250),
+    "learning_rate": lab.pick(8e-3, 2e-3),
+    "schedule": "cosine",
+    "precision": lab.pick("float32", "bf16"),
+    **lab.source,
+}
+menu = {
+    "vae": ("vae", {"prior": "normal"}),
+    "vae, flow prior": ("vae", {"prior": "flow(transforms=4)"}),
+    "iwae, k = 5": ("iwae", {"k": 5, "prior": "normal"}),
+    "ladder": ("ladder", {}),
+    "ae + mixture": ("ae", {}),
+}
+name = lab.pick("digits", "mnist")
+runs = {what: diabolo.fit(name, recipe, **shared | own) for what, (recipe, own) in menu.items()}
+runs["ae + mixture"] = runs["ae + mixture"].refit(prior="mixture")
+first = runs["vae"]
+test = first.data("test").take(torch.arange(lab.pick(359, 1000)))
+
+# %%
+# **Quality.** Data and samples are compared in the 20 directions of most variance of the training
+# data. A point is among others if it is nearer to one of them than that one's third neighbour.
+
+few = first.data("train").take(torch.arange(lab.pick(1294, 4000))).drawn().x.flatten(1).float()
+centre = few.mean(0)
+turn = torch.linalg.svd(few - centre, full_matrices=False).Vh[:20].T
+
+
+def among(points, others) -> float:
+    """The part of the points that lies in the neighbourhood of one of the others."""
+    reach = torch.cdist(others, others).kthvalue(4, dim=1).values
+    return float((torch.cdist(points, others) <= reach).any(1).double().mean())
+
+
+held = (test.drawn().x.flatten(1).float() - centre) @ turn
+known = ((few - centre) @ turn)[: len(held)]
+quality = {"held-out data": (among(held, known), among(known, held))}
+
+# %%
+# **The table.**
+
+nats, speed = {}, {}
+for what, run in runs.items():
+    began = time.perf_counter()
+    drawn = torch.from_numpy(run.sample(len(held), seed=3) > 0).flatten(1).float()
+    speed[what] = 1000 * (time.perf_counter() - began) / len(held)
+    samples = (drawn - centre) @ turn
+    quality[what] = among(samples, known), among(known, samples)
+    if not run.model.deterministic:
+        nats[what] = run.evaluate(test, k=lab.pick(20, 100)).likelihood
+        lab.claim("A61", f"negative log-likelihood, {what}", -nats[what].value, unit="nats",
+                  stderr=nats[what].data_stderr)  # fmt: skip
+    lab.claim("A61", f"precision of samples, {what}", quality[what][0])
+    lab.claim("A61", f"recall of samples, {what}", quality[what][1])
+    lab.claim("A61", f"time of a sample, {what}", speed[what], "< 10", unit="ms")
+lab.claim("A61", "precision of held-out data", quality["held-out data"][0])
+best, plain = max(e.value for e in nats.values()), nats["vae"].value
+lab.claim("A61", "log-likelihood of the best less that of the plain VAE", best - plain, ">= 0",
+          unit="nats")  # fmt: skip
+
+# %%
+figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained", sharey=True)
+rows = list(runs)
+axes[0].barh([r for r in rows if r in nats], [-e.value for e in nats.values()], color="C0")
+axes[0].set_yticks(range(len(rows)), rows)
+lowest = min(-e.value for e in nats.values())
+axes[0].set(xlabel="-log p of test data (nats)", xlim=(0.85 * lowest, None))
+axes[0].text(0.86 * lowest, rows.index("ae + mixture"), "has none", va="center", fontsize=9)
+for shift, i, what in ((-0.2, 0, "precision"), (0.2, 1, "recall")):
+    axes[1].barh([j + shift for j in range(len(rows))], [quality[r][i] for r in rows], 0.38,
+                 label=what, color=f"C{i + 1}")  # fmt: skip
+    axes[1].axvline(quality["held-out data"][i], color=f"C{i + 1}", linestyle="--")
+axes[1].set(xlabel="samples (dashed: held-out data)", xlim=(0, 1))
+axes[1].legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+axes[2].barh(range(len(rows)), [speed[r] for r in rows], color="C4")
+axes[2].set(xlabel="time of a sample (ms)")
+axes[0].set_ylim(len(rows) - 0.5, -0.5)
+lab.finish()
