@@ -11,8 +11,8 @@ import torch
 
 import diabolo
 from diabolo.errors import DiaboloError
+from diabolo.evaluate import drawing
 from diabolo.run import Codes, Run
-from diabolo.run import use as uses
 
 NET = "mlp(hidden=(16,))"
 SMALL: dict[str, Any] = {"net": NET, "latent": 2, "epochs": 2, "batch_size": 32}
@@ -95,7 +95,7 @@ def test_batch_size_changes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -
         ]
 
     whole = answers()
-    monkeypatch.setattr(uses, "MOST", 4)
+    monkeypatch.setattr(drawing, "MOST", 4)
     for a, b in zip(whole, answers(), strict=True):
         # Matrix products of another height round differently: float32 eps times their size.
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
