@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..noise import MEAN, Noise
 
-__all__ = ["AsFloat", "Binarize", "Decoder", "Dequantize", "Scale", "Threshold"]
+__all__ = ["AsFloat", "Binarize", "Decoder", "Dequantize", "Expected", "Scale", "Threshold"]
 
 
 class Decoder:
@@ -115,3 +115,18 @@ class Dequantize(Decoder):
         """Returns real values in [0, levels)."""
         x = stored.to(torch.get_default_dtype())
         return x + noise.uniform(tuple(x.shape), x)
+
+
+@dataclass(frozen=True)
+class Expected(Decoder):
+    """What another decoder draws x from: its expectation, as grey values are of their bits.
+
+    Arguments:
+        inner: The other decoder.
+    """
+
+    inner: Decoder
+
+    def __call__(self, stored: Tensor, noise: Noise) -> Tensor:
+        """Returns the expectation."""
+        return self.inner.mean(stored)

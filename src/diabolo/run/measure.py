@@ -5,7 +5,7 @@ Shapes: n rows, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from .asked import as_data, held_out
 if TYPE_CHECKING:
     from .run import Run
 
-__all__ = ["Marginal", "class_counts", "evaluate", "score"]
+__all__ = ["Marginal", "class_counts", "evaluate", "sample_quality", "score"]
 
 Marginal = bool | Sequence[float] | NDArray[Any] | Tensor
 
@@ -119,4 +119,17 @@ def evaluate(
         progress=progress,
     )
     run.metrics["evaluation"] = {"split": split, **found.to_json()}
+    return found
+
+
+def sample_quality(
+    run: Run, data: Any, train: Any, labels: Any, options: Mapping[str, Any]
+) -> evaluation.SampleQuality:
+    """Returns what `Run.sample_quality` promises, and keeps its numbers in the run."""
+    split, chosen = held_out(run) if data is None else ("given", data)
+    learned = run.data("train") if train is None else train
+    known = None if learned is None else as_data(run, learned, None, None, lacking=True)
+    beside = as_data(run, chosen, labels, None)
+    found = evaluation.sample_quality(run.model, beside, known, **options)
+    run.metrics["samples"] = {"split": split, **found.to_json()}
     return found

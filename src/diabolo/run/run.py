@@ -352,6 +352,22 @@ class Run:
         given = (labels, condition, marginal, seed, precision, compile, full, progress)
         return measure.evaluate(self, data, method, k, *given)
 
+    def sample_quality(
+        self, data: Any = None, train: Any = None, *, labels: Any = None, **options: Any
+    ) -> evaluation.SampleQuality:
+        """Returns how good the samples are beside data, and keeps the numbers.
+
+        Arguments:
+            data: Data (n, *S), a path, or `Data`; None takes the test or else the validation split.
+            train: The training data; None takes the run's own, where they are to be had.
+            labels: The labels of the data, where the model is conditional on labels.
+            options: As in `evaluate.sample_quality`: mean, features, neighbours, seed, precision.
+
+        Raises:
+            DiaboloError: If the model has no prior, or the data are not like those fitted.
+        """
+        return measure.sample_quality(self, data, train, labels, options)
+
     def refit(self, data: Any = None, *, prior: str, **options: Any) -> Run:
         """Returns a new run of this encoder and decoder with a prior fitted to their codes.
 
