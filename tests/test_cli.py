@@ -433,3 +433,17 @@ def test_names_of_runs_that_are_being_trained_are_not_taken(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / ".run-2.part").mkdir()
     assert free(tmp_path / "run").name == "run-3"
+
+
+@pytest.mark.parametrize("kind", ["draws", "means"])
+def test_evaluate_tells_how_good_samples_are(run, capsys, monkeypatch, kind):
+    monkeypatch.setattr("diabolo.evaluate.samples.classifier.STEPS", 20)
+    assert call("evaluate", run, "--k", 2, "--rows", 100, "--samples", kind) == 0
+    told = capsys.readouterr().out
+    for words in ("SAMPLES (100", kind, "Frechet distance", "near copies", "% accuracy"):
+        assert words in told
+    assert call("evaluate", run, "--k", 2, "--rows", 100, "--samples", kind, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["samples"]["samples"] == kind
+    assert found["samples"]["n"] == 100
+    assert found["elbo"]["n"] == 100

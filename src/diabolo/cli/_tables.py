@@ -10,10 +10,10 @@ from ._words import on_command_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..evaluate import Diagnosis, Evaluation, Quantity
+    from ..evaluate import Diagnosis, Evaluation, Quantity, SampleQuality
     from ..run import Run
 
-__all__ = ["SPLITS", "print_diagnosis", "print_evaluation"]
+__all__ = ["SPLITS", "print_diagnosis", "print_evaluation", "print_samples"]
 
 SPLITS = {"test": "test data", "valid": "validation data"}  # by the name of a split
 
@@ -84,12 +84,26 @@ def print_diagnosis(found: Diagnosis) -> None:
     say()
 
 
+def print_samples(found: SampleQuality) -> None:
+    """Prints how good samples are, and what to be careful with.
+
+    Arguments:
+        found: The numbers.
+    """
+    kind = "means of p(x|z)" if found.mean else "draws from p(x|z)"
+    _print_quantities(f"SAMPLES ({found.n} {kind} beside as many data)", found.rows())
+    for sentence in found.notes:
+        say(f"  {on_command_line(sentence)}")
+    say()
+
+
 def _print_quantities(title: str, quantities: Sequence[Quantity]) -> None:
     """Prints a table of quantities, and below how each of them was found."""
     rows = []
     for q in quantities:
         whole = q.unit == "" and float(q.value).is_integer()
-        value = str(int(q.value)) if whole else f"{q.value:.3f}"
+        small = q.unit == "" and 0 < abs(q.value) < 0.001
+        value = str(int(q.value)) if whole else f"{q.value:.{'1g' if small else '3f'}}"
         rows.append((q.name, value, _error(q.mc_stderr), _error(q.data_stderr), q.unit))
     print_table(title, HEADER, rows, numbers=(1, 2, 3))
     width = max(len(q.name) for q in quantities)

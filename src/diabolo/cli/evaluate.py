@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ._options import Compile, Flag, Json, Marginal, Precision
 from ._runs import data_of, first, open_run
-from ._tables import SPLITS, print_diagnosis, print_evaluation
+from ._tables import SPLITS, print_diagnosis, print_evaluation, print_samples
 from ._talk import Measuring, note, print_json
 
 __all__ = ["evaluate"]
@@ -20,6 +20,7 @@ def evaluate(
     *,
     labels: str | None = None,
     full: Annotated[bool, Flag] = False,
+    samples: Literal["draws", "means"] | None = None,
     marginal: Marginal = False,
     method: str | None = None,
     k: int | None = None,
@@ -38,6 +39,9 @@ def evaluate(
         labels: For a conditional model: where the labels of DATA are (a column, an array's key).
         full: Add a diagnosis: the rate and the slope of each latent element, the codes of all data
             together, and in words what is wrong, if anything, with the remedy.
+        samples: Add how good the model's samples are beside the data, draws from p(x|z) or means
+            of it: precision and recall, distances, a two-sample test, sharpness, and copies of
+            training data. Where there are labels it trains a classifier for that.
         marginal: Of a model conditional on labels, log p(x), the sum over classes with the
             frequencies of the training data; DATA needs no labels then.
         method: How the log-likelihood is found: importance (from the posterior), prior (naively),
@@ -67,6 +71,16 @@ def evaluate(
         if rows is not None:
             chosen = first(chosen, rows)
             where = f"the first {len(chosen)} of {where}"
+        quality = None
+        if samples is not None:
+            with Measuring(f"comparing {samples} with data") as progress:
+                quality = opened.sample_quality(
+                    chosen,
+                    mean=samples == "means",
+                    seed=seed,
+                    precision=precision,
+                    progress=progress,
+                )
         told = "measuring" if by is None else f"measuring by {by}"
         with Measuring(told if k is None else f"{told} with k={k}") as progress:
             found = opened.evaluate(
@@ -83,8 +97,11 @@ def evaluate(
     for sentence in found.notes:
         note(sentence)
     if json:
-        print_json({"run": str(run), "data": where, **found.to_json()})
+        beside = {} if quality is None else {"samples": quality.to_json()}
+        print_json({"run": str(run), "data": where, **found.to_json(), **beside})
     else:
         print_evaluation(opened, found, where)
         if found.diagnosis is not None:
             print_diagnosis(found.diagnosis)
+        if quality is not None:
+            print_samples(quality)
