@@ -86,8 +86,13 @@ def rows(found: list[dict[str, Any]]) -> str:
     """One part of the table for every claim, A1 to A63."""
     known = tomllib.loads((SCRIPTS / "rows.toml").read_text(encoding="utf-8"))
     claims = [(r, c) for r in found for c in r["claims"]]
-    verdicts = [_verdict([c for _, c in claims if c["row"] == row]) for row in known]
-    counted = {v: verdicts.count(v) for v in VERDICT.values()}
+    verdicts = [
+        "**not measured**"
+        if "missing" in entry
+        else _verdict([c for _, c in claims if c["row"] == row])
+        for row, entry in known.items()
+    ]
+    counted = {v: verdicts.count(v) for v in (*VERDICT.values(), "**not measured**")}
     lines = [
         "# Every claim, A1 to A63",
         "",
@@ -95,7 +100,8 @@ def rows(found: list[dict[str, Any]]) -> str:
         "show, and what was measured with the full settings of the experiments. A row is passed "
         "if all that is judged of it is.",
         "",
-        f"Passed {counted['passed']}, missed {counted['**missed**']}, told {counted['told']}.",
+        f"Passed {counted['passed']}, missed {counted['**missed**']}, told {counted['told']}, "
+        f"not measured {counted['**not measured**']}.",
         "",
         "| row | what is claimed, and what shows it | measured | threshold | |",
         "|---|---|--:|---|---|",
@@ -103,8 +109,7 @@ def rows(found: list[dict[str, Any]]) -> str:
     for (row, entry), verdict in zip(known.items(), verdicts, strict=True):
         asks = f"*{_cell(entry['asks'])}*" if "asks" in entry else ""
         lines.append(
-            f"| **{row}** | **{_cell(entry['says'])}** {entry.get('told', '')} | | {asks} | "
-            f"{verdict} |"
+            f"| **{row}** | **{_cell(entry['says'])}** {_words(entry)} | | {asks} | {verdict} |"
         )
         lines += [
             f"| | {_cell(c['what'])} ({_page(r, r['name'])}) | {_number(c)} | {_asked(c)} | "
@@ -113,6 +118,11 @@ def rows(found: list[dict[str, Any]]) -> str:
             if c["row"] == row
         ]
     return "\n".join([*lines, ""])
+
+
+def _words(entry: dict[str, str]) -> str:
+    """What stands in place of a measurement."""
+    return entry.get("told", entry.get("missing", ""))
 
 
 def _verdict(claims: list[dict[str, Any]]) -> str:
