@@ -54,7 +54,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"plot_",
-    "ignore_pattern": r"experiment\.py",
+    "ignore_pattern": r"(experiment|handwriting|sprites)\.py",
     "image_scrapers": ("generate.scrape_figures",),
     "reset_modules": ("generate.reset",),
     "abort_on_example_error": True,
