@@ -18,7 +18,7 @@ from diabolo.data import Data
 from diabolo.data.decode import Binarize, Scale
 from diabolo.model import Recipe
 from diabolo.noise import KeyedNoise, mix_seed
-from diabolo.objectives import declare, elbo, terms
+from diabolo.objectives import declare, elbo, price, terms
 from diabolo.recipes import build
 from diabolo.train import Diverged, History, clipped, computing, fit, pick_device, settings
 from diabolo.train.loop import _Loop, validate
@@ -391,6 +391,42 @@ def test_selection_is_by_the_plain_elbo_in_warmup():
     prices = [r.penalty / sum(r.rate) + 1 for r in history.rows]
     assert prices[0] < prices[1] < prices[2] < 4.0
     assert float(recipe.objective.now) == 4.0
+
+
+@pytest.mark.parametrize(("beta", "warmup"), [(40.0, 0.0), (0.1, 0.0), (40.0, 0.9)])
+def test_selection_at_the_price_of_the_rate(beta, warmup):
+    """By -D - beta R at the final price, in warm-up too; another price takes another epoch."""
+    recipe = make("beta_vae", beta=beta, warmup=warmup)
+    history = run(recipe, replace(CONFIG, select="price"))
+    worth = [-r.valid_distortion - beta * sum(r.valid_rate) for r in history.rows]
+    assert history.best.epoch == 1 + worth.index(max(worth))
+    assert held_elbo(recipe) == history.best.valid_elbo
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("vae", {}, 1.0),
+        ("beta_vae", {"beta": 3.0}, 3.0),
+        ("beta_vae", {"beta": 3.0, "warmup": 0.5}, 3.0),
+        ("beta_vae", {"beta": 3.0, "free_bits": 0.1}, None),
+        ("geco", {}, None),
+        ("capacity_vae", {}, None),
+        ("iwae", {}, None),
+        ("beta_tc", {}, None),
+        ("info_vae", {}, None),
+        ("ae", {}, 1.0),
+    ],
+)
+def test_price_of_the_rate(name, options, expected):
+    recipe = make(name, **options)
+    assert price(recipe.objective) == expected
+    config = replace(CONFIG, select="price", epochs=1)
+    if expected is None or name == "ae":
+        with pytest.raises(DiaboloError, match="select='price' needs"):
+            run(recipe, config)
+    else:
+        run(recipe, config)
 
 
 @pytest.mark.parametrize(("name", "options"), RECIPES)

@@ -85,7 +85,10 @@ class TrainConfig:
         weight_decay: Decoupled weight decay; needs `adamw`.
         clip: The largest gradient norm, or None.
         ema: The decay of the moving average of weights that is evaluated and saved; 0 is off.
-        patience: Epochs after which to stop if no `Row.valid_elbo` of them was the best, or None.
+        patience: Epochs after which to stop if none of them was the best on validation data, or
+            None.
+        select: What is best on validation data: the weights of the highest ELBO, whatever was
+            trained, or at the `price` of the rate that was trained with, of -D - beta R.
         device: Where to compute.
         precision: The type in which networks compute; densities are float32 always. `auto` takes
             bfloat16 for long trainings on bits or categories where it is measured to be faster.
@@ -107,6 +110,7 @@ class TrainConfig:
     clip: float | None = 100.0
     ema: float = 0.0
     patience: int | None = None
+    select: Literal["elbo", "price"] = "elbo"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "float32", "bf16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"

@@ -8,7 +8,7 @@ Shapes: K posterior samples, B batch, L latent groups.
 """
 
 from .aggregate import Aggregate, aggregate
-from .base import Declaration, Terms, declaration, declare, posterior_of, terms
+from .base import Declaration, Terms, declaration, declare, posterior_of, price, terms
 from .capacity import capacity
 from .ciwae import ciwae
 from .cooling import Cooling
@@ -53,6 +53,7 @@ __all__ = [
     "miwae",
     "piwae",
     "posterior_of",
+    "price",
     "relaxed",
     "sparse",
     "squared_mmd",

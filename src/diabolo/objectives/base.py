@@ -8,6 +8,7 @@ Shapes: K posterior samples, B batch, L latent groups.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ __all__ = [
     "declare",
     "only_draw",
     "posterior_of",
+    "price",
     "sampled",
     "terms",
 ]
@@ -89,6 +91,35 @@ def declaration(objective: Callable[..., Tensor]) -> Declaration:
     if callable(facts.importance) and options:
         facts = facts._replace(importance=partial(facts.importance, **options))
     return facts
+
+
+def price(objective: Callable[..., Tensor], *, now: bool = False) -> float | None:
+    """Returns the beta of -D - beta R, if that is what a training ends by maximising.
+
+    Arguments:
+        objective: What is maximised.
+        now: Take a price that moves as it is now: after training, one that was found by it.
+
+    Returns:
+        The price of one nat of rate; None where the objective is another (importance-weighted,
+        or a surrogate), or where training finds the price.
+    """
+    given: dict[str, Any] = {}
+    while isinstance(objective, Schedule | partial):
+        if isinstance(objective, partial):
+            given = {**objective.keywords, **given}
+            objective = objective.func
+        else:
+            if objective.option is not None:
+                value = float(objective.now) if now else objective.end
+                given = {objective.option: value, **given}
+            objective = objective.objective
+    facts = getattr(objective, "declaration", Declaration())
+    known = inspect.signature(objective).parameters
+    if facts.surrogate or facts.importance or facts.price not in known:
+        return None
+    value = given.get(facts.price, known[facts.price].default)
+    return None if value is None else float(value)
 
 
 class Terms(NamedTuple):

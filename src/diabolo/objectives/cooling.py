@@ -32,11 +32,10 @@ class Cooling(Schedule):
     """
 
     def __init__(self, objective: Callable[..., Tensor], heated: nn.Module, *, end: float) -> None:
-        super().__init__(objective, None, start=1.0, least=end)
+        super().__init__(objective, None, start=1.0, least=end, end=end)
         self.heated = (heated,)  # in a tuple, as it is no part of the objective
-        self.end = end
 
     def advance(self, progress: float, seen: Seen | None = None) -> None:
         """Sets the temperature for this part of training; see `Schedule`."""
-        self.now.fill_(self.end**progress)
+        self.now.fill_(self.least**progress)
         self.heated[0].get_buffer("temperature").copy_(self.now)

@@ -56,11 +56,12 @@ class Ramp(Schedule):
                 f"over {over} in {cycles}."
             )
         start = start if over else end
-        super().__init__(objective, option, start=start, least=min(start, end), aim=aim)
-        self.start, self.end, self.over, self.cycles = start, end, over, cycles
+        least = min(start, end)
+        super().__init__(objective, option, start=start, least=least, end=end, aim=aim)
+        self.start, self.rise, self.over, self.cycles = start, end - start, over, cycles
 
     def advance(self, progress: float, seen: Seen | None = None) -> None:
         """Sets the option for this part of training; see `Schedule`."""
         within = self.cycles * progress % 1 if progress < 1 else 1.0
         part = min(within / self.over, 1.0) if self.over else 1.0
-        self.now.fill_(self.start + (self.end - self.start) * part)
+        self.now.fill_(self.start + self.rise * part)

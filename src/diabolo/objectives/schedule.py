@@ -65,6 +65,7 @@ class Schedule(nn.Module, ABC):
             takes it to where it is used.
         start: Its first value.
         least: The least value that it may take.
+        end: Its last value; None where training finds it.
         aim: Where the training is to end; the weights kept are of epochs that were there.
     """
 
@@ -77,10 +78,12 @@ class Schedule(nn.Module, ABC):
         *,
         start: float,
         least: float,
+        end: float | None = None,
         aim: Aim | None = None,
     ) -> None:
         super().__init__()
         self.objective, self.option, self.least, self.aim = objective, option, least, aim
+        self.end = end
         self.register_buffer("now", torch.tensor(float(start)))
 
     @abstractmethod

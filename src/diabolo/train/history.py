@@ -50,8 +50,8 @@ class Row:
             objective.
         valid_distortion: Its distortion.
         valid_rate: Its rate of each latent group.
-        best: Whether its weights are the best so far: by `valid_elbo` and, before that, by how near
-            an objective with an aim was to it.
+        best: Whether its weights are the best so far: by `valid_elbo`, or at the price of the rate
+            (`TrainConfig.select`) and, before that, by how near an objective with an aim was to it.
         skipped: Steps of the epoch that were not taken, since a number was not finite.
     """
 

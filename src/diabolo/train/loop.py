@@ -38,7 +38,7 @@ from .settle import settled
 from .shared import SharedStep
 from .step import Step, advance, lay_out
 from .stop import Stopped, agreed, stoppable
-from .validate import missed, selector, validate
+from .validate import missed, selector, validate, worth
 
 __all__ = ["fit"]
 
@@ -307,7 +307,8 @@ class _Loop:
             ends = {"distortion": found[1], **rates(found[2:]), name: found[0]}
             named = {f"validation {term}": value for term, value in ends.items()}
             stop_at(named, self.step, self.history.rows)
-            score = (-missed(self.recipe.objective, means), found[0])
+            worthy = worth(self.recipe, self.config.select, found)
+            score = (-missed(self.recipe.objective, means), worthy)
             if better := score > self.best:
                 self.best_state = _snapshot(self.recipe.model)
                 self.best, self.waited = score, 0

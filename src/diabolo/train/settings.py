@@ -22,7 +22,7 @@ from ..data import Data
 from ..errors import DiaboloError
 from ..graph import compiler
 from ..model import LatentModel, Recipe
-from ..objectives import declaration
+from ..objectives import declaration, price
 from .step import Step, measure
 from .validate import selector
 
@@ -229,6 +229,12 @@ def refuse(recipe: Recipe, train: Data, valid: Data, config: TrainConfig) -> Non
         raise DiaboloError(
             "This model's weights are selected by an objective that compares the data of a batch: "
             "it needs two validation data at least, but got one."
+        )
+    plain = not recipe.model.deterministic and price(recipe.objective) is not None
+    if config.select == "price" and not plain:
+        raise DiaboloError(
+            "select='price' needs an objective that pays a price of one's choice for the rate, as "
+            "that of 'beta_vae': leave it out."
         )
     family = recipe.model.likelihood.family
     if config.accumulate > 1 and (declaration(recipe.objective).batch_level or family.batch_level):

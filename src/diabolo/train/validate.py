@@ -6,7 +6,7 @@ Shapes: L latent groups.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -17,9 +17,9 @@ from .. import ranks
 from ..data import Data
 from ..model import Recipe
 from ..noise import KeyedNoise
-from ..objectives import Schedule, declaration, elbo, iwae, terms
+from ..objectives import Schedule, declaration, elbo, iwae, price, terms
 
-__all__ = ["Selector", "missed", "selector", "validate"]
+__all__ = ["Selector", "missed", "selector", "validate", "worth"]
 
 CLOSE = 0.02  # how far off its aim, as a part of the rate, a training may be to count as there
 
@@ -69,6 +69,21 @@ def missed(objective: Callable[..., Tensor], means: Tensor) -> float:
         return 0.0
     excess = float(objective.aim.excess(means[1], means[3:].sum()))
     return max(0.0, abs(excess) - CLOSE)
+
+
+def worth(recipe: Recipe, select: str, found: Sequence[float]) -> float:
+    """Returns what an epoch's weights are selected by; larger is better.
+
+    Arguments:
+        recipe: What is trained.
+        select: As in `TrainConfig`.
+        found: What `validate` found, (2 + L,).
+    """
+    if select == "elbo":
+        return found[0]
+    beta = price(recipe.objective)
+    assert beta is not None  # else `refuse` would have
+    return -found[1] - beta * sum(found[2:])
 
 
 @torch.no_grad()
