@@ -127,6 +127,13 @@ def test_linear_beta_vae_traces_reverse_water_filling(theta, units, rate, distor
     assert exact_squares(recipe) == pytest.approx(distortion, abs=1e-2)
     aggregate = torch.cov(mean.T, correction=0) + variance.mean(0).diag()
     assert torch.allclose(aggregate, torch.eye(6, dtype=torch.float64), atol=2e-2)
+    lengths = torch.linalg.svdvals(recipe.model.likelihood.net.weight.detach()).square()
+    assert torch.allclose(lengths, (SPECTRUM - theta).clamp(min=0), atol=1e-2)  # w^2
+    told = variance[:, active].sort().values
+    wanted = (theta / SPECTRUM[:units]).expand_as(told)  # sigma_q^2, the same for each datum
+    assert torch.allclose(told, wanted, atol=1e-2)
+    # I(x; z) of a normal q whose aggregate is N(0, 1) is the rate itself
+    assert -0.5 * told.log().sum(1).mean().item() == pytest.approx(rate, abs=2e-2)
 
 
 def is_probabilistic_pca(recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ from .estimate import Estimate, Kind, difference
 from .exact import exact
 from .graph import Compile
 from .likelihood import log_likelihood
+from .linear import LinearOptima, LinearOptimum, Water, linear_optima, water_filling
 from .pareto import pareto_shape
 from .passes import Precision, draw_digest
 from .quantity import Quantity
@@ -45,6 +46,8 @@ __all__ = [
     "Evaluation",
     "Finding",
     "Kind",
+    "LinearOptima",
+    "LinearOptimum",
     "Manifolds",
     "Nearest",
     "Pair",
@@ -55,6 +58,7 @@ __all__ = [
     "Section",
     "Start",
     "TwoSampleTest",
+    "Water",
     "accuracy",
     "active_units",
     "aggregate_posterior",
@@ -73,6 +77,7 @@ __all__ = [
     "hoyer",
     "jacobian_norm",
     "kernel_distance",
+    "linear_optima",
     "log_likelihood",
     "manifolds",
     "nearest_training",
@@ -82,4 +87,5 @@ __all__ = [
     "sensitivity",
     "sharpness",
     "two_sample_test",
+    "water_filling",
 ]

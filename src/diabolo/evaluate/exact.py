@@ -7,7 +7,7 @@ For a normal prior and a decoder whose mean is affine in z, with noise that z do
 and what was not seen is left out of x, W, b and sigma. A discrete z with few values is summed
 over. Of any other model whose z has one or two elements p(x, z) is integrated numerically.
 
-Shapes: G codes, B batch, N data, D latent elements, E elements of x.
+Shapes: B batch, N data, D latent elements, E elements of x.
 
 References:
     | Probabilistic Principal Component Analysis (Tipping & Bishop, 1999), eq. 6
@@ -18,29 +18,24 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .. import ranks
 from ..data import Batch, Data
-from ..distributions import Distribution, MultivariateNormal, Normal, Standardized
 from ..errors import DiaboloError
 from ..model import LatentModel
-from ..noise import KeyedNoise
-from .continuous import Densities, check_continuous, densities, has_density
+from .continuous import check_continuous, densities, has_density
 from .estimate import Estimate, Kind
 from .importance import importance
+from .linear import linear
 from .passes import Progress, batches, decoder_rows, dequantized, quiet, subject
 from .quadrature import quadrature
 
 __all__ = ["exact"]
 
 NAME = "An exact likelihood"
-SCALES = (0.1, 1.0, 10.0, 100.0)  # of the z at which a decoder is asked whether it is affine
-PROBES = 8  # z of each scale
-ROUNDING = 1e-9  # of float64, after some thousand operations
 
 
 def exact(
@@ -78,15 +73,15 @@ def exact(
     double = copy.deepcopy(model).double()
     size = batch or max(1, decoder_rows(data, next(model.parameters()).device) // 4)
     parts: list[Tensor] = []
-    linear = True
+    closed = True
     with quiet(double):
         for b in batches(double, data, size, progress):
             part = _closed_form(double, b)
             if part is None:
-                linear = False
+                closed = False
                 break
             parts.append(part)
-    if not _all_agree(linear):
+    if not _all_agree(closed):
         if sum(model.groups) > 2:
             raise DiaboloError(
                 f"{NAME} needs an affine decoder with a normal prior, or 1 or 2 latent elements "
@@ -105,23 +100,9 @@ def _all_agree(yes: bool) -> bool:
     return int(ranks.total(torch.tensor(int(not yes)))) == 0
 
 
-class _Linear(NamedTuple):
-    """x = b + W e + noise with e standard normal, for each datum; elements of x are flat.
-
-    Attributes:
-        weight: W, (D, B, E) or (D, 1, E).
-        bias: b, (B, E) or (1, E).
-        variance: That of the noise, likewise.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    variance: Tensor
-
-
 def _closed_form(model: LatentModel, b: Batch) -> Tensor | None:
     """Returns log p(x | c) of a batch, (B,) on the CPU; None for another model."""
-    found = _linear(model, densities(model, b, NAME), b)
+    found = linear(model, densities(model, b, NAME), b)
     if found is None:
         return None
     x = b.x.flatten(1)
@@ -139,43 +120,3 @@ def _closed_form(model: LatentModel, b: Batch) -> Tensor | None:
     volume = (seen * found.variance.log()).sum(1)
     volume = volume + 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
     return -0.5 * (square + volume + seen.sum(1) * math.log(2 * math.pi)).cpu()
-
-
-def _linear(model: LatentModel, found: Densities, b: Batch) -> _Linear | None:
-    """Returns the linear model of a batch, or None if it is no such model."""
-    p, c = found.p, found.c
-    if not isinstance(p, Normal | MultivariateNormal):
-        return None
-    size = 1 if c is None else len(b.x)
-    loc, factor = p.loc.expand(size, -1), p.scale_tril.expand(size, -1, -1)  # (B, D), (B, D, D)
-
-    def decoded(e: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Mean and variance at z of standard normal e, (G, 1 or B, D)."""
-        return _normal(model.likelihood(loc + (factor @ e[..., None])[..., 0], c))
-
-    axes = torch.cat([torch.zeros_like(loc[:1]), torch.eye(loc.shape[1]).to(loc)])  # (D + 1, D)
-    at = decoded(axes[:, None])
-    if at is None:
-        return None
-    mean, variance = at  # (D + 1, B, E)
-    made = _Linear(mean[1:] - mean[0], mean[0], variance[0])
-    index = torch.zeros(size, dtype=torch.int64, device=loc.device)  # the same z for each datum
-    noise = KeyedNoise(0, index)
-    for reach in SCALES:
-        e = reach * noise.normal((PROBES, *loc.shape), loc)
-        at = decoded(e)
-        assert at is not None
-        line = made.bias + torch.einsum("kbd,dbe->kbe", e, made.weight)
-        error = ROUNDING * (at[0].abs().max() + made.bias.abs().max() + reach)
-        straight = (at[0] - line).abs().max() <= error  # NaN is not
-        constant = (at[1] / made.variance - 1).abs().max() <= ROUNDING
-        if not bool(straight & constant):
-            return None
-    return made
-
-
-def _normal(px: Distribution) -> tuple[Tensor, Tensor] | None:
-    """Returns mean and variance of a normal density, in the data's units, each (G, B, E)."""
-    if not isinstance(px.base if isinstance(px, Standardized) else px, Normal):
-        return None
-    return px.mean.flatten(2), px.variance.expand_as(px.mean).flatten(2)
