@@ -142,7 +142,7 @@ def test_a_trial_goes_on_from_its_checkpoint(
     """Interrupted in order, or ended as a kill does, with what was written before."""
     given = {"trials": 2, "epochs": 5, "checkpoint_minutes": 1e-9, "pruner": "none"}
     whole = search(tmp_path / "whole", **given)
-    module = sys.modules["diabolo.study.search"]
+    module = sys.modules["diabolo.study.folder"]
     out = tmp_path / "s"
 
     def stopping(data: Any, recipe: Any, *, progress: Any, **options: Any) -> Any:
@@ -193,7 +193,7 @@ def test_a_damaged_checkpoint_lets_a_trial_begin_anew(tmp_path: Path) -> None:
     said: list[Any] = []
     found = search(out, resume=True, progress=said.append, **{**given, "trials": 2})
     assert [t.state for t in found.trials] == ["complete", "complete"]
-    assert any(isinstance(s, str) and s.endswith("The trial begins anew.") for s in said)
+    assert any(isinstance(s, str) and s.endswith("It begins anew.") for s in said)
 
 
 def test_the_printed_command_repeats_the_best_trial(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_a_signal_ends_the_command_with_its_code(
     error: type[BaseException], words: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = signal.SIGTERM if error is Terminated else signal.SIGINT
-    module = sys.modules["diabolo.study.search"]
+    module = sys.modules["diabolo.study.folder"]
 
     def stopping(data: Any, recipe: Any, *, progress: Any, **options: Any) -> Any:
         def stop(event: Any) -> None:
@@ -335,7 +335,7 @@ def interrupted(out: Path, monkeypatch: pytest.MonkeyPatch, **given: Any) -> Non
         return diabolo.fit(data, recipe, progress=stop, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(sys.modules["diabolo.study.search"], "fit", stopping)
+        patched.setattr(sys.modules["diabolo.study.folder"], "fit", stopping)
         search(out, **given)
     assert (out / "trials" / "001" / "checkpoint" / "state.pt").is_file()
 
@@ -350,7 +350,7 @@ def test_a_resumed_trial_fails_and_keeps_its_sound_state(
     def full(*_: Any, **__: Any) -> Any:
         raise DiaboloError("The disk is full.")
 
-    monkeypatch.setattr(sys.modules["diabolo.study.search"], "resume", full)
+    monkeypatch.setattr(sys.modules["diabolo.study.folder"], "resume", full)
     found = search(out, resume=True, **given)
     assert [t.state for t in found.trials] == ["complete", "interrupted", "failed"]
     assert found.trials[2].note == "The disk is full."

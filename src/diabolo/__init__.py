@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .recipes import build
     from .run import Codes, Interrupted, Run, fit, load, refit, resume
     from .spec import Spec
-    from .study import Search, search
+    from .study import Search, Tradeoff, search, tradeoff
     from .train import Diverged, History, Row
     from .views import View
 
@@ -42,7 +42,7 @@ _HOMES = {
     "recipes": ("build",),
     "run": ("Codes", "Interrupted", "Run", "fit", "load", "refit", "resume"),
     "spec": ("Spec",),
-    "study": ("Search", "search"),
+    "study": ("Tradeoff", "Search", "search", "tradeoff"),
     "train": ("Diverged", "History", "Row"),
     "views": ("View",),
 }
@@ -83,6 +83,7 @@ __all__ = [
     "Spec",
     "Splits",
     "Trace",
+    "Tradeoff",
     "TrainConfig",
     "View",
     "build",
@@ -101,6 +102,7 @@ __all__ = [
     "refit",
     "resume",
     "search",
+    "tradeoff",
 ]
 
 

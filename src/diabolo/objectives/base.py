@@ -105,15 +105,17 @@ def price(objective: Callable[..., Tensor], *, now: bool = False) -> float | Non
         or a surrogate), or where training finds the price.
     """
     given: dict[str, Any] = {}
-    while isinstance(objective, Schedule | partial):
-        if isinstance(objective, partial):
-            given = {**objective.keywords, **given}
-            objective = objective.func
-        else:
+    while True:
+        if isinstance(objective, Schedule):
             if objective.option is not None:
                 value = float(objective.now) if now else objective.end
                 given = {objective.option: value, **given}
             objective = objective.objective
+        elif isinstance(objective, partial):
+            given = {**objective.keywords, **given}
+            objective = objective.func
+        else:
+            break
     facts = getattr(objective, "declaration", Declaration())
     known = inspect.signature(objective).parameters
     if facts.surrogate or facts.importance or facts.price not in known:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..registry import Registry
+from ._curve import rate_distortion
 from ._figure import NotApplicable, OtherData, save
 
 if TYPE_CHECKING:
     from ..run import Run
 
-__all__ = ["PANELS", "NotApplicable", "draw_all", "save"]
+__all__ = ["PANELS", "NotApplicable", "draw_all", "rate_distortion", "save"]
 
 PANELS = Registry("panel", __name__)
 

@@ -38,7 +38,7 @@ from .run import Run
 from .training import Event, Fitting
 from .workshop import workshop
 
-__all__ = ["Plan", "fit", "sort_words"]
+__all__ = ["Plan", "fit", "plan", "sort_words"]
 
 
 def fit(
@@ -117,11 +117,11 @@ def fit(
 
         part = ranks.first(open_workshop)
         with ranks.agree():
-            plan = _plan(data, recipe, labels, condition, valid, test, start, options)
+            planned = plan(data, recipe, labels, condition, valid, test, start, options)
             tracking = Tracking(track, part, place.name if place else "memory", say=progress)
         stack.callback(tracking.close)
-        run = plan.run(ranks.in_turn(plan.read))
-        fitting = Fitting(run, place, part, Began.of(run, plan.given()), progress, tracking)
+        run = planned.run(ranks.in_turn(planned.read))
+        fitting = Fitting(run, place, part, Began.of(run, planned.given()), progress, tracking)
         fitting.begin()
         return fitting.train()
 
@@ -247,7 +247,7 @@ def _nothing(trace: Any) -> Any:
     raise NotImplementedError
 
 
-def _plan(
+def plan(
     data: Any,
     recipe: str | Callable[..., Recipe] | None,
     labels: Any,
@@ -257,6 +257,7 @@ def _plan(
     start: Run | str | Path | None,
     options: Mapping[str, Any],
 ) -> Plan:
+    """Returns what `fit` would do, with its errors, before data are read."""
     _refuse(data)
     given, (labels, condition, valid) = sort_words(data, labels, condition, valid, options)
     named = isinstance(data, str | Path)
@@ -271,18 +272,7 @@ def _plan(
     if by_name:
         config = replace(config, options=checked(config.recipe, config.options))
     config = replace(config, data=_kinds(config))
-    return Plan(
-        source=data,
-        config=config,
-        function=function,
-        named=by_name,
-        labels=labels,
-        condition=condition,
-        valid=valid,
-        test=test,
-        start=origin,
-        notes=notes,
-    )
+    return Plan(data, config, function, by_name, labels, condition, valid, test, origin, notes)
 
 
 def _kinds(config: RunConfig) -> DataConfig:

@@ -8,7 +8,6 @@ References:
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import time
@@ -17,25 +16,23 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..checkpoint import atomic
 from ..config import RunConfig
 from ..errors import DiaboloError, lacks_memory, whole
 from ..model import Recipe
 from ..registry import keywords
-from ..run import Interrupted, Run, fit, resume
-from ..run import began as beginnings
-from ..run.folder import beside, left
+from ..run import Interrupted, fit
+from ..run.folder import beside
 from ..run.menu import find
-from ..run.resume import find as find_state
 from ..signals import Terminated
 from ..train import Diverged, Row
+from .folder import claim, publish, train
 from .result import Search, State, Trial, command
 from .shared import Shared
 from .space import Space, check, default_space, parse_space
 
 __all__ = ["search"]
 
-FACTS, KIND = "search.json", "diabolo search"
+FACTS = "search.json"
 HOPELESS = 3  # failures without one success after which a mistake is taken for the user's
 
 
@@ -124,7 +121,7 @@ def search(
         if name.rpartition(".")[2] in said:
             raise DiaboloError(f"'{name}' is both given and searched: leave one out.")
     facts = {
-        "kind": KIND,
+        "kind": "diabolo search",
         "recipe": base.recipe,
         "data": base.data.source,
         "space": {n: str(d) for n, d in found.items()},
@@ -132,7 +129,7 @@ def search(
         "pruner": pruner,
         "options": {n: str(v) for n, v in sorted(options.items())},
     }
-    _claim(folder, facts, resume=resume)
+    claim(folder, FACTS, facts, "search", resume=resume)
     shared = Shared(folder, found, seed, pruner, base.train.epochs)
     work = _Work(shared, data, recipe, fixed, facts, base, keep, say)
     return work.go(trials, minutes)
@@ -154,43 +151,6 @@ def _rehearse(
     with contextlib.suppress(_Known):
         fit(data, recipe, progress=listen, **fixed)
     return known[0]
-
-
-def _claim(folder: Path, facts: dict[str, Any], *, resume: bool) -> None:
-    """Refuses a folder that holds something else.
-
-    Raises:
-        DiaboloError: Saying what is there.
-    """
-    if folder.is_dir() and any(folder.iterdir()):
-        before: dict[str, Any] = {}
-        ours = False
-        try:
-            before = json.loads((folder / FACTS).read_text("utf-8"))
-            ours = before.get("kind") == KIND
-        except (OSError, ValueError, AttributeError):
-            ours = False
-        if not ours:
-            raise DiaboloError(f"{folder} holds files but no search: name another folder.")
-        if not resume:
-            raise DiaboloError(
-                f"{folder} holds a search already: go on with it with resume, or name another."
-            )
-        for name, value in facts.items():
-            if before.get(name) != value:
-                raise DiaboloError(
-                    f"This search began with {name}={before.get(name)} and cannot go on with "
-                    f"{value}: keep it, or name another folder."
-                )
-        return
-    if resume:
-        raise DiaboloError(f"There is no search in {folder} to go on with: leave resume out.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic(folder / FACTS) as part:
-            part.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-    except OSError as error:
-        raise DiaboloError(f"Cannot write to {folder}: {error.strerror or error}.") from None
 
 
 class _Work:
@@ -264,7 +224,8 @@ class _Work:
         value, note = None, ""
         try:
             seed = self.shared.seed_of(trial.number)
-            run = self._run(place, {**self.fixed, **chosen, "train.seed": seed}, listen)
+            given = {**self.fixed, **chosen, "train.seed": seed}
+            run = train(place, self.data, self.recipe, given, listen, self.say)
             state, best = "complete", run.history.best
             value = None if best is None else best.valid_elbo
         except _Pruned:
@@ -287,17 +248,6 @@ class _Work:
             self.shared.tell(trial, state, value, note)
         return state, note
 
-    def _run(self, place: Path, options: dict[str, Any], listen: Callable[[object], object]) -> Run:
-        """Fits one trial, or goes on with what a former one left, if that is sound."""
-        if left(place):
-            try:
-                beginnings.read(find_state(place)[0].parent.parent)
-            except DiaboloError as error:
-                self.say(f"{error} The trial begins anew.")
-            else:
-                return resume(place, self.data, recipe=self.recipe, progress=listen, **options)
-        return fit(self.data, self.recipe, out=place, force=True, progress=listen, **options)
-
     def _publish(self, stopped: str) -> Search:
         """Writes what was found, names the best run, and takes the weights of the others."""
         with self.shared.lock:
@@ -307,9 +257,7 @@ class _Work:
             if found.complete:
                 _point(self.shared.folder / "best", self.shared.place(found.best.number))
             found = self._search(stopped)
-            with atomic(self.shared.folder / FACTS) as part:
-                text = json.dumps({**self.facts, "result": found.to_json()}, indent=2)
-                part.write_text(text + "\n", "utf-8")
+            publish(self.shared.folder / FACTS, {**self.facts, "result": found.to_json()})
         return found
 
     def _search(self, stopped: str) -> Search:
