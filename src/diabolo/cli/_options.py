@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -17,15 +17,18 @@ __all__ = [
     "Json",
     "Marginal",
     "Precision",
+    "Several",
     "instead",
     "parse_set",
     "parse_value",
+    "reading",
 ]
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Force = Annotated[bool, Parameter(name="--force", negative="")]
 Marginal = Annotated[bool, Parameter(name="--marginal", negative="")]
 Flag = Parameter(negative="")
+Several = Parameter(consume_multiple=True, negative="")
 Precision = Literal["float32", "bf16"]
 Compile = Literal["auto", "on", "off"]
 
@@ -71,6 +74,35 @@ def parse_set(pairs: Iterable[str], **flags: Any) -> dict[str, Any]:
             raise DiaboloError(f"Both {flag} and --set give '{name}': use one of them.")
         options[f"data.{name}"] = value
     return options
+
+
+def reading(
+    options: Mapping[str, Any],
+    *,
+    labels: str | None,
+    condition: Sequence[str],
+    valid: str | None,
+) -> dict[str, Any]:
+    """Returns the arguments of `diabolo.fit` that say how data are read, out of flags.
+
+    Arguments:
+        options: What `parse_set` made of the other words.
+        labels: The word after `--labels`.
+        condition: The words after `--condition`.
+        valid: The word after `--valid`.
+
+    Raises:
+        DiaboloError: If one of them is among the options too.
+    """
+    words = dict(zip(READ, (labels, condition, valid), strict=True))
+    for name, value in words.items():
+        if value and f"data.{name}" in options:
+            raise DiaboloError(f"Both --{name} and --set give '{name}': use one of them.")
+    return {
+        "labels": labels,
+        "condition": (condition[0] if len(condition) == 1 else condition) or None,
+        "valid": None if valid is None else parse_value(valid),
+    }
 
 
 def instead(flag: str, after: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from ..signals import Terminated
 from ._ends import FAULT, ending, lost
 from ._finish import cut_off, draw, interrupted, measure, report, shown, tracked
 from ._launch import launch
-from ._options import Flag, Force, Json, parse_set, parse_value
+from ._options import Flag, Force, Json, Several, parse_set, parse_value, reading
 from ._output import writable
 from ._talk import Training
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ..train import Diverged
 
 __all__ = ["DataFlags", "fit"]
-
-Several = Parameter(consume_multiple=True, negative="")
 
 
 @Parameter(name="*", group="Data")
@@ -118,9 +116,7 @@ def fit(
     given["data_dir"] = None if flags.data_dir is None else str(flags.data_dir)
     given["size"] = None if flags.size is None else parse_value(flags.size)
     options = parse_set(set, **given)
-    for name, value in (("labels", labels), ("condition", condition), ("valid", valid)):
-        if value and (name in options or f"data.{name}" in options):
-            raise DiaboloError(f"Both --{name} and --set give '{name}': use one of them.")
+    read = reading(options, labels=labels, condition=condition, valid=valid)
     place = out or free(Path("runs") / f"{Path(data or '').stem}-{recipe or 'vae'}")
     return launch(
         devices,
@@ -131,9 +127,7 @@ def fit(
         k=k,
         json=json,
         recipe=recipe,
-        labels=labels,
-        condition=(condition[0] if len(condition) == 1 else condition) or None,
-        valid=None if valid is None else parse_value(valid),
+        **read,
         test=test,
         start=start,
         track=track,

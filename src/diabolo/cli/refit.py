@@ -5,19 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
 from ..errors import whole
 from ._finish import draw, measure, shown
-from ._options import Force, Json, parse_set
+from ._options import Force, Json, Several, parse_set
 from ._output import writable
 from ._runs import open_run
 from ._tables import SPLITS, print_evaluation
 from ._talk import Training, note, print_json, say
 
 __all__ = ["refit"]
-
-Several = Parameter(consume_multiple=True, negative="")
 
 
 def refit(

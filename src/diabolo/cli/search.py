@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
-
 from ..errors import DiaboloError
 from ._ends import ending
 from ._finish import shown
-from ._options import Flag, Json, parse_set, parse_value
+from ._options import Flag, Json, Several, parse_set, reading
 from ._output import writable
 from ._talk import note, print_json, print_table, say
 
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from ..study import Search, Trial
 
 __all__ = ["search"]
-
-Several = Parameter(consume_multiple=True, negative="")
 
 
 def search(
@@ -76,9 +72,7 @@ def search(
     if resume and out is None:
         raise DiaboloError("--resume goes on with the search in a folder: name it with --out.")
     options = parse_set(set, data_dir=None if data_dir is None else str(data_dir))
-    for name, value in (("labels", labels), ("condition", condition), ("valid", valid)):
-        if value and (name in options or f"data.{name}" in options):
-            raise DiaboloError(f"Both --{name} and --set give '{name}': use one of them.")
+    read = reading(options, labels=labels, condition=condition, valid=valid)
     place = out or free(Path("runs") / f"{Path(data).stem}-{recipe or 'vae'}-search")
     writable(place.parent)
 
@@ -96,9 +90,7 @@ def search(
         seed=seed,
         resume=resume,
         progress=_tell,
-        labels=labels,
-        condition=(condition[0] if len(condition) == 1 else condition) or None,
-        valid=None if valid is None else parse_value(valid),
+        **read,
         test=test,
         **options,
     )
