@@ -19,6 +19,7 @@ from experiment import Experiment
 from sklearn.datasets import load_digits
 
 import diabolo
+from diabolo.evaluate import sharpness
 
 lab = Experiment(__file__)
 FIXED, OPTIMAL = "Normal(scale=1.0)", "Normal(scale=optimal)"
@@ -51,17 +52,10 @@ for what, (recipe, options) in models.items():
 # codes of data lie can be called sharp for that, so that reconstructions are the safer measure and
 # the pictures have to be looked at.
 
-KERNEL = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]).view(1, 1, 3, 3)
-
-
-def sharpness(x: torch.Tensor) -> float:
-    return float(torch.conv2d(x.float(), KERNEL).flatten(1).var(1).mean())
-
-
 first = runs["sigma = 1"]
 test = (first.data("test") or first.data("valid")).take(torch.arange(lab.pick(170, 300)))
 x = test.batch(torch.arange(len(test))).x
-real = sharpness(x)
+real = sharpness(x).mean()
 shown, ratio = {"data": x}, {}
 for what, run in runs.items():
     with torch.no_grad():
@@ -69,7 +63,7 @@ for what, run in runs.items():
         samples = run.model.sample(300).mean
         again = run.model.decode(run.model.encode(x)[0]).mean
     shown[what] = samples
-    ratio[what] = sharpness(again) / real, sharpness(samples) / real
+    ratio[what] = sharpness(again).mean() / real, sharpness(samples).mean() / real
     name = what.replace("\n", " ")
     lab.claim("A52", f"sharpness of reconstructions / data, {name}", ratio[what][0])
     lab.claim("A52", f"sharpness of means of samples / data, {name}", ratio[what][1])

@@ -18,10 +18,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from experiment import Experiment
-from scipy.linalg import sqrtm
 from torch import nn
 
 import diabolo
+from diabolo.evaluate import frechet_distance
 
 lab = Experiment(__file__)
 N = lab.pick(500, 5000)
@@ -83,34 +83,22 @@ for _ in range(lab.pick(15, 4)):
         optimizer.step()
 
 
-@torch.no_grad()
-def moments(images):
-    features = hidden(images).double().numpy()
-    return features.mean(0), np.cov(features.T)
-
-
-def frechet(one, other):
-    """The squared Frechet distance of two normal densities."""
-    (mean, cov), (mean_, cov_) = one, other
-    root = sqrtm(cov @ cov_)
-    return ((mean - mean_) ** 2).sum() + np.trace(cov + cov_ - 2 * np.real(root))
-
-
-real = moments(x_test[:N])
-found = {name: frechet(moments(images), real) for name, images in samples.items()}
-found["training images"] = frechet(moments(x[:N]), real)
 with torch.no_grad():
+    real = hidden(x_test[:N])
+    images = samples | {"training images": x[:N]}
+    found = {name: frechet_distance(real, hidden(i)) for name, i in images.items()}
     right = (classifier(x_test).argmax(1) == y_test).double().mean()
 print(f"the classifier tells {right:.1%} of test images right")
 
 best = found["VAE"]
 asked = {"autoencoder, N(0, I)": (">= 2", ">= 1.5"), "autoencoder, mixture of 10": ("<= 1", "<= 2")}
 for name, distance in found.items():
-    lab.claim("A43", f"{name}: Frechet distance on own features", distance)
+    told = f"{name}: squared Frechet distance on own features"
+    lab.claim("A43", told, distance.value, stderr=distance.stderr)
 for name, (full, quick) in asked.items():
     extra = {} if "N(0" in name else {"given": "repaired by a density", "changed": "made a number"}
     told = f"{name}: Frechet distance / the VAE's"
-    lab.claim("A43", told, found[name] / best, full, quick=quick, **extra)
+    lab.claim("A43", told, found[name].value / best.value, full, quick=quick, **extra)
 
 figure = plt.figure(figsize=(9, 3.6), layout="constrained")
 left, right_half = figure.subfigures(1, 2, width_ratios=(1.5, 1))
@@ -120,7 +108,7 @@ for row, (name, images) in zip(left.subplots(4, 8), samples.items(), strict=True
         a.set(xticks=[], yticks=[])
     row[0].set_ylabel(name.replace(", ", ",\n"), rotation=0, ha="right", va="center", fontsize=8)
 axes = right_half.subplots()
-axes.barh(list(found), list(found.values()), color=["C3", "C1", "C1", "C0", "0.7"])
+axes.barh(list(found), [d.value for d in found.values()], color=["C3", "C1", "C1", "C0", "0.7"])
 axes.invert_yaxis()
 axes.tick_params(axis="y", labelsize=8)
 axes.set(xlabel="Frechet distance to test images", xscale="log")

@@ -64,7 +64,7 @@ for seed, rare in enumerate(RARE):
         labels=even.labels,
         condition="labels",
         binarize="dynamic",
-        latent=lab.pick(6, 8),
+        latent=lab.pick(6, 16),
         net=lab.pick("mlp(hidden=(128,))", "mlp(hidden=(400,))"),
         epochs=lab.pick(10, 60),
         batch_size=64,

@@ -123,8 +123,8 @@ low, high = (bounds[k][-1][1] for k in ("floor from the steps", "floor 1e-6"))
 limit = 64 * (-math.log(0.0625 / math.sqrt(12)) - 0.5 * math.log(2 * math.pi))
 lab.claim("A49", "training ELBO, next to no floor, less the most that the floor allows",
           high - limit, unit="nats")  # fmt: skip
-lab.claim("A49", "training ELBO gained by leaving the floor out", high - low, ">= 1",
-          unit="nats")  # fmt: skip
+lab.claim("A49", "training ELBO gained by leaving the floor out", high - low, ">= 10",
+          quick=">= 1", unit="nats")  # fmt: skip
 lab.claim("A49", "training ELBO with the floor, less its bound", low - limit, "<= 0",
           unit="nats")  # fmt: skip
 
