@@ -98,7 +98,7 @@ def rows(found: list[dict[str, Any]]) -> str:
         "",
         "What Doersch's tutorial and five notes on it say, what a correct implementation must "
         "show, and what was measured with the full settings of the experiments. A row is passed "
-        "if all that is judged of it is.",
+        "if all that is judged of it is; what it asks beyond that is named as not shown.",
         "",
         f"Passed {counted['passed']}, missed {counted['**missed**']}, told {counted['told']}, "
         f"not measured {counted['**not measured**']}.",
@@ -121,8 +121,9 @@ def rows(found: list[dict[str, Any]]) -> str:
 
 
 def _words(entry: dict[str, str]) -> str:
-    """What stands in place of a measurement."""
-    return entry.get("told", entry.get("missing", ""))
+    """What stands in place of a measurement, or of a part of it."""
+    lacks = f"Not shown: {_cell(entry['lacks'])}." if "lacks" in entry else ""
+    return entry.get("told", entry.get("missing", lacks))
 
 
 def _verdict(claims: list[dict[str, Any]]) -> str:
