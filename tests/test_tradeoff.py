@@ -170,6 +170,17 @@ def test_of_other_models_there_is_no_theory(case):
     assert linear_optima(model(**options), data, data) is None
 
 
+def test_data_that_do_not_fit_a_model_are_no_lack_of_theory():
+    data = Data(turned()[0][:, :5])
+    with pytest.raises(DiaboloError, match="takes data of shape"):
+        linear_optima(model(likelihood=FIXED), data, data)
+
+
+def test_no_units_tell_nothing():
+    assert water_filling(SPECTRUM, 0.2, 0).active == 0
+    assert water_filling(SPECTRUM, 0.2).active == 5
+
+
 def test_of_deterministic_models_there_is_no_theory():
     made = build("ae", Spec(event=(6,)), net="mlp(hidden=())", likelihood=FIXED, latent=2)
     data = Data(turned()[0])

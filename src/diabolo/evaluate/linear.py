@@ -86,7 +86,8 @@ def water_filling(eigenvalues: Tensor, level: float, units: int | None = None) -
         >>> active, squares.tolist()
         (3, [0.6..., 0.6..., 0.6..., 0.5])
     """
-    told = (eigenvalues > level) & (torch.arange(len(eigenvalues)) < (units or len(eigenvalues)))
+    room = len(eigenvalues) if units is None else units
+    told = (eigenvalues > level) & (torch.arange(len(eigenvalues)) < room)
     rates = torch.where(told, 0.5 * (eigenvalues.clamp(min=level) / level).log(), 0.0)
     squares = torch.where(told, torch.full_like(eigenvalues, level), eigenvalues)
     return Water(rates, squares, int(told.sum()))
@@ -217,14 +218,14 @@ def linear_optima(model: LatentModel, train: Data, data: Data) -> LinearOptima |
 def _noise(model: LatentModel, data: Data) -> Tensor | None:
     """Returns the variance of a linear-Gaussian model's noise, (E,); None for another model."""
     double = copy.deepcopy(model).double().cpu()
-    try:
-        check_continuous(double, "The theory")
-        with quiet(double):
-            b = next(batches(double, data.take(torch.arange(1)).to("cpu"), 1))
+    with quiet(double):
+        b = next(batches(double, data.take(torch.arange(1)).to("cpu"), 1))
+        try:
+            check_continuous(double, "The theory")
             found = densities(double, b, "The theory")
-            made = linear(double, found, b)
-    except DiaboloError:  # no such latent
-        return None
+        except DiaboloError:  # no such latent
+            return None
+        made = linear(double, found, b)
     if made is None or not isinstance(found.q, Normal | MultivariateNormal):
         return None
     return made.variance[0]
