@@ -1,15 +1,15 @@
-"""One line of a table, and what a part of a report owes to it.
+"""One line of a table.
 
 Shapes: none of its own.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from .estimate import Estimate
 
-__all__ = ["Part", "Quantity", "nats"]
+__all__ = ["Quantity", "nats"]
 
 
 class Quantity(NamedTuple):
@@ -30,23 +30,6 @@ class Quantity(NamedTuple):
     mc_stderr: float | None
     data_stderr: float | None
     how: str
-
-
-class Part(Protocol):
-    """Some results that belong together."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences on what to be careful with."""
-        ...
-
-    def rows(self) -> list[Quantity]:
-        """Returns the lines of a table."""
-        ...
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns all of it as numbers, strings, lists and dictionaries."""
-        ...
 
 
 def nats(name: str, e: Estimate, how: str | None = None) -> Quantity:
