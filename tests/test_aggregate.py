@@ -527,6 +527,18 @@ def test_without_elements_the_information_is_told_and_the_rest_of_the_rate(poste
     assert found.information.value + found.divergence == pytest.approx(rate, abs=EXACT)
 
 
+def test_mistakes_in_pairs_are_not_taken_for_a_density_without_elements(monkeypatch):
+    """Whether a posterior factorises is found out once, and not by any error on the way."""
+
+    def fails(*_):
+        raise DiaboloError("Something else is wrong.")
+
+    monkeypatch.setattr("diabolo.evaluate.aggregate.mixed", fails)
+    case = recipes.case("vae", dtype=torch.float64, n=12)
+    with pytest.raises(DiaboloError, match="Something else"):
+        aggregate_posterior(case.build().model.eval(), Data(case.x, "binary"))
+
+
 @pytest.mark.parametrize("name", ["hierarchical", "ladder"])
 def test_of_groups_the_first_is_told_and_the_rate_of_all_is_split(name):
     case = recipes.case(name, dtype=torch.float64, n=12)

@@ -174,11 +174,12 @@ def aggregate_posterior(model: LatentModel, data: Data, *, seed: int = 0) -> Agg
             noise = KeyedNoise(seed, b.index)
             draws.append(model.infer(b.x, b.c, mask=b.mask, noise=noise)[0].draws)
         posteriors = [posterior_of(d[0], what) for d in draws]
+        split = mixed if _factorises(posteriors[0], draws[0][0].z) else _joint
         found = []
         for first, *others in draws:
             rest = first.log_p[0] - sum((d.log_q - d.log_p)[0] for d in others)  # (B,)
             share = first.z.new_full((1, 1), -math.log(n))
-            parts = [_mixed(first.z, q, share) for q in posteriors]
+            parts = [split(first.z, q, share) for q in posteriors]
             joint = torch.stack([p[0] for p in parts]).logsumexp(0)[0]  # (B,)
             each = [p[1] for p in parts if p[1] is not None]  # (1, B, D), or none at all
             product = torch.stack(each).logsumexp(0)[0].sum(1) if each else joint
@@ -204,12 +205,18 @@ def aggregate_posterior(model: LatentModel, data: Data, *, seed: int = 0) -> Agg
     )
 
 
-def _mixed(z: Tensor, q: Distribution, log_share: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Returns what `mixed` does; None for the elements of a density that does not factorise."""
+def _factorises(q: Distribution, z: Tensor) -> bool:
+    """Returns whether a density has one of each element, of which a wrapped one only knows."""
     try:
-        return mixed(z, q, log_share)
+        q.log_prob_elements(z)
     except DiaboloError:
-        return (q.log_prob(z.unsqueeze(2)) + log_share).logsumexp(2), None
+        return False
+    return True
+
+
+def _joint(z: Tensor, q: Distribution, log_share: Tensor) -> tuple[Tensor, None]:
+    """Returns what `mixed` does of densities that do not factorise: there are no elements."""
+    return (q.log_prob(z.unsqueeze(2)) + log_share).logsumexp(2), None
 
 
 def _gain(model: LatentModel, draws: list[tuple[Draw, ...]], order: Tensor) -> Tensor | None:
