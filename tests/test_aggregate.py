@@ -523,6 +523,7 @@ def test_without_elements_the_information_is_told_and_the_rest_of_the_rate(poste
     expected = d.log_q[0] - (each.logsumexp(1) - math.log(12))
     assert torch.allclose(found.information.per_datum, expected, atol=EXACT)
     assert found.correlation is None
+    assert found.prior_divergence.kind.endswith("the rate without the information")
     rate = float((d.log_q - d.log_p).mean())
     assert found.information.value + found.divergence == pytest.approx(rate, abs=EXACT)
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.data import Data
+from diabolo.distributions import Normal
 from diabolo.errors import DiaboloError
 from diabolo.evaluate import (
     Diagnosis,
@@ -27,9 +28,9 @@ from diabolo.evaluate import (
     sensitivity,
 )
 from diabolo.evaluate.passes import some
-from diabolo.evaluate.verdict import GENTLE, verdict
-from diabolo.model import LatentModel
-from diabolo.noise import KeyedNoise
+from diabolo.evaluate.verdict import GENTLE, HOLE, verdict
+from diabolo.model import Draw, Inferred, LatentModel
+from diabolo.noise import KeyedNoise, Noise
 from diabolo.priors import PRIORS
 from diabolo.recipes import RECIPES
 from diabolo.registry import keywords
@@ -149,6 +150,63 @@ def test_a_prior_with_holes_is_found_out() -> None:
     assert "run.refit(prior=" in hole.remedy
     # log g(z) - log p(z) is 6 * 9 / 2 nats in the mean
     assert aggregate_posterior(model, data).gain.value == pytest.approx(27, abs=1)
+
+
+class InGroups(nn.Module):
+    """A latent of independent normal elements, told as a group of one and a group of the rest."""
+
+    deterministic = False
+
+    def __init__(self, latent: nn.Module) -> None:
+        super().__init__()
+        self.latent, self.groups = latent, (1, latent.groups[0] - 1)
+
+    def forward(self, x: Tensor, c: Tensor | None, k: int, noise: Noise) -> Inferred:
+        whole = self.latent(x, c, k, noise)
+        d = whole.draws[0]
+        draws = []
+        for z, at in zip(d.z.split(self.groups, -1), (slice(0, 1), slice(1, None)), strict=True):
+            q, p = (Normal(f.loc[..., at], f.log_scale[..., at]) for f in (d.q, d.p))
+            draws.append(Draw(z, q.log_prob(z), p.log_prob(z), q, p))
+        return Inferred(whole.code, tuple(draws), whole.penalty)
+
+    def assemble(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.latent.assemble(z, c)
+
+
+def test_the_rate_of_lower_groups_is_no_hole_of_the_prior() -> None:
+    """q(z) = p(z), and the second group costs 2.5 nats for what it tells of x."""
+    model, data, rate = optimum(0.2)
+    model.latent = InGroups(model.latent)
+    a = aggregate_posterior(model, data)
+    assert a.divergence == pytest.approx(float(rate[1:].sum()), abs=0.1)
+    assert a.divergence > HOLE
+    assert a.at_most
+    assert not a.saturated
+    told = next(r for r in a.rows() if r.name == "divergence")
+    assert told.how.startswith("upper bound on KL(q(z) || p(z)): the rate of all groups")
+    assert any("KL(q(z) || p(z)) is at most" in n for n in a.notes)
+    assert "holes" not in names(diagnose(model, data))
+    # Codes that the prior does not expect are still found out, by the fitted density.
+    with torch.no_grad():
+        model.latent.latent.posterior.mean.bias.add_(3.0)
+    hole = next(f for f in diagnose(model, data).verdict if f.name == "holes")
+    assert "is at least 2" in hole.sentence
+
+
+def test_the_divergence_is_one_estimate_everywhere() -> None:
+    for theta in (0.6, 1.5):
+        model, data, _ = optimum(theta, n=200)
+        a = aggregate_posterior(model, data)
+        assert not a.at_most
+        whole = a.prior_divergence
+        assert whole.value == a.divergence
+        both = a.correlation.per_datum + a.marginals.per_datum
+        torch.testing.assert_close(whole.per_datum, both)
+        assert whole.data_stderr > 0
+        assert a.to_json()["divergence"] == whole.to_json()
+        row = next(r for r in a.rows() if r.name == "divergence")
+        assert (row.value, row.data_stderr, row.how) == (whole.value, whole.data_stderr, whole.kind)
 
 
 def test_information_near_its_ceiling_is_said() -> None:

@@ -73,9 +73,29 @@ class AggregatePosterior:
     groups: int = 1
 
     @property
+    def prior_divergence(self) -> Estimate:
+        """KL(q(z) || p(z)): how far the model's samples are from its reconstructions.
+
+        It is the rate without the information, and too high by what is not known of that.
+        """
+        each, made = self.marginals.per_datum, "the rate without the information"
+        if self.correlation is not None:
+            each = each + self.correlation.per_datum
+            made = "total correlation and marginals"
+        if self.groups > 1:
+            made = "the rate of all groups without the information of the first"
+        kind = f"{'upper bound on ' if self.at_most else ''}KL(q(z) || p(z)): {made}"
+        return Estimate.of(each, None, k=1, seed=self.marginals.seed, kind=kind)
+
+    @property
     def divergence(self) -> float:
-        """KL(q(z) || p(z)) in nats: how far the model's samples are from its reconstructions."""
-        return self.marginals.value + (0.0 if self.correlation is None else self.correlation.value)
+        """The value of `prior_divergence`, in nats."""
+        return self.prior_divergence.value
+
+    @property
+    def at_most(self) -> bool:
+        """Whether `divergence` is only known to be no less than KL(q(z) || p(z))."""
+        return self.saturated or self.groups > 1
 
     @property
     def ceiling(self) -> float:
@@ -100,7 +120,8 @@ class AggregatePosterior:
         if self.groups > 1:
             told.append(
                 f"q(z) is told of the first of {self.groups} groups: that of the others depends on "
-                "its z, and would take a pass of the network for each pair of data."
+                "its z, and would take a pass of the network for each pair of data. Their rate "
+                "stands whole in the divergence, so that KL(q(z) || p(z)) is at most that."
             )
         if self.saturated:
             told.append(
@@ -113,17 +134,11 @@ class AggregatePosterior:
     def rows(self) -> list[Quantity]:
         """Returns the lines of a table."""
         ceiling = f"at most log N = {self.ceiling:.2f} for N = {self.information.n}"
-        whole = self.marginals
         out = [nats("information", self.information, f"{self.information.kind}, {ceiling}")]
         if self.correlation is not None:
             out.append(nats("total correlation", self.correlation))
             out.append(nats("marginals", self.marginals))
-            both = self.correlation.per_datum + self.marginals.per_datum
-            whole = Estimate.of(both, None, k=1, seed=whole.seed, kind="KL(q(z) || p(z))")
-        how = "KL(q(z) || p(z)): total correlation and marginals"
-        if self.groups > 1 or self.correlation is None:
-            how = "KL(q(z) || p(z)): the rate without the information"
-        out.append(nats("divergence", whole, how))
+        out.append(nats("divergence", self.prior_divergence))
         if self.gain is not None:
             out.append(nats("gain of a fitted prior", self.gain))
         return out
@@ -135,10 +150,10 @@ class AggregatePosterior:
             "correlation": self.correlation,
             "marginals": self.marginals,
             "gain": self.gain,
+            "divergence": self.prior_divergence,
         }
         return {
             **{name: None if e is None else e.to_json() for name, e in told.items()},
-            "divergence": self.divergence,
             "ceiling": self.ceiling,
             "own": self.own,
             "groups": self.groups,

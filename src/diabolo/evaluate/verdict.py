@@ -131,9 +131,9 @@ def _collapse(parts: Bound | None, rate: Tensor, rise: Estimate) -> list[Finding
 def _prior(a: AggregatePosterior) -> list[Finding]:
     found = []
     gain = None if a.gain is None else a.gain.value - 2 * (a.gain.data_stderr or 0.0)
-    least = max(gain or 0.0, 0.0 if a.saturated else a.divergence)
+    least = max(gain or 0.0, 0.0 if a.at_most else a.divergence)
     if least > HOLE:
-        named = "at least" if a.saturated else "about"
+        named = "at least" if a.at_most else "about"
         found.append(
             Finding(
                 "holes",
@@ -145,11 +145,13 @@ def _prior(a: AggregatePosterior) -> list[Finding]:
             )
         )
     elif a.divergence <= HOLE:
+        named = "at most " if a.at_most else ""
         found.append(
             Finding(
                 "filled",
                 False,
-                f"Samples come from where codes are: KL(q(z) || p(z)) is {a.divergence:.2f} nats.",
+                f"Samples come from where codes are: KL(q(z) || p(z)) is {named}"
+                f"{a.divergence:.2f} nats.",
             )
         )
     if a.saturated:
