@@ -27,6 +27,7 @@ from diabolo.evaluate import (
     exchange,
     sensitivity,
 )
+from diabolo.evaluate.dependence import slopes
 from diabolo.evaluate.passes import some
 from diabolo.evaluate.verdict import GENTLE, HOLE, verdict
 from diabolo.model import Draw, Inferred, LatentModel
@@ -231,6 +232,19 @@ def test_slopes_are_those_of_finite_differences() -> None:
             assert slope == pytest.approx(float(ends.norm()) / 2e-5, rel=1e-6)
 
 
+def test_slopes_have_the_error_of_their_mean() -> None:
+    model, data = of_recipe("vae")
+    each = torch.stack([sensitivity(model, data.take(torch.tensor([n]))) for n in range(len(data))])
+    found = slopes(model, data)
+    error = each.std(0) / math.sqrt(len(data))
+    torch.testing.assert_close(found.data_stderr, error, atol=EXACT, rtol=0)
+    rows = {r.name: r for r in diagnose(model, data).sections[1].rows}
+    top, low = int(found.mean.argmax()), int(found.mean.argmin())
+    assert rows["largest slope"].data_stderr == pytest.approx(float(error[top]))
+    assert rows["least slope"].data_stderr == pytest.approx(float(error[low]))
+    assert bool(slopes(model, data.take(torch.tensor([0]))).data_stderr.isnan().all())
+
+
 # -- laws of every model -----------------------------------------------------------------------
 
 
@@ -333,7 +347,7 @@ def test_a_decoder_without_a_mean_has_no_slopes(monkeypatch: pytest.MonkeyPatch)
     def refuse(*_: object, **__: object) -> Tensor:
         raise DiaboloError("Cauchy has no mean in closed form.")
 
-    monkeypatch.setattr("diabolo.evaluate.diagnosis.sensitivity", refuse)
+    monkeypatch.setattr("diabolo.evaluate.diagnosis.slopes", refuse)
     model, data = of_recipe("vae")
     found = diagnose(model, data)
     assert bool(found.sensitivity.isnan().all())

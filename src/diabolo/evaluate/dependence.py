@@ -12,6 +12,9 @@ Shapes: K posterior samples, N data, B data of one part, D latent elements, E ev
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -24,7 +27,7 @@ from ..noise import KeyedNoise
 from .estimate import Estimate
 from .passes import Precision, autocast, batches, decoder_rows, networks, quiet, shuffled
 
-__all__ = ["exchange", "sensitivity"]
+__all__ = ["Slopes", "exchange", "sensitivity", "slopes"]
 
 PART = 16  # of the data that are decoded at once have a product for each element of their code
 
@@ -45,6 +48,23 @@ def sensitivity(model: LatentModel, data: Data, *, seed: int = 0) -> Tensor:
     Raises:
         DiaboloError: If p(x | z) has no mean in closed form, or the data do not fit the model.
     """
+    return slopes(model, data, seed=seed).mean
+
+
+class Slopes(NamedTuple):
+    """How far the mean of p(x | z) moves with each latent element, see `sensitivity`.
+
+    Attributes:
+        mean: Over the data, (D,), float64.
+        data_stderr: The standard error of the test set, likewise; NaN for one datum.
+    """
+
+    mean: Tensor
+    data_stderr: Tensor
+
+
+def slopes(model: LatentModel, data: Data, *, seed: int = 0) -> Slopes:
+    """As `sensitivity`, with the error of the mean."""
     device = next(model.parameters()).device
     found = []
     with quiet(model):
@@ -58,12 +78,16 @@ def sensitivity(model: LatentModel, data: Data, *, seed: int = 0) -> Tensor:
                 return model.decode(z, c).mean
 
             found.append(columns(mean, z).double().cpu())
-    lengths = ranks.gather(torch.cat(found), len(data)).mean(0)
+    lengths = ranks.gather(torch.cat(found), len(data))  # (N, D)
     lengths = lengths.masked_fill(torch.tensor(model.levels) > 0, torch.nan)
-    if len(model.groups) == 1 or not bool((lengths > 0).any()):
-        return lengths
-    parts = lengths.split(list(model.groups))
-    return torch.cat([p if bool((p > 0).any()) else p.fill_(torch.nan) for p in parts])
+    if len(model.groups) > 1 and bool((lengths > 0).any()):
+        parts = lengths.split(list(model.groups), 1)
+        heard = [p if bool((p > 0).any()) else torch.full_like(p, torch.nan) for p in parts]
+        lengths = torch.cat(heard, 1)
+    error = torch.full_like(lengths[0], torch.nan)
+    if len(lengths) > 1:
+        error = lengths.std(0) / math.sqrt(len(lengths))
+    return Slopes(lengths.mean(0), error)
 
 
 def exchange(

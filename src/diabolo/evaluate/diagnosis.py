@@ -17,7 +17,7 @@ from ..errors import DiaboloError
 from ..model import LatentModel
 from .aggregate import AggregatePosterior, aggregate_posterior
 from .bounds import Bound, bound
-from .dependence import exchange, sensitivity
+from .dependence import exchange, slopes
 from .estimate import Estimate, finite
 from .passes import Precision, some
 from .quantity import Quantity, nats
@@ -111,7 +111,7 @@ def diagnose(
         seed: Keys samples, and which data are looked at in pairs.
         samples: Posterior samples of the bound for each datum.
         most: How many data to look at in pairs, at most: that takes a time of their square.
-        precision: The type in which networks compute, but for what is told of pairs.
+        precision: The type in which networks compute, but for slopes and aggregate posterior.
 
     Raises:
         DiaboloError: If there are fewer than two data, or they do not fit the model.
@@ -140,7 +140,7 @@ def diagnosed(
         raise DiaboloError(f"most is the number of data that are looked at in pairs, not {most}.")
     paired = some(data, most, seed)
     rate, rates = _rates(model, parts, units)
-    slopes, decoder, rise = _decoder(model, data, paired, seed, samples, precision)
+    slope, decoder, rise = _decoder(model, data, paired, seed, samples, precision)
     aggregate: AggregatePosterior | None = None
     rows: tuple[Quantity, ...] = ()
     json: dict[str, Any] = {}
@@ -154,7 +154,7 @@ def diagnosed(
     posterior = Section("The codes of all data together", rows, notes, json)
     found = verdict(parts, rate, rise, aggregate)
     sections = (rates, decoder, posterior)
-    return Diagnosis(tuple(model.groups), rate, slopes, units, sections, found)
+    return Diagnosis(tuple(model.groups), rate, slope, units, sections, found)
 
 
 def _rates(model: LatentModel, parts: Bound | None, units: ActiveUnits) -> tuple[Tensor, Section]:
@@ -187,29 +187,28 @@ def _decoder(
     model: LatentModel, data: Data, paired: Data, seed: int, samples: int, precision: Precision
 ) -> tuple[Tensor, Section, Estimate]:
     """Returns the slope of each element, (D,), what is told of the decoder, and the exchange."""
-    notes = []
+    title = "What the decoder makes of it"
+    notes: list[str] = []
     rise = exchange(model, paired, seed=seed, samples=samples, precision=precision)
     rows = [nats("exchange of codes", rise)]
     json: dict[str, Any] = {"exchange": rise.to_json()}
     near = some(data, MOST_SLOPES, seed)
     try:
-        slopes = sensitivity(model, near, seed=seed)
+        found = slopes(model, near, seed=seed)
     except DiaboloError as error:
         notes.append(f"The decoder's slopes are not known: {error}")
-        return (
-            torch.full((sum(model.groups),), torch.nan, dtype=torch.float64),
-            Section("What the decoder makes of it", tuple(rows), tuple(notes), json),
-            rise,
-        )
-    known = slopes[~slopes.isnan()]
+        unknown = torch.full((sum(model.groups),), torch.nan, dtype=torch.float64)
+        return unknown, Section(title, tuple(rows), tuple(notes), json), rise
+    known = (~found.mean.isnan()).nonzero()[:, 0]
     if len(known):
         how = f"of the mean of p(x|z) with one element, length of df/dz_j over {len(near)} data"
-        rows.append(Quantity("largest slope", float(known.max()), "x per z", None, None, how))
-        rows.append(Quantity("least slope", float(known.min()), "x per z", None, None, how))
+        order = known[found.mean[known].argsort()].tolist()
+        for name, j in (("largest slope", order[-1]), ("least slope", order[0])):
+            value, stderr = float(found.mean[j]), finite(float(found.data_stderr[j]))
+            rows.append(Quantity(name, value, "x per z", None, stderr, how))
     if bool(torch.tensor(model.levels).any()):
         notes.append("A step of a discrete element has no length, so that it has no slope.")
     continuous = torch.tensor(model.levels) == 0
-    if bool(slopes[continuous].isnan().any()):
+    if bool(found.mean[continuous].isnan().any()):
         notes.append("A group without slopes reaches the decoder through another group only.")
-    title = "What the decoder makes of it"
-    return slopes, Section(title, tuple(rows), tuple(notes), json), rise
+    return found.mean, Section(title, tuple(rows), tuple(notes), json), rise
