@@ -105,6 +105,29 @@ def test_exchange_of_codes_has_its_closed_form() -> None:
     assert found.mc_stderr < found.data_stderr
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_errors_of_the_exchange_are_those_over_seeds_and_over_data(deterministic: bool) -> None:
+    """Told errors against the spread of 100 seeds and of 200 data sets of 40."""
+    world = Linear(SPECTRUM[:3].sqrt().diag(), torch.zeros(3, dtype=F64), 0.6)
+    model = world.model(deterministic=deterministic)
+    data = Data(world.draw(40))
+    seeds = [exchange(model, data, seed=s) for s in range(100)]
+    sets = [exchange(model, Data(world.draw(40, s)), seed=s) for s in range(200)]
+    for found, told, tolerance in ((seeds, "mc_stderr", 0.25), (sets, "data_stderr", 0.2)):
+        # A spread of 100 (200) normal values is known to 7% (5%).
+        spread = float(tensor([e.value for e in found]).std())
+        error = float(tensor([getattr(e, told) for e in found]).square().mean().sqrt())
+        assert error == pytest.approx(spread, rel=tolerance)
+
+
+def test_an_exchange_that_cannot_tell_its_error_says_so() -> None:
+    model, data, _ = optimum(0.6, n=50)
+    one = exchange(model, data, samples=1)
+    assert one.mc_stderr is None
+    assert one.data_stderr is None
+    assert exchange(model, data.take(torch.arange(2))).data_stderr is None
+
+
 def test_a_decoder_that_ignores_the_code_is_found_out() -> None:
     """The rate is paid for nothing: the encoder tells, but nobody listens."""
     model, data, _ = optimum(0.6, n=200)

@@ -13,17 +13,18 @@ Shapes: K posterior samples, N data, B data of one part, D latent elements, E ev
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .. import ranks
-from ..data import Data
+from ..data import Batch, Data
 from ..errors import DiaboloError
 from ..jacobians import columns
 from ..model import LatentModel
-from ..noise import KeyedNoise
+from ..noise import KeyedNoise, mix_seed
 from .estimate import Estimate
 from .passes import Precision, autocast, batches, decoder_rows, networks, quiet, shuffled
 
@@ -102,40 +103,70 @@ def exchange(
 
     Each gives its code to the next in a random order that is keyed by row, so that nobody keeps
     its own; conditions stay. It is 0 if, and but for cancellation only if, the decoder ignores z.
-    Of several processes each does it all.
+    Each sample has an order of its own, and `mc_stderr` is that of the mean over them. A datum
+    takes part by its own rise and by that of whom it gives its code to, hence `data_stderr` is
+    that of both together; two data do not tell it. Of several processes each does it all.
 
     Arguments:
-        model: The model; a deterministic one needs but one sample.
+        model: The model.
         data: The data, two at least.
-        seed: Keys the order and the samples.
-        samples: Posterior samples K for each datum.
+        seed: Keys the orders and the samples.
+        samples: Orders, with one posterior sample of each datum for each.
         precision: The type in which networks compute.
 
     Raises:
         DiaboloError: If there are fewer than two data, or they do not fit the model.
     """
-    if len(data) < 2:
-        raise DiaboloError(f"Codes are exchanged among two data at least, but got {len(data)}.")
+    n = len(data)
+    if n < 2:
+        raise DiaboloError(f"Codes are exchanged among two data at least, but got {n}.")
     device = next(model.parameters()).device
     k = 1 if model.deterministic else samples
-    size = max(1, decoder_rows(data, device) // (2 * k))
-    order = shuffled(data, seed)
-    data = data.take(order)
+    size = max(1, decoder_rows(data, device) // (2 * samples))
+    orders = torch.stack([shuffled(data, mix_seed(seed, r)) for r in range(samples)])
+    # After n in its order stands whose code it takes: (K, N).
+    giver = torch.empty_like(orders).scatter_(1, orders, orders.roll(-1, 1)).to(device)
+    sample = torch.arange(samples, device=device)[:, None] % k
     with ranks.alone(), quiet(model), autocast(precision, device):
-        found = []
+        codes: list[Tensor] = []
+        own: list[Tensor] = []
+        conditions: list[Tensor | None] = []
         for b in batches(model, data, size):
             noise = KeyedNoise(seed, b.index)
-            found.append(model.infer(b.x, b.c, k=k, mask=b.mask, noise=noise))
-        other = torch.cat([i.code for i, _ in found], dim=1).roll(-1, 1).split(size, 1)
-        rise = []
-        for b, (mine, c), code in zip(batches(model, data, size), found, other, strict=True):
-            here, there = (model.likelihood(z, c) for z in (mine.code, code))
-            with autocast("float32", device):
-                change = here.log_prob(b.x, b.mask) - there.log_prob(b.x, b.mask)
-            rise.append(change.double().cpu())
-    each = torch.cat(rise, 1)[:, order.argsort()]  # (K, N), as the data were given
-    variance = each.var(0) / k if k > 1 else None
-    if model.deterministic:
-        variance = torch.zeros(each.shape[1], dtype=each.dtype)
+            inferred, c = model.infer(b.x, b.c, k=k, mask=b.mask, noise=noise)
+            own.append(_log_px(model, inferred.code, c, b))
+            codes.append(inferred.code)
+            conditions.append(c)
+        code = torch.cat(codes, 1)
+        rise: list[Tensor] = []
+        parts = zip(batches(model, data, size), conditions, giver.split(size, 1), own, strict=True)
+        for b, c, at, here in parts:
+            rise.append((here - _log_px(model, code[sample, at], c, b)).double().cpu())
+    each = torch.cat(rise, 1)  # (K, N)
+    variance = each.var(0) / samples if samples > 1 else None
     kind = f"rise of the distortion with the code of another datum{networks(precision)}"
-    return Estimate.of(each.mean(0), variance, k=k, seed=seed, kind=kind)
+    found = Estimate.of(each.mean(0), variance, k=samples, seed=seed, kind=kind)
+    mc = None if samples < 2 else float(each.mean(1).std()) / math.sqrt(samples)
+    return replace(found, mc_stderr=mc, data_stderr=_data_stderr(each, giver.cpu(), mc))
+
+
+def _log_px(model: LatentModel, code: Tensor, c: Tensor | None, b: Batch) -> Tensor:
+    """Returns log p(x | code), (K, B)."""
+    px = model.likelihood(code, c)
+    with autocast("float32", b.x.device):
+        return px.log_prob(b.x, b.mask)
+
+
+def _data_stderr(rise: Tensor, giver: Tensor, mc: float | None) -> float | None:
+    """Returns the error of the mean rise over data and orders, from rises (K, N).
+
+    A datum's part is what it takes and what it gives, r_n + r_m where m takes its code. In two
+    orders the others are independent: the covariance is the variance of what is the datum's own.
+    """
+    k, n = rise.shape
+    if mc is None or n < 3:
+        return None
+    part = rise + torch.empty_like(rise).scatter_(1, giver, rise)
+    within = part.var(1).sum()
+    own = (part.sum(0).var() - within) / (k * (k - 1))
+    return math.sqrt(max(float(own), 0.0) / n + mc**2)
