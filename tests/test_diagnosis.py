@@ -128,6 +128,18 @@ def test_an_exchange_that_cannot_tell_its_error_says_so() -> None:
     assert exchange(model, data.take(torch.arange(2))).data_stderr is None
 
 
+def test_a_rise_is_small_only_where_its_error_is() -> None:
+    model, data, rate = optimum(0.6, n=50)
+    parts = bound(model, data)
+    noisy = 0.05 * torch.tensor([1.0, -1.0]).double().repeat(25)
+    for each, deaf in ((noisy, False), (noisy / 100, True)):
+        found = verdict(parts, rate, Estimate.of(each, None, k=1, seed=0, kind="rise"), None)
+        assert (found[0].name == "ignored") == deaf
+        # Of elements that are all used, what is not known is said.
+        used = verdict(parts, rate[:3], Estimate.of(each, None, k=1, seed=0, kind="rise"), None)
+        assert deaf or "these data do not show" in used[0].sentence
+
+
 def test_a_decoder_that_ignores_the_code_is_found_out() -> None:
     """The rate is paid for nothing: the encoder tells, but nobody listens."""
     model, data, _ = optimum(0.6, n=200)

@@ -69,7 +69,8 @@ def verdict(
 
 def _collapse(parts: Bound | None, rate: Tensor, rise: Estimate) -> list[Finding]:
     total = None if parts is None else sum(r.value for r in parts.rate)
-    deaf = rise.value < RATE
+    error = 2 * (rise.data_stderr or 0.0)
+    deaf = rise.value + error < RATE
     # The code tells x no more than its rate: I(x; z) <= rate.
     if deaf or (total is not None and total < RATE):
         if total is None:
@@ -124,7 +125,10 @@ def _collapse(parts: Bound | None, rate: Tensor, rise: Estimate) -> list[Finding
             )
         )
     elif not found:
-        found.append(Finding("used", False, f"There is no posterior collapse. {told}"))
+        seen = "There is no posterior collapse."
+        if rise.value - error < RATE:
+            seen = "Whether the decoder uses the code, these data do not show."
+        found.append(Finding("used", False, f"{seen} {told}"))
     return found
 
 
