@@ -348,6 +348,12 @@ def test_the_model_holds_the_best_weights(ema):
     assert not recipe.model.training
 
 
+def test_a_price_that_rises_to_a_known_end_is_that():
+    recipe = make("beta_vae", beta=3.0, warmup=0.5)
+    assert float(recipe.objective.now) == 0.0
+    assert price(recipe.objective, now=True) == 3.0
+
+
 def test_ema_weights_are_those_evaluated_and_saved():
     """The average follows its recursion over the raw weights of each step."""
     config = replace(CONFIG, ema=0.5, epochs=1)

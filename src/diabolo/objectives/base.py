@@ -71,21 +71,9 @@ def declaration(objective: Callable[..., Tensor]) -> Declaration:
 
     A price of the rate that is, or becomes, less than 1 makes any bound a surrogate.
     """
-    options: dict[str, Any] = {}
-    least: dict[str, Any] = {}
-    while True:
-        if isinstance(objective, Schedule):
-            if objective.option is not None:
-                options = {objective.option: objective.now, **options}
-                least = {objective.option: objective.least, **least}
-            objective = objective.objective
-        elif isinstance(objective, partial):
-            options = {**objective.keywords, **options}
-            least = {**objective.keywords, **least}
-            objective = objective.func
-        else:
-            break
-    facts = getattr(objective, "declaration", Declaration())
+    function, options = _bare(objective, lambda schedule: schedule.now)
+    _, least = _bare(objective, lambda schedule: schedule.least)
+    facts = getattr(function, "declaration", Declaration())
     if facts.price is not None and float(least.get(facts.price, 1.0)) < 1:
         facts = facts._replace(surrogate=True)
     if callable(facts.importance) and options:
@@ -98,30 +86,41 @@ def price(objective: Callable[..., Tensor], *, now: bool = False) -> float | Non
 
     Arguments:
         objective: What is maximised.
-        now: Take a price that moves as it is now: after training, one that was found by it.
+        now: Take a price that training finds as it is now: after it, that of the weights kept.
 
     Returns:
         The price of one nat of rate; None where the objective is another (importance-weighted,
         or a surrogate), or where training finds the price.
     """
-    given: dict[str, Any] = {}
-    while True:
-        if isinstance(objective, Schedule):
-            if objective.option is not None:
-                value = float(objective.now) if now else objective.end
-                given = {objective.option: value, **given}
-            objective = objective.objective
-        elif isinstance(objective, partial):
-            given = {**objective.keywords, **given}
-            objective = objective.func
-        else:
-            break
-    facts = getattr(objective, "declaration", Declaration())
-    known = inspect.signature(objective).parameters
+    function, given = _bare(objective, lambda s: s.now if now and s.end is None else s.end)
+    facts = getattr(function, "declaration", Declaration())
+    known = inspect.signature(function).parameters
     if facts.surrogate or facts.importance or facts.price not in known:
         return None
     value = given.get(facts.price, known[facts.price].default)
     return None if value is None else float(value)
+
+
+def _bare(
+    objective: Callable[..., Tensor], moved: Callable[[Schedule], Any]
+) -> tuple[Callable[..., Tensor], dict[str, Any]]:
+    """Returns the function within `partial` and `Schedule`, and the options that they give it.
+
+    Arguments:
+        objective: What is maximised.
+        moved: Returns what is told of an option that moves.
+    """
+    options: dict[str, Any] = {}
+    while True:
+        if isinstance(objective, Schedule):
+            if objective.option is not None:
+                options = {objective.option: moved(objective), **options}
+            objective = objective.objective
+        elif isinstance(objective, partial):
+            options = {**objective.keywords, **options}
+            objective = objective.func
+        else:
+            return objective, options
 
 
 class Terms(NamedTuple):
