@@ -348,6 +348,31 @@ def test_the_model_holds_the_best_weights(ema):
     assert not recipe.model.training
 
 
+def test_the_objective_is_left_as_it_was_with_the_best_weights(tmp_path):
+    """A price that training finds is that of the weights kept; training goes on from the last."""
+    config = replace(CONFIG, epochs=10, learning_rate=5e-2, checkpoint_minutes=1e-9)
+    path = tmp_path / "state.pt"
+    recipe = make("geco", target=1.0, speed=0.5)
+    prices = []
+    whole = run(recipe, config, on_epoch=lambda row: prices.append(float(recipe.objective.now)))
+    best = whole.best.epoch
+    assert best < 8  # there is a last price that is another
+    assert price(recipe.objective) is None
+    assert price(recipe.objective, now=True) == prices[best - 1] != prices[-1]
+
+    def leave(row):
+        if row.epoch == 9:
+            raise KeyboardInterrupt
+
+    first, again = (make("geco", target=1.0, speed=0.5) for _ in range(2))
+    run(first, config, on_epoch=leave, checkpoint=path)
+    assert float(first.objective.now) == prices[best - 1]
+    state = load_state(path)
+    assert float(state["objective"]["now"]) == prices[8]
+    assert numbers(run(again, config, resume=path)) == numbers(whole)
+    assert float(again.objective.now) == prices[best - 1]
+
+
 def test_a_price_that_rises_to_a_known_end_is_that():
     recipe = make("beta_vae", beta=3.0, warmup=0.5)
     assert float(recipe.objective.now) == 0.0

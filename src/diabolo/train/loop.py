@@ -3,7 +3,8 @@
 Order and noise are functions of (seed, epoch) and (seed, step), so a run repeats exactly and one
 that was stopped after any step goes on as if never stopped. Weights are selected by the validation
 ELBO (price 1, no free bits, fixed noise), whatever the objective, where it met its aim if any, but
-those of a deterministic model, which has none, by the objective.
+those of a deterministic model, which has none, by the objective. What moves in the objective is
+kept and restored with them.
 
 Shapes: K posterior samples, B batch, L latent groups.
 """
@@ -33,6 +34,7 @@ from ..noise import mix_seed, seed_fresh
 from .going_on import may_go_on
 from .graph import GraphStep
 from .history import History, Row, rates, stop_at
+from .kept import restore, snapshot, states
 from .settings import computing, other_bits, own_randomness, pick_device, refuse, settle
 from .settle import settled
 from .shared import SharedStep
@@ -130,7 +132,7 @@ class _Loop:
         self.before, self.rate = 0.0, config.learning_rate
         self.seen: list[Tensor] = []  # the parts (n, 4 + L) of the batches of this epoch, by step
         self.recent: list[Tensor] = []  # those of the epochs before, as far as they are looked at
-        self.best, self.best_state = NONE, _snapshot(recipe.model)
+        self.best, self.best_state = NONE, snapshot(recipe)
         self.began = self.saved = time.monotonic()
         self.clock, self.asked = 0.0, 0  # by `_agree`
         self.whole = True  # whether no step is being taken at this moment
@@ -157,10 +159,10 @@ class _Loop:
             if self.whole:  # else the last checkpoint stands
                 self._save()
             if self.best == NONE and all(bool(p.isfinite().all()) for p in self.take.weights):
-                self.best_state = _snapshot(self.recipe.model)
+                self.best_state = snapshot(self.recipe)
         finally:
             lay_out(self.recipe.model, torch.contiguous_format)
-            self.recipe.model.load_state_dict(self.best_state)
+            restore(self.recipe, **self.best_state)
             self.recipe.model.zero_grad(set_to_none=True)
             self.recipe.model.eval()
         return self.history
@@ -310,7 +312,7 @@ class _Loop:
             worthy = worth(self.recipe, self.config.select, found)
             score = (-missed(self.recipe.objective, means), worthy)
             if better := score > self.best:
-                self.best_state = _snapshot(self.recipe.model)
+                self.best_state = snapshot(self.recipe)
                 self.best, self.waited = score, 0
             else:
                 self.waited += 1
@@ -348,15 +350,14 @@ class _Loop:
 
     def state(self) -> dict[str, Any]:
         """Everything that training goes on from; noise and order follow from seed and step."""
-        objective = self.recipe.objective
         return {
             "config": asdict(self.config),
             "computing": self.history.computing,
-            "model": self.recipe.model.state_dict(),
-            "objective": objective.state_dict() if isinstance(objective, nn.Module) else {},
+            **states(self.recipe),
             **self.take.state(),
             "best": self.best,
-            "best_state": self.best_state,
+            "best_state": self.best_state["model"],
+            "best_objective": self.best_state["objective"],
             "step": self.step,
             "position": self.position,
             "seen": list(self.seen),
@@ -370,9 +371,7 @@ class _Loop:
     def load(self, state: dict[str, Any]) -> None:
         may_go_on(self.config, state)
         try:
-            self.recipe.model.load_state_dict(state["model"])
-            if isinstance(self.recipe.objective, nn.Module):
-                self.recipe.objective.load_state_dict(state["objective"])
+            restore(self.recipe, state["model"], state["objective"])
             self.take.load(state)
         except (RuntimeError, ValueError):
             raise DiaboloError(
@@ -382,13 +381,11 @@ class _Loop:
         told = other_bits(state["computing"], self.history.computing)
         if told is not None:
             self.say(told)
-        self.best, self.best_state = state["best"], state["best_state"]
+        kept = state.get("best_objective", state["objective"])  # former states have none
+        self.best_state = {"model": state["best_state"], "objective": kept}
+        self.best = state["best"]
         self.step, self.waited, self.before = state["step"], state["waited"], state["seconds"]
         self.position, self.rate = state["position"], state["rate"]
         self.seen = [s.to(self.device) for s in state["seen"]]
         self.recent = [s.to(self.device) for s in state["recent"]]
         self.history.rows = [Row.of(r) for r in state["rows"]]
-
-
-def _snapshot(model: nn.Module) -> dict[str, Tensor]:
-    return {k: v.detach().clone() for k, v in model.state_dict().items()}
