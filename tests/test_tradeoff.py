@@ -17,6 +17,7 @@ from torch import Tensor
 
 import diabolo
 from diabolo.__main__ import main
+from diabolo.cli.tradeoff import _report
 from diabolo.data import Data
 from diabolo.errors import DiaboloError
 from diabolo.evaluate import Bound, Estimate, bound, linear_optima, water_filling
@@ -403,6 +404,12 @@ def test_the_verb_prints_the_points_and_the_theory(tmp_path, capsys):
     assert found["points"][0]["theory"]["price"] == 4.0
     assert main([*words, "--prices", "a"]) == 2
     assert "--prices takes numbers" in capsys.readouterr().err
+
+
+def test_how_to_go_on_can_be_typed(capsys):
+    stopped = {"points": (), "split": "test", "stopped": "interrupt"}
+    _report(Tradeoff(folder=Path("my curve"), recipe="r", option="beta", **stopped), None)
+    assert "go on with the same command and --out 'my curve' --resume" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ..errors import DiaboloError
 from ._ends import ending
 from ._finish import shown
 from ._options import Flag, Json, Several, parse_set, reading
-from ._output import writable
+from ._study import go_on, place_of
 from ._talk import note, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -67,14 +65,10 @@ def search(
         data_dir: The folder in which named sets and their files are looked for.
         json: Print one JSON object at the end.
     """
-    from ..run.folder import free
-
-    if resume and out is None:
-        raise DiaboloError("--resume goes on with the search in a folder: name it with --out.")
+    name = f"{Path(data).stem}-{recipe or 'vae'}-search"
+    place = place_of("search", out, name, resume=resume)
     options = parse_set(set, data_dir=None if data_dir is None else str(data_dir))
     read = reading(options, labels=labels, condition=condition, valid=valid)
-    place = out or free(Path("runs") / f"{Path(data).stem}-{recipe or 'vae'}-search")
-    writable(place.parent)
 
     from .. import study
 
@@ -151,5 +145,4 @@ def _report(found: Search) -> None:
             say(f"To repeat it: {found.command}")
         say(found.caution)
     if found.stopped != "trials":
-        again = f"--out {shlex.quote(place)} --resume"
-        say(f"The search was stopped; go on with the same command and {again}")
+        go_on("search", found.folder)

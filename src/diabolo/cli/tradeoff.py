@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ from ..errors import DiaboloError, missing_extra
 from ._ends import ending
 from ._finish import shown
 from ._options import Flag, Json, Several, parse_set, reading
-from ._output import writable
+from ._study import go_on, place_of
 from ._talk import Training, note, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -60,15 +61,10 @@ def tradeoff(
         data_dir: The folder in which named sets and their files are looked for.
         json: Print one JSON object at the end.
     """
-    from ..run.folder import free
-
-    if resume and out is None:
-        raise DiaboloError("--resume goes on with the curve in a folder: name it with --out.")
+    named = recipe or ("geco" if rates else "beta_vae")
+    place = place_of("curve", out, f"{Path(data).stem}-{named}-tradeoff", resume=resume)
     options = parse_set(set, data_dir=None if data_dir is None else str(data_dir))
     read = reading(options, labels=labels, condition=condition, valid=valid)
-    named = recipe or ("geco" if rates else "beta_vae")
-    place = out or free(Path("runs") / f"{Path(data).stem}-{named}-tradeoff")
-    writable(place.parent)
 
     from .. import study
 
@@ -186,15 +182,16 @@ def _report(found: Tradeoff, picture: Path | None) -> None:
     if picture is not None:
         say(f"  {'picture':<16} {shown(picture)}")
     if found.stopped != "points":
-        again = f"--out {shown(found.folder)} --resume"
-        say(f"It was stopped; go on with the same command and {again}")
+        go_on("curve", found.folder)
 
 
 def _row(p: Point) -> tuple[str, ...]:
     buys = ""
     if p.exchange is not None:
         mark = "! " if p.exchange.within is False else ""
-        buys = f"{mark}{p.exchange.price:.3f} ({p.exchange.stderr:.3f})"
+        error = p.exchange.stderr
+        told = f" ({error:.3f})" if math.isfinite(error) else ""
+        buys = f"{mark}{p.exchange.price:.3f}{told}"
     spread = p.distortion.data_stderr
     return (
         f"{p.value:g}",
@@ -202,7 +199,7 @@ def _row(p: Point) -> tuple[str, ...]:
         f"{p.distortion.value:.3f}",
         "" if spread is None else f"{spread:.3f}",
         f"{p.elbo.value:.3f}",
-        str(p.units),
+        "" if p.units is None else str(p.units),
         buys,
         "yes" if p.hull else "no",
     )
