@@ -245,6 +245,58 @@ def test_a_difference_is_told_where_it_is_sure_only():
     assert exchange.within is True  # 0.5 is below both prices, but by less than three errors
 
 
+def above(middle: list[float], price: float | None = None) -> Tradeoff:
+    """A curve whose middle point is above the chord, by 1 nat if its mean distortion is 8."""
+    noise = [-1.0, 1.0, 0.5, -0.5]
+    points = [
+        point(4.0, [1.0] * 4, [10 + e for e in noise], price),
+        point(1.0, [2.0] * 4, [m + e for m, e in zip(middle, noise, strict=True)], price),
+        point(0.1, [5.0] * 4, [2 + e for e in noise], price),
+    ]
+    return Tradeoff(folder=Path("c"), recipe="r", option="o", points=judged(points), split="test")
+
+
+def test_a_point_above_the_hull_is_told_where_that_is_sure_only():
+    sure, unsure = above([9.0, 9.1, 8.9, 9.0]), above([6.0, 12.0, 7.0, 11.0])
+    for found in (sure, unsure):
+        assert [p.hull for p in found.points] == [True, False, True]
+        excess = found.points[1].excess
+        assert excess is not None
+        assert excess.nats == pytest.approx(1.0)
+    (told,) = sure.warnings
+    assert "o=1 lies above the lower convex hull" in told
+    assert "1.00 nats less distortion at its rate (standard error 0.04)" in told
+    assert [p.beaten for p in sure.points] == [False, True, False]
+    assert unsure.warnings == ()
+    assert not any(p.beaten for p in unsure.points)
+
+
+def test_more_rate_for_more_distortion_is_above_the_hull():
+    a = point(2.0, [1.0] * 4, [5.0, 6.0, 7.0, 8.0], None)
+    b = point(1.0, [2.0] * 4, [5.5, 6.6, 7.5, 8.4], None)
+    excess = judged([a, b])[1].excess
+    assert excess is not None
+    assert excess.nats == pytest.approx(0.5)
+    assert excess.stderr == pytest.approx(np.std([0.5, 0.6, 0.5, 0.4], ddof=1) / 2)
+
+
+def test_the_error_of_what_is_above_the_hull_is_its_spread_over_data():
+    """Rates too differ from datum to datum, and move the chord."""
+    rng = np.random.default_rng(0)
+    nats, errors = [], []
+    for _ in range(400):
+        common = rng.normal(size=100)
+        rates = [r + 0.5 * common + 0.3 * rng.normal(size=100) for r in (2.0, 5.0, 9.0)]
+        costs = [d + 2.0 * common + rng.normal(size=100) for d in (20.0, 17.0, 8.0)]
+        at = zip((3.0, 2.0, 1.0), rates, costs, strict=True)
+        found = judged([point(v, r.tolist(), d.tolist(), None) for v, r, d in at])[1].excess
+        assert found is not None
+        nats.append(found.nats)
+        errors.append(found.stderr)
+    # 400 draws tell a standard deviation within 3.5 %: three of that
+    assert np.mean(errors) == pytest.approx(np.std(nats), rel=0.11)
+
+
 # -- tracing ---------------------------------------------------------------------------------------
 
 TINY: dict[str, Any] = {"net": "mlp(hidden=())", "latent": 2, "epochs": 3, "batch_size": 32}
@@ -325,6 +377,23 @@ def test_a_curve_is_gone_on_with_and_nothing_is_done_twice(tmp_path, monkeypatch
         trace(out, resume=True, warm=True)
 
 
+@pytest.mark.parametrize("other", ["valid", "test", "train"])
+def test_a_curve_goes_on_with_the_same_data_only(other, tmp_path):
+    """All of them are "memory": another validation part may hold what was trained on."""
+    train, out = table(), tmp_path / "c"
+    given: dict[str, Any] = {"valid": 2 * train[:20], "test": 3 * train[:20], **TINY, "epochs": 1}
+    prices = [0.5, 4.0]
+    tracing(train[20:], out=out, prices=prices, **given)
+    data = train[20:]
+    if other == "train":
+        data = 4 * data
+    else:
+        given[other] = train[20:40]
+    with pytest.raises(DiaboloError, match=f"This curve began with {other}=.* cannot go on with"):
+        tracing(data, out=out, prices=[*prices, 1.0], resume=True, **given)
+    assert not (out / "beta=1").exists()
+
+
 def test_a_warm_start_takes_the_weights_of_the_point_before(tmp_path):
     cold, warm = (trace(tmp_path / n, warm=n == "w") for n in ("c", "w"))
     by_price = [{p.value: p.rate.value for p in c.points} for c in (cold, warm)]
@@ -346,6 +415,10 @@ def test_rates_are_aimed_at_and_the_price_is_found(tmp_path):
     assert low.rate.value < high.rate.value
     assert low.price is not None
     assert high.price is not None
+    for p in found.points:  # the one that the weights kept were trained with
+        rows = p.run().history.rows
+        best = next(r for r in rows if r.epoch == p.run().history.best.epoch)
+        assert p.price == pytest.approx(1 + best.penalty / sum(best.rate), rel=0.2)
     assert low.price > high.price  # the less is bought, the more a nat is worth
     named = trace(tmp_path / "d", rates=[1.0, 2.0], prices=None, recipe="capacity_vae")
     assert (named.option, named.points[0].price) == ("capacity", None)
@@ -404,6 +477,26 @@ def test_the_verb_prints_the_points_and_the_theory(tmp_path, capsys):
     assert found["points"][0]["theory"]["price"] == 4.0
     assert main([*words, "--prices", "a"]) == 2
     assert "--prices takes numbers" in capsys.readouterr().err
+
+
+def test_one_datum_tells_no_units_and_no_error(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", table())
+    np.save(tmp_path / "one.npy", table()[:1])
+    out = tmp_path / "c"
+    words = ["tradeoff", str(tmp_path / "x.npy"), "--prices", "0.5,4", "--out", str(out)]
+    words += ["--test", str(tmp_path / "one.npy"), "--set", "net=mlp(hidden=())", "epochs=1"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "(1 data, nats per datum)" in shown
+    assert "inf" not in shown
+
+    def refused(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    stored = json.loads((out / "curve.json").read_text(), parse_constant=refused)
+    assert [p["active_units"] for p in stored["result"]["points"]] == [None, None]
+    exchange = stored["result"]["points"][0]["exchange"]
+    assert exchange is None or exchange["within"] is None
 
 
 def test_how_to_go_on_can_be_typed(capsys):

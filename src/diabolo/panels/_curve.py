@@ -63,7 +63,7 @@ def _plane(ax: Axes, found: Tradeoff) -> None:
     ax.plot(*on, color=BLUE, lw=1.4, label="lower convex hull", zorder=2)
     style = {"color": BLUE, "ms": 5, "elinewidth": 1, "capsize": 2, "zorder": 3}
     ax.errorbar(rate, distortion, yerr=errors, fmt="o", label="runs, standard error", **style)
-    bad = [p for p in found.points if p.shortfall is not None or not p.hull]
+    bad = [p for p in found.points if p.beaten]
     if bad:
         off = [p.rate.value for p in bad], [p.distortion.value for p in bad]
         ax.plot(*off, "o", ms=10, mfc="none", mec=ORANGE, mew=1.6, label="another does better")

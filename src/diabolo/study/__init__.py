@@ -1,6 +1,6 @@
 """Many ordinary runs: a search for hyper-parameters, and the rate-distortion curve of a model."""
 
-from .curve import Exchange, Point, Shortfall, Tradeoff
+from .curve import Excess, Exchange, Point, Shortfall, Tradeoff
 from .result import Search, Trial
 from .search import search
 from .space import Choice, Range, default_space, parse_space
@@ -8,6 +8,7 @@ from .tradeoff import tradeoff
 
 __all__ = [
     "Choice",
+    "Excess",
     "Exchange",
     "Point",
     "Range",

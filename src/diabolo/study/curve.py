@@ -29,7 +29,7 @@ from ..errors import DiaboloError
 from ..evaluate import Bound, Estimate, LinearOptimum
 from ..run import Run, load
 
-__all__ = ["Exchange", "Point", "Shortfall", "Tradeoff", "judged", "lower_hull"]
+__all__ = ["Excess", "Exchange", "Point", "Shortfall", "Tradeoff", "judged", "lower_hull"]
 
 SURE = 3.0  # standard errors from which on a difference is told
 
@@ -48,6 +48,18 @@ class Shortfall(NamedTuple):
     by: float
 
 
+class Excess(NamedTuple):
+    """How far a point is above the lower convex hull of the others.
+
+    Attributes:
+        nats: Its distortion less that of the hull at its rate.
+        stderr: Its standard error over data.
+    """
+
+    nats: float
+    stderr: float
+
+
 class Exchange(NamedTuple):
     """How many nats of distortion one nat of rate buys between a point and the next.
 
@@ -55,7 +67,7 @@ class Exchange(NamedTuple):
         price: -(D' - D) / (R' - R).
         stderr: Its standard error over data.
         within: Whether it lies between the prices of the two points, give or take three standard
-            errors; None where the prices are not known.
+            errors; None where the prices or the error are not known.
     """
 
     price: float
@@ -73,10 +85,10 @@ class Point:
             none that the slope has to be.
         bound: Rate, distortion and ELBO of the measured data.
         rate: The rate of all groups together.
-        units: The active latent elements.
+        units: The active latent elements; None of one datum, which cannot tell.
         folder: The run.
         stopped: Why its training ended, as in `History`.
-        hull: Whether no mixture of other points is better: it is on the lower convex hull.
+        excess: How far a mixture of other points is better at its rate; None on the lower hull.
         shortfall: How far another point is better at its own price; None if none is surely.
         exchange: What a nat of rate buys up to the next point of more rate; None for the last.
         theory: Where the best linear-Gaussian model lies, where that is known.
@@ -86,10 +98,10 @@ class Point:
     price: float | None
     bound: Bound
     rate: Estimate
-    units: int
+    units: int | None
     folder: Path
     stopped: str
-    hull: bool = True
+    excess: Excess | None = None
     shortfall: Shortfall | None = None
     exchange: Exchange | None = None
     theory: LinearOptimum | None = None
@@ -103,6 +115,17 @@ class Point:
     def elbo(self) -> Estimate:
         """The evidence lower bound."""
         return self.bound.elbo
+
+    @property
+    def hull(self) -> bool:
+        """Whether it is on the lower convex hull: no mixture of other points is better."""
+        return self.excess is None
+
+    @property
+    def beaten(self) -> bool:
+        """Whether another point, or a mixture of others, is surely better."""
+        above = self.excess is not None and self.excess.nats > SURE * self.excess.stderr
+        return above or self.shortfall is not None
 
     def cost(self, price: float) -> Tensor:
         """Returns D + beta R of each datum at a price, (N,)."""
@@ -122,6 +145,7 @@ class Point:
             "elbo": self.elbo.to_json(),
             "active_units": self.units,
             "hull": self.hull,
+            "excess": None if self.excess is None else self.excess._asdict(),
             "shortfall": None if self.shortfall is None else self.shortfall._asdict(),
             "exchange": None if self.exchange is None else self.exchange._asdict(),
             "theory": None
@@ -185,10 +209,11 @@ class Tradeoff:
                     f"less (standard error {p.shortfall.stderr:.2f}). Training failed there, or "
                     "fitted the training data too well."
                 )
-            elif not p.hull:
+            elif p.excess is not None and p.beaten:
                 told.append(
-                    f"{name} lies above the lower convex hull of the curve: a mixture of its "
-                    "neighbours does better, by little."
+                    f"{name} lies above the lower convex hull of the curve: a mixture of other "
+                    f"points has {p.excess.nats:.2f} nats less distortion at its rate (standard "
+                    f"error {p.excess.stderr:.2f})."
                 )
         return tuple(told)
 
@@ -212,12 +237,12 @@ class Tradeoff:
 def judged(points: Sequence[Point]) -> tuple[Point, ...]:
     """Returns the points by their rate, with what is to be said of how they lie."""
     points = sorted(points, key=lambda p: p.rate.value)
-    hull = set(lower_hull([(p.rate.value, p.distortion.value) for p in points]))
+    hull = lower_hull([(p.rate.value, p.distortion.value) for p in points])
     after = [*points[1:], None]
     return tuple(
         replace(
             p,
-            hull=i in hull,
+            excess=None if i in hull else _excess(i, points, hull),
             shortfall=_shortfall(p, points),
             exchange=None if q is None else _exchange(p, q),
         )
@@ -250,6 +275,24 @@ def lower_hull(points: Sequence[tuple[float, float]]) -> list[int]:
     return kept
 
 
+def _excess(i: int, points: Sequence[Point], hull: Sequence[int]) -> Excess:
+    """Returns how far a point is above the chord between the points of the hull beside it.
+
+    The chord's own error is that of its ends: at its slope, to first order, only the mean of
+    D + slope R counts, each datum's by itself.
+    """
+    p, a = points[i], points[max(j for j in hull if j < i)]
+    b = points[min((j for j in hull if j > i), default=hull[-1])]
+    span = b.rate.value - a.rate.value
+    if span > 0:
+        part = (p.rate.value - a.rate.value) / span
+        slope = (a.distortion.value - b.distortion.value) / span
+    else:  # beyond the hull, where less rate has less distortion too
+        part, slope = 1.0, 0.0
+    above = p.cost(slope) - (1 - part) * a.cost(slope) - part * b.cost(slope)
+    return Excess(float(above.mean()), _stderr(above))
+
+
 def _shortfall(p: Point, others: Sequence[Point]) -> Shortfall | None:
     """Returns how far the best other point is better at the price of this one, if that is sure."""
     if p.price is None:
@@ -272,7 +315,7 @@ def _exchange(p: Point, q: Point) -> Exchange | None:
         return None
     price = -float(distortion.mean()) / step
     error = _stderr(distortion + price * rate) / step  # of a ratio of means, to first order
-    if p.price is None or q.price is None:
+    if p.price is None or q.price is None or not math.isfinite(error):
         return Exchange(price, error, None)
     low, high = sorted((p.price, q.price))
     return Exchange(price, error, low - SURE * error <= price <= high + SURE * error)

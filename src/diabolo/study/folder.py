@@ -13,6 +13,7 @@ from ..run import Run, fit, resume
 from ..run import began as beginnings
 from ..run.folder import left
 from ..run.resume import find as find_state
+from ..run.store import plain
 
 __all__ = ["claim", "publish", "train"]
 
@@ -63,14 +64,14 @@ def claim(
 
 
 def publish(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON, whole or not at all.
+    """Writes JSON, whole or not at all; a number that is not finite is null.
 
     Raises:
         DiaboloError: If it cannot be written.
     """
     try:
         with atomic(path) as part:
-            part.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+            part.write_text(json.dumps(plain(content), indent=2) + "\n", "utf-8")
     except OSError as error:
         raise DiaboloError(f"Cannot write to {path}: {error.strerror or error}.") from None
 

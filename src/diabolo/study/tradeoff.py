@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 
 from ..config import RunConfig
-from ..data import Data
+from ..data import Data, Splits
 from ..errors import DiaboloError
 from ..evaluate import (
     Estimate,
@@ -81,7 +81,7 @@ def tradeoff(
             the greatest, or from the greatest rate to the least.
         samples: Posterior samples of each datum for the measured distortion.
         resume: Go on with the curve in the folder, also with further prices; points that are
-            done are not done again.
+            done are not done again. All data have to be the same.
         progress: Called with each note (a string), with what `fit` tells, and with each point.
         labels: As for `fit`, likewise the next three.
         condition: What a conditional model reads.
@@ -113,6 +113,7 @@ def tradeoff(
         "kind": "diabolo tradeoff",
         "recipe": run.config.recipe,
         "data": run.config.data.source,
+        **_contents(run),
         "option": option,
         "warm": warm,
         "options": {n: str(v) for n, v in sorted(options.items())},
@@ -167,6 +168,18 @@ def _asked(
         use = "beta_vae" if rates is None else "geco or capacity_vae"
         raise DiaboloError(f"This recipe has no option that {what}: use {use}, or leave it out.")
     return sorted(values, reverse=rates is not None), option
+
+
+def _contents(run: Run) -> dict[str, str | None]:
+    """Returns what each split holds: their names are the same for all that is in memory."""
+    found = {}
+    for name in Splits._fields:
+        print_ = run.prints.get(name)
+        told = (
+            None if print_ is None else f"{print_['count']} data, SHA-256 {print_['sha256'][:16]}"
+        )
+        found[name] = told
+    return found
 
 
 def _check(recipe: Recipe, option: str, value: float, name: str, *, aims: bool) -> None:
@@ -260,7 +273,7 @@ class _Work:
             price=known,
             bound=parts,
             rate=_together(parts.rate),
-            units=0 if units is None else units.count,
+            units=None if units is None else units.count,
             folder=run.folder,
             stopped=run.history.stopped,
             theory=None if self.optima is None or known is None else self.optima.at(known),
