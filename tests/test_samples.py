@@ -235,6 +235,13 @@ def test_copies_are_counted_and_named():
     assert all_copies.ratio.value == 0
 
 
+LAWS = {  # of distances, as of points on a line to the one training datum at 0
+    "continuous": lambda own, n: torch.rand(n, 1, generator=own),
+    "whole numbers": lambda own, n: torch.randint(0, 30, (n, 1), generator=own).float(),
+    "copies": lambda own, n: (torch.rand(n, 1, generator=own) - 0.05).clamp(min=0),
+}
+
+
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("n", [40, 200])
 def test_copies_of_one_law_are_as_many_as_expected(law, n):

@@ -1,6 +1,8 @@
-"""Whether a model has learned its training data by heart: how near to them its samples are.
+r"""Whether a model has learned its training data by heart: how near to them its samples are.
 
-Samples that are as far from the training data as other data of the same law are not copies.
+Samples that are as far from the training data as other data of the same law are not copies. As
+near as the r nearest of N other data are, of M samples of one law, :math:`M r / (N + 1)`,
+whatever that law is; and of the c + r that are so near together, any are as likely the samples.
 
 Shapes: N data, M samples, T training data, D numbers of a datum.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +23,7 @@ from .comparison import Comparison, ratio
 
 __all__ = ["Nearest", "Pair", "nearest_training"]
 
-RARE = 0.01  # the part of the data that lies nearer to a training datum than a copy would
+RARE = 0.01  # the part of the data that lies as near to a training datum as a copy would
 SHOWN = 5  # closest pairs
 
 
@@ -45,25 +48,36 @@ class Nearest:
     Arguments:
         ratio: The mean distance of a sample from the training data, divided by that of other data.
         copies: How many samples lie as near to a training datum as one in a hundred other data.
+        others: How many of the other data lie so near, r; more than that where some are as near.
         distance: What counts as so near.
         pairs: The closest pairs.
     """
 
     ratio: Comparison
     copies: int
+    others: int
     distance: float
     pairs: tuple[Pair, ...]
 
     @property
     def expected(self) -> float:
         """How many copies there are if samples have the law of the data."""
-        return RARE * self.ratio.m
+        return self.ratio.m * self.others / (self.ratio.n + 1)
+
+    @property
+    def p(self) -> float:
+        """The probability of as many copies, or more, under one law; at most that, to be exact."""
+        from scipy.stats import hypergeom
+
+        n, m = self.ratio.n, self.ratio.m
+        return float(hypergeom.sf(self.copies - 1, n + m, m, self.copies + self.others))
 
     def rows(self) -> list[Quantity]:
         """Returns the table."""
         closest = ", ".join(f"sample {p.sample} and row {p.row}" for p in self.pairs[:3])
-        how = f"of {self.ratio.m} samples, nearer to a training datum than {1 - RARE:.0%} of the "
-        how += f"test data; {self.expected:.3g} for the same law; the closest: {closest}"
+        near = f"as near to training data as the {self.others} nearest of {self.ratio.n} test data"
+        how = f"of {self.ratio.m} samples, {near}; {self.expected:.3g} for the same law; the "
+        how += f"closest: {closest}"
         return [
             self.ratio.row("distance to training"),
             Quantity("near copies", self.copies, "", None, None, how),
@@ -75,6 +89,7 @@ class Nearest:
             "ratio": self.ratio.to_json(),
             "copies": self.copies,
             "copies_expected": self.expected,
+            "copies_p": self.p,
             "copy_distance": self.distance,
             "pairs": [p._asdict() for p in self.pairs],
         }
@@ -120,10 +135,11 @@ def nearest_training(
     if not seen:
         raise DiaboloError("There are no training data to be near to.")
     other, own = found[:n], found[n:]
-    near_enough = float(other.quantile(RARE))
+    # A datum's own distance, not one between two: only so the law of the copies is known.
+    near_enough = float(other.sort().values[ceil(RARE * n) - 1])
     order = own.argsort()[:SHOWN].tolist()
     pairs = tuple(Pair(i, int(row[n + i]), float(own[i])) for i in order)
     kind = f"mean distance of {len(own)} samples to the nearest of {seen} training data, divided "
     kind += f"by that of {n} test data"
-    copies = int((own < near_enough).sum())
-    return Nearest(ratio(own, other, kind=kind), copies, near_enough, pairs)
+    copies, others = (int((t <= near_enough).sum()) for t in (own, other))
+    return Nearest(ratio(own, other, kind=kind), copies, others, near_enough, pairs)

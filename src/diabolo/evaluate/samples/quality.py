@@ -8,7 +8,6 @@ Shapes: N data and as many samples, E event shape of x, R shape of what is read 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -40,6 +39,7 @@ MOST = 10_000  # data and samples that are compared
 ASKED = 2_000  # of them, those whose nearest training data are looked for
 ROWS = 2_000  # training data at once
 TRAINED = 60_000  # training data that features are fitted to
+BY_CHANCE = 1e-4  # the probability of copies under one law, below which a model is said to copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,7 +277,7 @@ def _warnings(data: Data, mean: bool) -> list[str]:
 
 def _copies(found: Nearest) -> list[str]:
     """A sentence where there are more copies than chance explains."""
-    if found.copies <= found.expected + 4 * math.sqrt(2 * found.expected):
+    if found.p > BY_CHANCE:
         return []
     return [
         f"{found.copies} of {found.ratio.m} samples are near copies of training data, where "
