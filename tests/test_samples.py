@@ -183,6 +183,12 @@ def test_two_sample_test_sees_another_law_with_the_same_moments():
     assert found.p < 1e-10
 
 
+def test_two_sample_test_keeps_pairs_in_one_half():
+    """Samples with the conditions of the data, here nothing else: as many are right as wrong."""
+    x = normal(0, 101, 2)
+    assert two_sample_test(x, x).accuracy.value == 0.5
+
+
 def test_sharpness_of_a_point_is_that_of_the_stencil():
     image = torch.zeros(2, 1, 7, 8)
     image[0, 0, 3, 4] = 2.0  # 5 x 6 inner pixels: -8, four times 2, zeros

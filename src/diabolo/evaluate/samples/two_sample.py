@@ -68,8 +68,12 @@ def two_sample_test(data: Tensor, samples: Tensor, *, seed: int = 0) -> TwoSampl
 
     x, y = points(data, samples)
     n = min(len(x), len(y))
-    own = torch.Generator().manual_seed(seed)
-    x, y = (t[torch.randperm(len(t), generator=own)[:n]].numpy() for t in (x, y))
+    # The same order for as many of both: a sample that shares its condition with a datum is in
+    # the same half, so that what was learned says nothing of the half that is asked.
+    x, y = (
+        t[torch.randperm(len(t), generator=torch.Generator().manual_seed(seed))[:n]].numpy()
+        for t in (x, y)
+    )
     half = n // 2
     label = np.repeat([0, 1], half)
     classifier = HistGradientBoostingClassifier(early_stopping=False, random_state=seed)
@@ -80,5 +84,6 @@ def two_sample_test(data: Tensor, samples: Tensor, *, seed: int = 0) -> TwoSampl
     kind = f"part of {asked} points held out whose origin boosted trees find"
     errors = stderr(right[1]) / 2, stderr(right[0]) / 2
     accuracy = Comparison(hits / asked, *errors, n, n, kind, same=0.5)
-    # Points of each kind are a fixed half, so that the true spread is at most the binomial's.
+    # Points of each kind are a fixed half, so that the true spread is at most the binomial's
+    # (Hoeffding, 1956), also where pairs share a condition.
     return TwoSampleTest(accuracy, float(binom.sf(hits - 1, asked, 0.5)))
