@@ -103,6 +103,7 @@ def test_features_of_a_classifier_are_named_by_its_accuracy(vae, monkeypatch):
     found = sample_quality(vae, blobs(0), blobs(1), progress=parts.append)
     told = re.search(r"features of a convolutional classifier with (.*)% accuracy", found.features)
     assert told is not None
+    assert "% accuracy on 200 data, seed" in found.features
     assert float(told[1]) > 90
     assert parts == sorted(parts)
     assert parts[-1] == 1
@@ -178,3 +179,11 @@ def test_bits_that_hide_their_grey_values_are_said_to(vae):
     bits = blobs(0).drawn()
     found = sample_quality(vae, bits, mean=True, features="pca")
     assert any("means are grey" in note for note in found.notes)
+
+
+def test_images_too_small_for_a_laplacian_have_no_sharpness():
+    """Of 3 x 3 pixels one is within, whose variance is nothing."""
+    case = recipes.case("vae", event=(1, 3, 3), likelihood="Bernoulli")
+    data = Data((torch.rand(60, 1, 3, 3) > 0.5).float(), "binary")
+    found = sample_quality(case.build().model.eval(), data)
+    assert found.sharpness is None

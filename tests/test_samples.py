@@ -22,6 +22,7 @@ from diabolo.evaluate import (
     two_sample_test,
 )
 from diabolo.evaluate.samples.comparison import ratio
+from diabolo.evaluate.samples.features import fit_features, view_of
 
 ROUNDING = 1e-9  # float64, sums of some thousand products of order one
 
@@ -278,3 +279,33 @@ def test_measures_refuse_what_cannot_be_compared(measure):
         measure(x, x[:3])
     with pytest.raises(DiaboloError, match="the samples are not"):
         measure(x, torch.where(x > 1, torch.nan, x))
+
+
+def test_components_of_wide_data_are_bounded_in_memory(monkeypatch):
+    """20,000 columns, whose covariance would take 3.2 GB, and a small case beside all of it."""
+    wide = normal(0, 90, 20_000).float()
+    found = fit_features("pca", wide, None, 0, None, seed=0, device="cpu")
+    assert found(wide).shape == (90, 64)
+    low = (normal(1, 300, 70) * torch.arange(1, 71)) @ normal(2, 70, 200)
+    exact = fit_features("pca", low, None, 0, None, seed=0, device="cpu")
+    monkeypatch.setattr("diabolo.evaluate.samples.features.WHOLE", 100)
+    before = torch.get_rng_state()
+    near, again = (fit_features("pca", low, None, 0, None, seed=3, device="cpu") for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(near(low), again(low))
+    # Distances between points do not depend on signs and order of the components.
+    a, b = (torch.cdist(t, t) for t in (near(low), exact(low)))
+    assert torch.allclose(a, b, atol=1e-6)  # as far as products tell of points that are equal
+    assert near.name == exact.name
+
+
+def test_images_are_read_in_one_pass(monkeypatch):
+    data, passes, moments = Data(torch.randn(50, 1, 8, 8), "real"), [], Data.moments
+
+    def counted(self: Data) -> tuple[Tensor, Tensor]:
+        passes.append(len(self))
+        return moments(self)
+
+    monkeypatch.setattr(Data, "moments", counted)
+    view_of(data)
+    assert passes == [50]

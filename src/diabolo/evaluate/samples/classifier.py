@@ -24,11 +24,16 @@ from ...objectives import elbo
 from ...train import Row, fit
 from ...views import View
 
-__all__ = ["Body", "Classifier", "classifier"]
+__all__ = ["Body", "Classifier", "classifier", "is_image"]
 
 WIDTH = 64  # features F, few enough for a covariance from some hundred data
 STEPS, BATCH = 2000, 128  # of the training: four epochs of 60,000 images
 HELD = 0.1  # the part of the training data that selects the weights, 2000 at most
+
+
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Returns whether data of a shape, (C, H, W) if so, are images with room for a convolution."""
+    return len(shape) == 3 and min(shape[1:]) >= 4
 
 
 class Body(nn.Module):
@@ -40,7 +45,7 @@ class Body(nn.Module):
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
-        if len(shape) == 3 and min(shape[1:]) >= 4:
+        if is_image(shape):
             halvings = max(2, ceil(log2(max(shape[1:]) / 8)))
             channels = tuple(16 * 2 ** min(i, 2) for i in range(halvings))
             call = f"conv(channels={channels}, hidden=128, activation=relu)"

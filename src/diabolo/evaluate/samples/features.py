@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import prod
 from typing import Literal
 
@@ -20,13 +21,14 @@ from ...data import Data
 from ...errors import DiaboloError, unknown
 from ...noise import MEAN
 from ...views import View, default_view
-from .classifier import WIDTH, Body, classifier
+from .classifier import WIDTH, Body, classifier, is_image
 
 __all__ = ["FeatureKind", "Features", "fit_features", "read", "view_of"]
 
 FeatureKind = Literal["classifier", "random", "pca"]
 KINDS = ("classifier", "random", "pca")
 CHUNK = 1000  # data at once
+WHOLE = 4096  # numbers of a datum whose covariance is held and solved whole: 128 MiB
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,12 @@ class Features:
     Arguments:
         name: What they are, in words.
         find: Maps what is read of x, (N, *R), to numbers (N, F).
-        accuracy: How many held-out data the classifier tells right, where they are of one.
         loc: Their mean over the training data, (F,).
         scale: The root of the mean of their variances, ().
     """
 
     name: str
     find: Callable[[Tensor], Tensor] = field(repr=False)
-    accuracy: float | None = None
     loc: Tensor | float = field(default=0.0, repr=False)
     scale: Tensor | float = field(default=1.0, repr=False)
 
@@ -63,11 +63,9 @@ class Features:
 def view_of(data: Data) -> nn.Module:
     """Returns what is read of data: columns in their own units, codes as channels, images whole."""
     table = len(data.event) != 3
-    spec = replace(
-        data.spec(standardize=table and data.support in ("real", "mixed")), missing=False
-    )
     if table or data.support != "real":
-        return default_view(spec)
+        standardize = table and data.support in ("real", "mixed")
+        return default_view(replace(data.spec(standardize=standardize), missing=False))
     mean, variance = data.moments()  # one scale for all pixels, so that they stay an image
     scale = (variance.mean() + mean.var(correction=0)).sqrt()
     return View(data.event, loc=mean.mean(), scale=torch.where(scale > 0, scale, 1.0))
@@ -109,8 +107,8 @@ def fit_features(
         raise unknown("kind of features", kind, KINDS)
     shape = tuple(seen.shape[1:])
     if kind == "pca":
-        return _components(seen).fitted(seen[: 10 * CHUNK])
-    what = "convolutional" if len(shape) == 3 and min(shape[1:]) >= 4 else "dense"
+        return _components(seen, seed).fitted(seen[: 10 * CHUNK])
+    what = "convolutional" if is_image(shape) else "dense"
     if kind == "random":
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(seed)
@@ -123,24 +121,48 @@ def fit_features(
             "features='random' or 'pca'."
         )
     made = classifier(seen, labels, classes, seed=seed, device=device, on_part=on_part)
-    accuracy = None if held is None else made.accuracy(*held)
-    told = "" if accuracy is None else f" with {accuracy:.1%} accuracy"
+    told = ""
+    if held is not None:
+        told = f" with {made.accuracy(*held):.1%} accuracy on {len(held[1])} data"
     name = f"{WIDTH} features of a {what} classifier{told}, seed {seed}"
     body = made.body
     like = next(body.parameters())
-    return Features(name, lambda x: body(x.to(like)), accuracy).fitted(seen[: 10 * CHUNK])
+    return Features(name, lambda x: body(x.to(like))).fitted(seen[: 10 * CHUNK])
 
 
-def _components(seen: Tensor) -> Features:
+def _components(seen: Tensor, seed: int) -> Features:
     """The principal components of data, all of them where there are few."""
-    width, n = prod(seen.shape[1:]), len(seen)
+    width = prod(seen.shape[1:])
     mean = seen.flatten(1).mean(0, dtype=torch.float64)
-    square = torch.zeros(width, width, dtype=torch.float64)
-    for part in seen.flatten(1).split(CHUNK):
-        square.addmm_((part - mean).T, part - mean)
-    values, vectors = torch.linalg.eigh(square / max(1, n - 1))
     if width <= WIDTH:
         return Features(f"{width} values", lambda x: x.flatten(1).double() - mean)
-    kept = float(values[-WIDTH:].sum() / values.sum()) if float(values.sum()) else 1.0
-    name = f"{WIDTH} principal components ({kept:.1%} of the variance)"
-    return Features(name, lambda x: (x.flatten(1).double() - mean) @ vectors[:, -WIDTH:])
+    vectors, kept = (_exact if width <= WHOLE else partial(_sketched, seed=seed))(seen, mean)
+    name = f"{vectors.shape[1]} principal components ({kept:.1%} of the variance)"
+    return Features(name, lambda x: (x.flatten(1).double() - mean) @ vectors)
+
+
+def _exact(seen: Tensor, mean: Tensor) -> tuple[Tensor, float]:
+    """Returns the first components (D, F) from the covariance, and their part of the variance."""
+    square = torch.zeros(len(mean), len(mean), dtype=torch.float64)
+    for part in seen.flatten(1).split(CHUNK):
+        square.addmm_((part - mean).T, part - mean)
+    values, vectors = torch.linalg.eigh(square / max(1, len(seen) - 1))
+    whole = float(values.sum())
+    return vectors[:, -WIDTH:], float(values[-WIDTH:].sum()) / whole if whole else 1.0
+
+
+def _sketched(seen: Tensor, mean: Tensor, *, seed: int) -> tuple[Tensor, float]:
+    """Returns the same of wide data from random projections of the first 10,000 of them.
+
+    References:
+        | Finding Structure with Randomness (Halko, Martinsson & Tropp, 2011), algorithm 5.1
+        | https://arxiv.org/abs/0909.4061
+    """
+    few = seen[: 10 * CHUNK].flatten(1) - mean.to(seen.dtype)
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(seed)
+        q = min(2 * WIDTH, *few.shape)  # twice as many as are kept, so that these are near exact
+        _, values, vectors = torch.pca_lowrank(few, q=q, center=False, niter=4)
+    whole = float(few.square().sum(dtype=torch.float64))
+    kept = float(values[:WIDTH].double().square().sum()) / whole if whole else 1.0
+    return vectors[:, :WIDTH].double(), min(kept, 1.0)

@@ -24,6 +24,7 @@ from ...model import LatentModel
 from ..drawing import drawn, reconstructed
 from ..passes import Precision, Progress, quiet
 from ..quantity import Quantity
+from .classifier import is_image
 from .comparison import BLOCKS, Comparison, ratio
 from .features import FeatureKind, Features, fit_features, read, view_of
 from .frechet import frechet_distance
@@ -162,7 +163,7 @@ def sample_quality(
             model, n, None if c is None else c.to(like), mean=mean, seed=seed, precision=precision
         )
         r = None
-        if _are_images(data):
+        if is_image(data.event):
             given = replace(data, c=c)
             r = reconstructed(model, given, mean=mean, seed=seed, precision=precision)
     tell(0.1)
@@ -257,13 +258,9 @@ def _kind(mean: bool) -> str:
     return "means of" if mean else "draws from"
 
 
-def _are_images(data: Data) -> bool:
-    return len(data.event) == 3 and min(data.event[1:]) >= 3
-
-
 def _warnings(data: Data, mean: bool) -> list[str]:
     """Sentences on what the comparison does not tell."""
-    if not _are_images(data):
+    if not is_image(data.event):
         return ["Sharpness is of images, which these data are not."]
     if not mean:
         return ["Draws hold the noise of p(x|z), which counts as sharp: its means show the blur."]
@@ -324,7 +321,7 @@ def _features(
         labels, classes = train.labels, train.classes
     labelled = labels is not None and len(classes) > 1
     if kind is None:
-        images = len(seen.shape) == 4 and min(seen.shape[2:]) >= 4
+        images = is_image(tuple(seen.shape[1:]))
         kind = "classifier" if labelled else "random" if images else "pca"
     chosen, known, judged = seen, None, None
     if kind == "classifier" and labelled:
