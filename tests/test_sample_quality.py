@@ -181,6 +181,26 @@ def test_bits_that_hide_their_grey_values_are_said_to(vae):
     assert any("means are grey" in note for note in found.notes)
 
 
+def test_training_data_with_entries_missing_are_left_out(vae):
+    hidden = replace(blobs(1), mask=torch.ones(200, 1, 8, 8, dtype=torch.bool))
+    found = sample_quality(vae, blobs(0), hidden, features="pca")
+    assert found.nearest is None
+    assert found.training is None
+    assert any("training data are missing" in note for note in found.notes)
+    model, x = recipes.case("vae", support="real", n=60).build().model.eval(), torch.randn(60, 6)
+    holes = torch.where(x > 1, torch.nan, x)
+    missing = Data(holes, "real", mask=holes.isfinite())
+    assert sample_quality(model, Data(x, "real"), missing).training is None
+
+
+def test_samples_that_share_conditions_are_said_to():
+    case = recipes.case("cvae", support="real", n=60)
+    c = torch.eye(case.c.shape[1])[torch.arange(60) % 2]
+    data = Data(torch.randn(60, prod(case.spec.event)), "real", c=c)
+    found = sample_quality(case.build().model.eval(), data)
+    assert any("has the condition of a datum" in note for note in found.notes)
+
+
 def test_images_too_small_for_a_laplacian_have_no_sharpness():
     """Of 3 x 3 pixels one is within, whose variance is nothing."""
     case = recipes.case("vae", event=(1, 3, 3), likelihood="Bernoulli")

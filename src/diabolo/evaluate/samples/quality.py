@@ -136,8 +136,8 @@ def sample_quality(
         model: A model with a prior.
         data: Data that it was not trained on, 40 at least; for a conditional model, with the
             conditions that the samples are to have.
-        train: Its training data, which tell copies; None leaves these out, and fits the features
-            to `data`.
+        train: Its training data, which tell copies; None, or data with entries missing, leaves
+            these out, and fits the features to `data`.
         mean: Compare means of p(x | z) instead of draws.
         features: What is compared: features of a `classifier` that is trained on the labels of the
             training data, of a `random` network, or principal components, `pca`. None takes the
@@ -155,7 +155,10 @@ def sample_quality(
     began = time.perf_counter()
     tell = progress or (lambda done: None)
     seed, neighbours = whole("seed", seed), whole("neighbours", neighbours, least=1)
-    data = _checked(model, data, max(2 * BLOCKS, neighbours + 1))
+    _check(model, data, max(2 * BLOCKS, neighbours + 1))
+    notes = _parted(data, train)
+    data = data.take(torch.arange(MOST)) if len(data) > MOST else data
+    train = None if train is None or train.mask is not None else train
     n, like = len(data), next(model.parameters())
     c = model.given(data.c)
     with ranks.alone(), quiet(model):
@@ -170,8 +173,14 @@ def sample_quality(
     shown = _expected(data) if mean else data
     x = shown.batch(torch.arange(n)).x.cpu()
     y = y.to(x.dtype)
-    notes = [f"The {n} samples are {_kind(mean)} p(x|z), keyed by seed {seed}."]
+    notes.insert(0, f"The {n} samples are {_kind(mean)} p(x|z), keyed by seed {seed}.")
     notes += _warnings(shown, mean)
+    if c is not None:
+        notes.append(
+            "Each sample has the condition of a datum, and is independent of it only given that: "
+            "the two-sample p holds, but errors, and what is expected of one law, are told as if "
+            "each had a condition of its own."
+        )
     sharp = None if r is None else _sharpness(x, y, r, mean)
 
     learned = _expected(train) if mean and train is not None else train
@@ -224,8 +233,8 @@ class _Found(NamedTuple):
     some: Tensor | None
 
 
-def _checked(model: LatentModel, data: Data, least: int) -> Data:
-    """Returns the data to compare samples with.
+def _check(model: LatentModel, data: Data, least: int) -> None:
+    """Checks that samples can be compared with data.
 
     Raises:
         DiaboloError: If there is nothing to draw from, or nothing to compare it with.
@@ -246,7 +255,20 @@ def _checked(model: LatentModel, data: Data, least: int) -> Data:
         )
     if len(data) < least:
         raise DiaboloError(f"Samples are compared with {least} data at least, not {len(data)}.")
-    return data.take(torch.arange(MOST)) if len(data) > MOST else data
+
+
+def _parted(data: Data, train: Data | None) -> list[str]:
+    """Sentences on data that are left out."""
+    out = []
+    if len(data) > MOST:
+        out.append(f"Of {len(data)} data the first {MOST} are compared.")
+    if len(data) > ASKED and train is not None and train.mask is None:
+        out.append(f"Copies are looked for among the first {ASKED} samples.")
+    if train is not None and train.mask is not None:
+        out.append("Entries of the training data are missing, so that these are left out.")
+    elif train is not None and len(train) > TRAINED:
+        out.append(f"Features are fitted to {TRAINED} of {len(train)} training data, at random.")
+    return out
 
 
 def _expected(data: Data) -> Data:
