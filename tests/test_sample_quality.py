@@ -8,10 +8,12 @@ import re
 from dataclasses import replace
 from math import prod
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+import diabolo
 from diabolo.data import Data
 from diabolo.data.decode import Binarize, Scale
 from diabolo.errors import DiaboloError
@@ -207,3 +209,13 @@ def test_images_too_small_for_a_laplacian_have_no_sharpness():
     data = Data((torch.rand(60, 1, 3, 3) > 0.5).float(), "binary")
     found = sample_quality(case.build().model.eval(), data)
     assert found.sharpness is None
+
+
+def test_a_run_compares_samples_under_conditions_of_arrays():
+    x, c = np.random.default_rng(0).normal(size=(60, 3)), np.linspace(0, 1, 60)
+    run = diabolo.fit(x, condition=c, epochs=1, device="cpu")
+    found = run.sample_quality(x, condition=c, features="pca", seed=2)
+    assert (found.n, found.seed) == (60, 2)
+    assert run.metrics["samples"]["split"] == "given"
+    with pytest.raises(DiaboloError, match="belong to data"):
+        run.sample_quality(condition=c)

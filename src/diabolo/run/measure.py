@@ -5,7 +5,7 @@ Shapes: n rows, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +16,13 @@ from torch import Tensor
 from .. import evaluate as evaluation
 from ..data import Data
 from ..errors import DiaboloError, whole
+from ..evaluate.samples import FeatureKind
 from .asked import as_data, held_out
 
 if TYPE_CHECKING:
     from .run import Run
 
-__all__ = ["Marginal", "class_counts", "evaluate", "sample_quality", "score"]
+__all__ = ["FeatureKind", "Marginal", "class_counts", "evaluate", "sample_quality", "score"]
 
 Marginal = bool | Sequence[float] | NDArray[Any] | Tensor
 
@@ -123,13 +124,34 @@ def evaluate(
 
 
 def sample_quality(
-    run: Run, data: Any, train: Any, labels: Any, options: Mapping[str, Any]
+    run: Run,
+    data: Any,
+    train: Any,
+    labels: Any,
+    condition: Any,
+    mean: bool,
+    features: FeatureKind | None,
+    neighbours: int,
+    seed: int,
+    precision: evaluation.Precision,
+    progress: Callable[[float], None] | None,
 ) -> evaluation.SampleQuality:
     """Returns what `Run.sample_quality` promises, and keeps its numbers in the run."""
+    if data is None and (labels is not None or condition is not None):
+        raise DiaboloError("Labels and conditions belong to data: give the data too.")
     split, chosen = held_out(run) if data is None else ("given", data)
     learned = run.data("train") if train is None else train
     known = None if learned is None else as_data(run, learned, None, None, lacking=True)
-    beside = as_data(run, chosen, labels, None)
-    found = evaluation.sample_quality(run.model, beside, known, **options)
+    found = evaluation.sample_quality(
+        run.model,
+        as_data(run, chosen, labels, condition),
+        known,
+        mean=mean,
+        features=features,
+        neighbours=neighbours,
+        seed=seed,
+        precision=precision,
+        progress=progress,
+    )
     run.metrics["samples"] = {"split": split, **found.to_json()}
     return found

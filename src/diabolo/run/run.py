@@ -353,20 +353,25 @@ class Run:
         return measure.evaluate(self, data, method, k, *given)
 
     def sample_quality(
-        self, data: Any = None, train: Any = None, *, labels: Any = None, **options: Any
+        self,
+        data: Any = None,
+        train: Any = None,
+        *,
+        labels: Any = None,
+        condition: Any = None,
+        mean: bool = False,
+        features: measure.FeatureKind | None = None,
+        neighbours: int = 5,
+        seed: int = 0,
+        precision: evaluation.Precision = "float32",
+        progress: Callable[[float], None] | None = None,
     ) -> evaluation.SampleQuality:
-        """Returns how good the samples are beside data, and keeps the numbers.
+        """Returns how good the samples are beside data, as `evaluate.sample_quality`; keeps it.
 
-        Arguments:
-            data: Data (n, *S), a path, or `Data`; None takes the test or else the validation split.
-            train: The training data; None takes the run's own, where they are to be had.
-            labels: The labels of the data, where the model is conditional on labels.
-            options: As in `evaluate.sample_quality`: mean, features, neighbours, seed, precision.
-
-        Raises:
-            DiaboloError: If the model has no prior, or the data are not like those fitted.
+        Data, labels and condition are as in `evaluate`; None as train takes the run's own.
         """
-        return measure.sample_quality(self, data, train, labels, options)
+        given = (labels, condition, mean, features, neighbours, seed, precision, progress)
+        return measure.sample_quality(self, data, train, *given)
 
     def refit(self, data: Any = None, *, prior: str, **options: Any) -> Run:
         """Returns a new run of this encoder and decoder with a prior fitted to their codes.

@@ -1,6 +1,7 @@
 """How good samples are, beside data: distances, neighbours, tests, copies and sharpness."""
 
 from .comparison import Comparison
+from .features import FeatureKind
 from .frechet import frechet, frechet_distance
 from .kernel import kernel_distance
 from .manifolds import Manifolds, manifolds
@@ -11,6 +12,7 @@ from .two_sample import TwoSampleTest, two_sample_test
 
 __all__ = [
     "Comparison",
+    "FeatureKind",
     "Manifolds",
     "Nearest",
     "Pair",
