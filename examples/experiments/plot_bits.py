@@ -14,7 +14,9 @@ information is lost*. Noise rises and the code tells less: at (0, 1) it costs no
 nothing. What is less is the price.
 
 Here a stack of integers (asymmetric numeral systems) does it for good: real images become one
-number, whose length is counted, and are read from it again, bit for bit.
+number, whose length is counted, and are read from it again, bit for bit. The first images need bits
+to borrow, 4,001 random ones here. They come back as they were, but the file has to hold them: they
+count for much of a short file, and vanish beside many images.
 """
 
 import zlib
@@ -130,32 +132,39 @@ for image in x:
     before = state.bit_length()
     state = encode(state, image)
     lengths.append(state.bit_length() - before)
-length = (state.bit_length() - first.bit_length()) / len(x)
+grown = (state.bit_length() - first.bit_length()) / len(x)
+whole = state.bit_length() / len(x)
 back, wrong = state, 0
 for image in reversed(x):
     back, again = decode(back)
     wrong += int((again != image).sum())
 lab.claim("A62", "bits of the images that come back wrong", wrong, "<= 0")
 lab.claim("A62", "bits that were there before, come back wrong", int(back != first), "<= 0")
-lab.claim("A62", "file length", length, unit="bits")
-off = abs(length / (rate + distortion) - 1)
-lab.claim("A62", "|file length / (rate + distortion) - 1|", off, "<= 0.01", quick="<= 0.05")
+lab.claim("A62", "bits that the file grows by, an image", grown, unit="bits")
+off = abs(grown / (rate + distortion) - 1)
+lab.claim("A62", "|bits that the file grows by / (rate + distortion) - 1|", off, "<= 0.01",
+          quick="<= 0.05", given="file length within 1 %",
+          changed="the first bits are borrowed: over many images they vanish")  # fmt: skip
+lab.claim("A62", "whole file with the bits borrowed, an image", whole, unit="bits")
+lab.claim("A62", "whole file / (rate + distortion) - 1", whole / (rate + distortion) - 1)
 
 # %%
-# Beside a general compressor, which gets all images at once.
+# The whole file, beside that of a general compressor, which gets all images at once.
 
 packed = np.packbits(x.flatten().numpy().astype(np.uint8))
 zipped = len(zlib.compress(packed.tobytes(), 9)) * 8 / len(x)
-lab.claim("A62", "file length / that of zlib, all images at once", length / zipped, "< 1")
+lab.claim("A62", "whole file / that of zlib, all images at once", whole / zipped, "< 1",
+          only_full=True)  # fmt: skip
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.2), layout="constrained")
-axes[0].barh(["zlib", "this file", "bound"], [zipped, length, 0], color="C1")
+axes[0].barh(["zlib", "this file", "bound"], [zipped, grown, 0], color="C1")
+axes[0].barh("this file", whole - grown, left=grown, color="0.7", label="borrowed bits")
 axes[0].barh("bound", distortion, color="C0", label="distortion")
 axes[0].barh("bound", rate - gap, left=distortion, color="C2", label="rate, without the gap")
 axes[0].barh("bound", gap, left=distortion + rate - gap, color="C3", label="gap")
 axes[0].set(xlabel="bits per image", ylim=(-0.5, 4.2))
-axes[0].legend(frameon=False, fontsize=8, loc="upper right", ncols=3)
+axes[0].legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
 each = (-found.elbo.per_datum / BIT).numpy()
 axes[1].scatter(each, lengths, s=6)
 ends = [each.min(), each.max()]
