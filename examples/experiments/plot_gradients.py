@@ -14,6 +14,7 @@ so that its encoder learns nothing but the prior. But a gradient by the *score*,
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,7 +23,7 @@ from experiment import Experiment
 from torch import nn
 
 import diabolo
-from diabolo.distributions import Dirac, Normal
+from diabolo.distributions import Normal
 from diabolo.distributions.kl import kl_divergence
 from diabolo.objectives import elbo
 from diabolo.recipes import build
@@ -65,19 +66,36 @@ error = ((each.mean(0) - truth) / (each.std(0) / math.sqrt(n))).abs().max()
 lab.claim("A26", "mean of 100,000 one-draw gradients off the formula", error, "< 4", unit="stderr")
 
 # %%
-# **At the start of training** the outputs are all wrong. A deterministic model gives each image
-# probability 0, with no gradient; a normal density around the output always says which way to go.
+# **At the start of training** the outputs are all wrong. A deterministic output is the limit of a
+# normal density whose scale goes to 0. On the way log p(X) of the same outputs falls, and its
+# gradient grows, as the inverse square of the scale, both without a bound; in the limit each image
+# has probability 0, and its logarithm no gradient at all. Around the same output, a normal density
+# of a fixed scale says which way to go.
 
 images = torch.rand(64, 1, 8, 8)
 spec = diabolo.Spec(event=(1, 8, 8), support="unit")
 model = build("vae", spec, latent=8, net="mlp(hidden=(128,))", likelihood="Normal(scale=0.1)").model
 px = model(images).px
 weights = list(model.likelihood.parameters())
-found = torch.autograd.grad(px.log_prob(images).mean(), weights)
-norm = math.sqrt(sum(float(g.square().sum()) for g in found))
-hits = (Dirac(px.mean, 3).loc == images).flatten(2).all(-1).sum()
-lab.claim("A12", "images that deterministic outputs meet: P(X) > 0", hits, "<= 0")
-lab.claim("A12", "gradient norm under a normal density", norm, "between 1 and 1e7")
+
+
+def at_scale(s):
+    """Mean log p(X) of the outputs with this scale around them, and its gradient's norm."""
+    normal = Normal(px.mean.double(), torch.tensor(math.log(s), dtype=F64), 3)
+    value = normal.log_prob(images.double()).mean()
+    found = torch.autograd.grad(value, weights, retain_graph=True)
+    return float(value.detach()), math.sqrt(sum(float(g.double().square().sum()) for g in found))
+
+
+scales = (0.1, 1e-3, 1e-6, 1e-9, 1e-12)
+log_p, norms = zip(*(at_scale(s) for s in scales), strict=True)
+lab.claim("A12", "smallest fall of log p(X) as the scale goes 0.1, 1e-3, ... 1e-12",
+          min(a - b for a, b in pairwise(log_p)), "> 1e3", unit="nats")  # fmt: skip
+lab.claim("A12", "log p(X) of the outputs at scale 1e-12", log_p[-1], "< -1e20", unit="nats",
+          given="-inf", changed="a limit is not reached")  # fmt: skip
+lab.claim("A12", "gradient norm at scale 0.1", norms[0], "between 1 and 1e7")
+lab.claim("A12", "gradient norm at scale 1e-12 / at 0.1: no finite limit", norms[-1] / norms[0],
+          "> 1e20", given="0 or undefined", changed="a limit is not reached")  # fmt: skip
 
 # %%
 # **Training without the path.** The same model three times: with the path; with a draw whose
