@@ -5,7 +5,7 @@ Doersch's autoencoder of MNIST
 A generative model *computes* P(X): real digits get a high number and noise a low one. It also
 makes new digits, and for every digit there is a code that gives something very similar. Doersch's
 example is a VAE with the network 784-1000-500-250-30 and back. The widths here are his; the layers
-are gated linear units, which learn in a few epochs what his rectifiers took a hundred for.
+are gated linear units, trained for eight epochs here where his took many more.
 
 **Where the notes and the example want care.** The example's targets are grey values under a
 cross-entropy, which is no likelihood of a grey image. It has one right reading: a bit X' is drawn
@@ -122,8 +122,9 @@ lab.claim("A2", "near copies of training images, as a part of what test images h
 # %%
 # **Some z for every X.** From the encoder's guess the code climbs the gradient of
 # :math:`\log p(x \mid z)`. The row asks that every test image comes within twice the training
-# images' median error. That median is of easy and of difficult digits together, and the error of a
-# digit grows with its ink, so that a few broad ones stay outside.
+# images' median error. Training images climb as many steps as test images do, or their median would
+# be of codes that nobody has improved. It is of easy and of difficult digits together, and one test
+# image in six stays outside. Beside the median of codes that did not climb, one in a hundred does.
 
 
 def errors(x: torch.Tensor, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -139,13 +140,20 @@ def errors(x: torch.Tensor, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 shown = grey[: lab.pick(200, 1000)]
 stored = run.data("train").take(torch.arange(1000))
-usual = errors(stored.decoder.mean(stored.x), 0)[0].median()
-before, after = errors(shown, 0)[0], errors(shown, lab.pick(100, 300))
-for name, e in (("the encoder's code", before), ("the best code", after[0])):
-    part = float((e <= 2 * usual).double().mean())
-    best = name != "the encoder's code"
-    lab.claim("A7", f"test images within twice the training median, by {name}", part,
-              ">= 1" if best else None, quick=">= 0.97" if best else None)  # fmt: skip
+STEPS = lab.pick(100, 300)
+known = stored.decoder.mean(stored.x)
+usual, climbed = (errors(known, steps)[0].median() for steps in (0, STEPS))
+before, after = errors(shown, 0)[0], errors(shown, STEPS)
+
+
+def within(e, median):
+    return float((e <= 2 * median).double().mean())
+
+
+told = "test images within twice the training median"
+lab.claim("A7", f"{told}, both by the encoder's code", within(before, usual))
+lab.claim("A7", f"{told}, both by the best code", within(after[0], climbed), ">= 1", quick=">= 0.8")
+lab.claim("A7", f"{told}, by the best code / by the encoder's", within(after[0], usual))
 
 # %%
 figure = plt.figure(figsize=(8.5, 5.6), layout="constrained")
