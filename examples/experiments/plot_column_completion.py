@@ -9,8 +9,12 @@ conditional VAE draws a code, decides, and gives one of the answers, another one
 
 **In the notes:** "the solution is to use a regressor". It is the other way round: in the paper the
 regressor is the *baseline that fails*, for the reason above, and the conditional VAE is the
-solution. (The paper began with half a digit as the condition. That was too easy: the regressor's
-completions were sharp.)
+solution. (The paper began with half a digit as the condition. There the regressor overfitted,
+memorised what it had seen, and its completions were crisp.)
+
+What is sharp here is relative. The conditional VAE's answers are about three times as sharp as the
+regressor's, but they have less than half the sharpness of real digits, where the row asks for nine
+tenths: they are means of bits, and soft where the model leaves a pixel open.
 """
 
 import matplotlib.pyplot as plt
@@ -181,7 +185,7 @@ lab.claim(
 lab.claim(
     "A35", "sharpness of the regressor's / of real digits", ratio[1], "<= 0.6", only_full=True
 )
-lab.claim("A35", "sharpness: CVAE / regressor", ratio[0] / ratio[1], ">= 1.3", quick=">= 1.05")
+lab.claim("A35", "sharpness: CVAE / regressor", ratio[0] / ratio[1], ">= 1.5", quick=">= 1.05")
 
 # %%
 # One answer of the CVAE is *farther* from the truth than the blur, as it should be: who commits

@@ -11,8 +11,8 @@ in papers, and most code, show its mean. Both are to be had, and they are not th
 of bits looks grainy and is what the model claims that data are; the mean is a picture of
 probabilities.
 
-Here the decoder's weights alone are written into a file. A program that has never seen the encoder
-reads them, and makes the same pictures to the last bit.
+Here the decoder's weights alone are written into a file. A second decoder, built with other random
+weights, reads them, and makes the same pictures to the last bit without an encoder.
 """
 
 import tempfile

@@ -27,9 +27,10 @@ from diabolo.spec import Spec
 lab = Experiment(__file__)
 
 # %%
-# **The linear one.** Rows of a smooth random curve, whose covariance is exactly
-# :math:`\Sigma_{ij} = 0.9^{|i-j|}`. The noise is exact as well: it goes through the points
-# :math:`\pm \sqrt{D} e_i`, over which the mean of any quadratic is its mean under normal noise.
+# **The linear one.** Rows of a random walk that is pulled back to 0, whose neighbours are alike:
+# their covariance is exactly :math:`\Sigma_{ij} = 0.9^{|i-j|}`. The noise is exact as well: it goes
+# through the points :math:`\pm \sqrt{D} e_i`, over which the mean of any quadratic is its mean
+# under normal noise.
 
 SIZE, LEVEL = 16, 0.7
 where = torch.arange(SIZE, dtype=torch.float64)

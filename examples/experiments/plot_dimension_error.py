@@ -70,7 +70,7 @@ for width, found, line in zip(WIDTHS, errors, linear, strict=True):
     row = {2: "<= 0.95", 32: "<= 0.5"}.get(width) if lab.full else "<= 0.95"
     given = {"given": "none", "changed": "the row asks it of 32 dimensions only"}
     lab.claim("A40", told, found / line, row, **({} if width == 32 or row is None else given))
-lab.claim("A40", f"mean squared error, {WIDTHS[-1]} dimensions", errors[-1], unit="pixel²")
+lab.claim("A40", f"mean squared error, {WIDTHS[-1]} dimensions", errors[-1], unit="grey value²")
 
 figure = plt.figure(figsize=(8.5, 3.8), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=(1.2, 1))
