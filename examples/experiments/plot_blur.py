@@ -1,16 +1,18 @@
 """
-Blur, and its cure
-==================
+Blur, and what lessens it
+=========================
 
 Samples of a VAE are said to be blurred. What is shown is mostly the *mean* of p(x | z), and the
 mean is blurred as far as the code leaves the picture open. How far that is follows from the output:
 with a fixed :math:`\\sigma = 1` on grey values between 0 and 1, an error of a pixel costs next to
 nothing, a code is not worth its rate, and the mean is a blur.
 
-**Where the notes are short.** They lay blur to the VAE, against adversarial models. It is the doing
-of a badly chosen :math:`\\sigma`, the same knob as in the experiment on sigma: where it is optimal
-for the data, much of the sharpness returns; a hierarchy of latents, which can tell more, is another
-way. Sharpness is the variance of the Laplacian, beside that of the data.
+**Where the notes are short.** They lay blur to the VAE, against adversarial models. A part of it
+is the doing of a badly chosen :math:`\\sigma`, the same knob as in the experiment on sigma: where
+it is optimal for the data, reconstructions are almost four times as sharp. They still have less
+than a third of the sharpness of the data (the variance of the Laplacian), so that blur is lessened
+here, not removed. A hierarchy of latents, which is said to be another way, adds nothing at the same
+:math:`\\sigma` in so short a training.
 """
 
 import matplotlib.pyplot as plt
@@ -49,8 +51,8 @@ for what, (recipe, options) in models.items():
 # %%
 # **Sharpness.** Each picture is filtered with the Laplacian; its variance over the pixels is large
 # where there are edges. It takes speckle for edges too: samples from places of the prior where no
-# codes of data lie can be called sharp for that, so that reconstructions are the safer measure and
-# the pictures have to be looked at.
+# codes of data lie can be called sharp for that, as those of the optimal sigma are here. So
+# reconstructions are judged, samples are told, and the pictures have to be looked at.
 
 first = runs["sigma = 1"]
 test = (first.data("test") or first.data("valid")).take(torch.arange(lab.pick(170, 300)))
@@ -61,22 +63,26 @@ for what, run in runs.items():
     with torch.no_grad():
         torch.manual_seed(0)
         samples = run.model.sample(300).mean
-        again = run.model.decode(run.model.encode(x)[0]).mean
+        rebuilt = run.model.decode(run.model.encode(x)[0]).mean
     shown[what] = samples
-    ratio[what] = sharpness(again).mean() / real, sharpness(samples).mean() / real
+    ratio[what] = sharpness(rebuilt).mean() / real, sharpness(samples).mean() / real
     name = what.replace("\n", " ")
     lab.claim("A52", f"sharpness of reconstructions / data, {name}", ratio[what][0])
     lab.claim("A52", f"sharpness of means of samples / data, {name}", ratio[what][1])
 
 # %%
-# **The blur is there, and it goes.**
+# **The blur is there, and part of it goes.** The hierarchy is held against the plain model at the
+# same, optimal sigma: beside sigma = 1 it would be given credit for what sigma does.
 
-blurred, cured, deep = ratio["sigma = 1"], ratio["optimal\nsigma"], ratio[list(ratio)[-1]]
-lab.claim("A52", "the blur: sharpness of reconstructions, sigma = 1", blurred[0], "<= 0.5")
-lab.claim("A52", "the cure: reconstructions, optimal sigma / sigma = 1", cured[0] / blurred[0],
-          ">= 1.5")  # fmt: skip
-lab.claim("A52", "the cure in samples: optimal sigma / sigma = 1", cured[1] / blurred[1], ">= 1.5")
-lab.claim("A52", "a hierarchy: samples / sigma = 1", deep[1] / blurred[1], ">= 1.5")
+again = {what.replace("\n", " "): r[0] for what, r in ratio.items()}
+blurred, best = again["sigma = 1"], again["optimal sigma"]
+lab.claim("A52", "the blur: sharpness of reconstructions / data at sigma = 1", blurred, "<= 0.5")
+for what in ("sigma = 0.3", "optimal sigma"):
+    lab.claim("A52", f"less blur: reconstructions, {what} / sigma = 1", again[what] / blurred,
+              ">= 1.5", given="removed",
+              changed="lessened: far from the sharpness of the data")  # fmt: skip
+lab.claim("A52", "reconstructions, hierarchy / plain, both at the optimal sigma",
+          again["hierarchy, optimal"] / best)  # fmt: skip
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", width_ratios=(1.7, 1))
@@ -88,10 +94,12 @@ axes[0].set(xticks=[], yticks=[(i + 0.5) * high for i in range(len(lines))])
 axes[0].set_yticklabels(list(shown), fontsize=9)
 axes[0].set_title("data, and means of p(x | z) for z from the prior", fontsize=10)
 at = range(len(ratio))
-for shift, (i, what) in zip((-0.2, 0.2), enumerate(("reconstructions", "samples")), strict=True):
+for shift, (i, what) in zip(
+    (-0.2, 0.2), enumerate(("reconstructions", "samples,\nspeckle too")), strict=True
+):
     axes[1].bar([a + shift for a in at], [r[i] for r in ratio.values()], 0.38, label=what)
 axes[1].axhline(1, color="0.5", linestyle="--")
 axes[1].set_xticks(list(at), list(ratio), fontsize=7.5)
 axes[1].set(ylabel="sharpness / that of the data")
-axes[1].legend(frameon=False, fontsize=8)
+axes[1].legend(frameon=False, fontsize=8, loc="center left")
 lab.finish()
