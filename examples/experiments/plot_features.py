@@ -9,8 +9,9 @@ and is trained on.
 
 The notes say that the encoder may be reused. Whether that pays depends on what it is compared
 with, so the same classifiers read pixels and principal components, and the same network starts
-from random weights. Which hundred images are labelled matters as much as the method: all numbers
-are means over several draws of them.
+from random weights. The row asks 85 % of a linear classifier on the code; it comes to 82 or 83 %
+here, 15 points more than on pixels. Which hundred images are labelled moves a number by a few
+points, and so all are means over several draws of them.
 """
 
 import copy
@@ -110,7 +111,7 @@ for draw in range(DRAWS):
 mean = {name: 100 * np.mean(found) for name, found in right.items()}
 spread = {name: 100 * np.std(found, ddof=1) for name, found in right.items()}
 for name in right:
-    judged = ">= 85" if name == "VAE, SVM" else None
+    judged = ">= 85" if name == "VAE, logistic" else None
     lab.claim(
         "A42",
         name,
@@ -133,10 +134,12 @@ lab.claim(
 
 figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
 names = sorted(mean, key=mean.get)
-colors = ["C1" if "VAE" in n or "encoder" in n else "0.7" for n in names]
-axes.barh(names, [mean[n] for n in names], xerr=[spread[n] for n in names], color=colors)
-axes.set(
-    xlabel=f"test images told right with 100 labels (%), {DRAWS} draws of labels and their spread",
-    xlim=(min(mean.values()) - 10, 100),
-)
+colors = ["C1" if "VAE" in n or "encoder" in n else "0.5" for n in names]
+for i, (name, color) in enumerate(zip(names, colors, strict=True)):
+    axes.errorbar(mean[name], i, xerr=spread[name], fmt="o", color=color, capsize=3)
+axes.axvline(85, color="k", linestyle=":", label="asked of a linear classifier on the code")
+axes.set_yticks(range(len(names)), names)
+axes.set(xlabel=f"test images told right (%): mean and spread of {DRAWS} draws of 100 labels")
+axes.legend(frameon=False, fontsize=8, loc="upper left")
+axes.grid(axis="x", color="0.9")
 lab.finish(figure)
