@@ -1,7 +1,8 @@
 """Handwritten digits as arrays, and a judge that names them.
 
 The digits are scikit-learn's (8 x 8) with quick settings and MNIST (28 x 28) with full ones. The
-judge is a small classifier that never sees a model's samples while it learns.
+judge is a small classifier that learns from what it is given: where it is to judge a model's
+samples, from real digits alone.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Judge:
         images: What it learns from, (N, *).
         labels: Their names, (N,).
         weights: How much each datum counts, (N,); None for all alike.
-        epochs: How often it goes through them; None for about 100,000 images in all, or 10 times.
+        epochs: How often it goes through them; None for about 100,000 images in all, but 10
+            times at least.
         seed: That of its weights and order.
     """
 

@@ -9,8 +9,9 @@ To refuse the broken one, :math:`\sigma` has to be so small that the moved one i
 and then nearly every z drawn from the prior is refused.
 
 The notes give the distances .2693 (moved) and .0387 (broken) without saying what they are divided
-by. Sums over pixels are far larger; as parts of :math:`\|X\|^2` they are near what is found here.
-And the negative log-density is not proportional to the distance but affine in it.
+by. Sums over pixels are far larger. As parts of :math:`\|X\|^2` they are possible: the twos of
+MNIST give .17 on average when moved, and some as much as .27; the damage is made here to be at most
+.04. And the negative log-density is not proportional to the distance but affine in it.
 """
 
 import math
@@ -85,7 +86,7 @@ def distance(other):
 far, near = distance(moved), distance(broken)
 lab.claim("A18", "part of the twos whose moved copy is farther", (far > near).mean(), ">= 0.95")
 lab.claim("A18", "distance when moved / |X|^2 (notes: .2693)", far.mean())
-lab.claim("A18", "distance when broken / |X|^2 (notes: .0387)", near.mean(), "<= 0.04")
+lab.claim("A18", "distance when broken / |X|^2 (notes: .0387; at most .04 by choice)", near.mean())
 ratio = far.mean() / near.mean()
 lab.claim(
     "A18",

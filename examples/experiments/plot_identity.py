@@ -7,8 +7,9 @@ and its code nothing. The notes say so, and name three things to ask of a code i
 sparse, to move little with its input, and to withstand noise. Each has its autoencoder: a charge
 on the code, a charge on its Jacobian, and noise at the input.
 
-One thing the notes leave open is that these are three properties, not one: each model has most of
-its own, and here all are measured for all of them.
+One thing the notes leave open is that these are three properties, not one, and that a model need
+not have most of its own: here all are measured for all of them, and it is the denoising one whose
+code moves least with its input.
 """
 
 import matplotlib.pyplot as plt
@@ -23,8 +24,9 @@ from diabolo.spec import Spec
 lab = Experiment(__file__)
 
 # %%
-# Five numbers, a code of eight, linear maps, and each objective taken to its optimum. The mean
-# Jacobian of the reconstruction tells how much of its input comes out: the identity, if all does.
+# Five numbers, a code of eight, linear maps (but that the sparse code is cut off at 0), and each
+# objective taken to its optimum. The mean Jacobian of the reconstruction tells how much of its
+# input comes out: the identity, if all does.
 
 torch.set_default_dtype(torch.float64)
 x = torch.randn(64, 5)

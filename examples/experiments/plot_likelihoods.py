@@ -9,7 +9,8 @@ A cross-entropy of grey values or an error plus a penalty does not.
 **Where the notes want care.** One writes N(f(z), sigma^2) for many pixels: the covariance is
 :math:`\\sigma^2 I`. And "the decoder gives a mean *and* a covariance" has a trap: where a datum can
 be met exactly, the density rises without bound as the standard deviation falls. A floor under it
-makes the likelihood bounded; a sensible one is the width of a step of the data.
+makes the likelihood bounded. Diabolo takes the standard deviation of rounding to the steps of the
+data, a step / sqrt(12).
 """
 
 import math
@@ -56,7 +57,7 @@ def values(p, support: str):
     return x, torch.ones_like(x)
 
 
-shown, worst = {}, 0.0
+shown, masses = {}, []
 for name, cls in families().items():
     if "mixed" in cls.supports:
         continue  # a product of the others, column by column
@@ -71,10 +72,10 @@ for name, cls in families().items():
         p = made.from_raw(raw, 1).given(torch.tensor([6.0]))
         x, weight = values(p, support)
         density = p.log_prob(x[:, None]).exp()
-    mass = float((density * weight).sum())
-    worst = max(worst, abs(mass - 1))
+    masses.append(float((density * weight).sum()))
     shown[name] = x, density, support
-    print(f"{name:30} {support:9} {mass:.9f}")
+    print(f"{name:30} {support:9} {masses[-1]:.9f}")
+worst = np.abs(np.array(masses) - 1).max()  # NaN, if one of them is
 lab.claim("A11", f"largest distance from 1 of the mass, {len(shown)} likelihoods", worst,
           "<= 1e-6")  # fmt: skip
 lab.claim("A11", "likelihoods looked at", len(shown), ">= 14")
@@ -98,8 +99,11 @@ lab.claim("A49", "most that log p gains with a floor, less its bound", float(hel
           "<= 0", unit="nats")  # fmt: skip
 
 # %%
-# **In training.** Digits have pixels at the border that are always 0. With next to no floor a VAE
-# puts its nats there; with the floor that the steps of grey levels give, the bound means something.
+# **In training.** Digits have pixels at the border that are always 0, where a VAE with next to no
+# floor gains nats for nothing. That its bound has no limit is what the lines above show, and not
+# this training, which is too short: it ends below even the most that the other floor allows (a
+# limit that holds for that floor by construction). What is seen here is that it is ahead, and
+# gaining.
 
 torch.set_default_dtype(torch.float32)
 bounds = {}
@@ -125,7 +129,7 @@ lab.claim("A49", "training ELBO, next to no floor, less the most that the floor 
           high - limit, unit="nats")  # fmt: skip
 lab.claim("A49", "training ELBO gained by leaving the floor out", high - low, ">= 10",
           quick=">= 1", unit="nats")  # fmt: skip
-lab.claim("A49", "training ELBO with the floor, less its bound", low - limit, "<= 0",
+lab.claim("A49", "training ELBO with the floor, less the most that it allows", low - limit,
           unit="nats")  # fmt: skip
 
 # %%
