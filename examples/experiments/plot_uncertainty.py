@@ -142,7 +142,7 @@ figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.5), sharey=True)
 for a, n in zip(axes, curves, strict=True):
     a.plot(*task(n, 0), ".", color="0.75", ms=3, zorder=0, label="data")
     for i, (mean, variance) in enumerate(curves[n]):
-        color, label = ("tab:blue", "mean of each VAE") if i else ("tab:red", "mean of one VAE")
+        color, label = ("tab:blue", "means of the others") if i else ("tab:red", "mean of one VAE")
         a.plot(GRID, mean, color=color, lw=0.9, label=label if i < 2 else None, zorder=2 + (not i))
         if not i:
             a.fill_between(
