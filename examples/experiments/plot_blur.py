@@ -57,7 +57,7 @@ for what, (recipe, options) in models.items():
 first = runs["sigma = 1"]
 test = (first.data("test") or first.data("valid")).take(torch.arange(lab.pick(170, 300)))
 x = test.batch(torch.arange(len(test))).x
-real = sharpness(x).mean()
+real = float(sharpness(x).mean())
 shown, ratio = {"data": x}, {}
 for what, run in runs.items():
     with torch.no_grad():
@@ -65,7 +65,7 @@ for what, run in runs.items():
         samples = run.model.sample(300).mean
         rebuilt = run.model.decode(run.model.encode(x)[0]).mean
     shown[what] = samples
-    ratio[what] = sharpness(rebuilt).mean() / real, sharpness(samples).mean() / real
+    ratio[what] = [float(sharpness(i).mean()) / real for i in (rebuilt, samples)]
     name = what.replace("\n", " ")
     lab.claim("A52", f"sharpness of reconstructions / data, {name}", ratio[what][0])
     lab.claim("A52", f"sharpness of means of samples / data, {name}", ratio[what][1])
