@@ -39,6 +39,7 @@ def test_experiment_shows_what_it_claims(
         plt.close("all")
         torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
+    assert script.stem == f"plot_{lab.name}"
     assert any(c.passed for c in lab.claims), "an experiment judges something with quick settings"
     unknown = {c.row for c in lab.claims} - set(ROWS)
     assert not unknown

@@ -96,15 +96,15 @@ class Experiment:
     """One script of the gallery: what it may use, and what it must show.
 
     Arguments:
-        file: The script's `__file__`.
+        name: That of the script, without `plot_`; the gallery runs scripts without a `__file__`.
     """
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, name: str) -> None:
         parser = argparse.ArgumentParser(description="Run one experiment.")
         parser.add_argument("--full", action="store_true", help="full settings; writes the record")
         parser.add_argument("--data-dir", help="where MNIST and its like lie")
         asked = parser.parse_args(sys.argv[1:])
-        self.name = Path(file).stem.removeprefix("plot_")
+        self.name = name
         self.full: bool = asked.full
         self.data_dir: str | None = asked.data_dir or os.environ.get("DIABOLO_DATA")
         self.claims: list[Claim] = []

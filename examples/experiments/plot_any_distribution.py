@@ -20,7 +20,7 @@ from scipy.stats import expon, kstest, logistic, norm
 
 import diabolo
 
-lab = Experiment(__file__)
+lab = Experiment("any_distribution")
 n = lab.pick(40_000, 100_000)
 rng = np.random.default_rng(0)
 

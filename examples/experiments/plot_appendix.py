@@ -32,7 +32,7 @@ from diabolo.noise import Noise
 from diabolo.priors import PRIORS
 from diabolo.views import View
 
-lab = Experiment(__file__)
+lab = Experiment("appendix")
 F64 = torch.float64
 HALF = 0.5 * math.log(2 * math.pi)
 

@@ -27,7 +27,7 @@ from sprites import FACTORS, sprites
 
 import diabolo
 
-lab = Experiment(__file__)
+lab = Experiment("attributes")
 SIDE = 16
 data = sprites(lab.pick(3000, 20_000), SIDE)
 fresh = sprites(lab.pick(1000, 5000), SIDE, seed=1)

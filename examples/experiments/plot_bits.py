@@ -30,7 +30,7 @@ from scipy.special import ndtr, ndtri
 import diabolo
 from diabolo.evaluate import bound, log_likelihood
 
-lab = Experiment(__file__)
+lab = Experiment("bits")
 run = diabolo.fit(
     lab.pick("digits", "mnist"),
     "vae",

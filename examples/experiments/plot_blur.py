@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 import diabolo
 from diabolo.evaluate import sharpness
 
-lab = Experiment(__file__)
+lab = Experiment("blur")
 FIXED, OPTIMAL = "Normal(scale=1.0)", "Normal(scale=optimal)"
 models = {
     "sigma = 1": ("vae", {"likelihood": FIXED, "latent": 20}),

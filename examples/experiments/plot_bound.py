@@ -37,7 +37,7 @@ from diabolo.noise import Noise
 from diabolo.priors import PRIORS
 from diabolo.views import View
 
-lab = Experiment(__file__)
+lab = Experiment("bound")
 F64 = torch.float64
 
 

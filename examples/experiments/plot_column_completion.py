@@ -27,7 +27,7 @@ import diabolo
 from diabolo.evaluate import distortion, sharpness
 from diabolo.nets import NETS
 
-lab = Experiment(__file__)
+lab = Experiment("column_completion")
 
 
 class Blind(torch.nn.Module):

@@ -29,7 +29,7 @@ from diabolo.data import Data
 from diabolo.distributions import MultivariateNormal, Normal, kl_divergence
 from diabolo.evaluate import exact
 
-lab = Experiment(__file__)
+lab = Experiment("conditional_bound")
 torch.set_default_dtype(torch.float64)
 rng = torch.Generator().manual_seed(0)
 N = lab.pick(50, 500)

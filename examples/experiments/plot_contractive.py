@@ -30,7 +30,7 @@ from diabolo.jacobians import product, rows, signs
 from diabolo.noise import KeyedNoise
 from diabolo.spec import Spec
 
-lab = Experiment(__file__)
+lab = Experiment("contractive")
 torch.set_default_dtype(torch.float64)
 
 # %%

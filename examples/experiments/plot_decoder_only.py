@@ -28,7 +28,7 @@ import diabolo
 from diabolo.noise import KeyedNoise
 from diabolo.recipes import RECIPES
 
-lab = Experiment(__file__)
+lab = Experiment("decoder_only")
 run = diabolo.fit(
     lab.pick("digits", "mnist"),
     "vae",

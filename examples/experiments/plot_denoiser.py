@@ -24,7 +24,7 @@ import diabolo
 from diabolo.noise import KeyedNoise, Noise
 from diabolo.spec import Spec
 
-lab = Experiment(__file__)
+lab = Experiment("denoiser")
 
 # %%
 # **The linear one.** Rows of a random walk that is pulled back to 0, whose neighbours are alike:

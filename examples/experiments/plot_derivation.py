@@ -25,7 +25,7 @@ from experiment import Experiment
 from diabolo.distributions import MultivariateNormal, Normal
 from diabolo.distributions.kl import kl_divergence
 
-lab = Experiment(__file__)
+lab = Experiment("derivation")
 torch.set_default_dtype(torch.float64)
 
 W = torch.tensor([[2.0, 0.0], [1.0, 1.0], [0.0, 0.5]])

@@ -27,7 +27,7 @@ from torch import nn
 import diabolo
 from diabolo.evaluate import accuracy, log_likelihood
 
-lab = Experiment(__file__)
+lab = Experiment("digit_latent")
 DIGITS = lab.pick("digits", "mnist")
 
 # %%

@@ -19,7 +19,7 @@ from experiment import Experiment
 
 import diabolo
 
-lab = Experiment(__file__)
+lab = Experiment("dimension_error")
 WIDTHS = lab.pick(quick=(2, 8), full=(2, 4, 8, 16, 32, 64))
 
 # %%

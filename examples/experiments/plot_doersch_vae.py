@@ -27,7 +27,7 @@ from sklearn.metrics import roc_auc_score
 import diabolo
 from diabolo.evaluate import nearest_training
 
-lab = Experiment(__file__)
+lab = Experiment("doersch_vae")
 widths = lab.pick((128, 64, 32), (1000, 500, 250))
 network = {
     "net": f"mlp(hidden={widths}, activation=gated)",

@@ -29,7 +29,7 @@ from torch import nn
 
 import diabolo
 
-lab = Experiment(__file__)
+lab = Experiment("features")
 WIDTH, DRAWS = lab.pick(10, 16), lab.pick(2, 10)
 
 # %%

@@ -26,7 +26,7 @@ from torch import nn
 import diabolo
 from diabolo.evaluate import frechet_distance
 
-lab = Experiment(__file__)
+lab = Experiment("generation")
 OPTIONS = {
     "latent": 16,
     "net": lab.pick("mlp(hidden=(128,))", "mlp(hidden=(512, 256))"),

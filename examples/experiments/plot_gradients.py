@@ -28,7 +28,7 @@ from diabolo.distributions.kl import kl_divergence
 from diabolo.objectives import elbo
 from diabolo.recipes import build
 
-lab = Experiment(__file__)
+lab = Experiment("gradients")
 F64 = torch.float64
 
 # %%

@@ -20,7 +20,7 @@ from handwriting import Judge, digits
 
 import diabolo
 
-lab = Experiment(__file__)
+lab = Experiment("half_digit")
 train, test = digits(lab)
 middle = train.images.shape[2] // 2
 left, right = train.images[:, :, :middle], train.images[:, :, middle:]

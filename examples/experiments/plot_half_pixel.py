@@ -26,7 +26,7 @@ from diabolo.config import DataConfig
 from diabolo.data import load
 from diabolo.distributions import Normal
 
-lab = Experiment(__file__)
+lab = Experiment("half_pixel")
 
 # %%
 # Twos: those of the MNIST test set with full settings, else strokes drawn with a round pen.

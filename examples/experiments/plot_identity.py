@@ -21,7 +21,7 @@ from diabolo.evaluate import hoyer, jacobian_norm, probe_accuracy
 from diabolo.noise import KeyedNoise
 from diabolo.spec import Spec
 
-lab = Experiment(__file__)
+lab = Experiment("identity")
 
 # %%
 # Five numbers, a code of eight, linear maps (but that the sparse code is cut off at 0), and each

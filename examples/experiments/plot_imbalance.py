@@ -20,7 +20,7 @@ from handwriting import Digits, Judge, digits
 
 import diabolo
 
-lab = Experiment(__file__)
+lab = Experiment("imbalance")
 train, test = digits(lab)
 EACH = lab.pick(100, 500)  # examples of each common class
 FEW = round(9 * EACH / 99)  # one in a hundred

@@ -24,7 +24,7 @@ from handwriting import Judge, digits
 import diabolo
 from diabolo.evaluate import log_likelihood
 
-lab = Experiment(__file__)
+lab = Experiment("label_conditional")
 settings = {"epochs": 22, "latent": 6, "net": "mlp(hidden=(128,))", "batch_size": 64}
 if lab.full:
     settings = {"epochs": 400, "minutes": 3.2, "latent": 40, "learning_rate": 2e-3, "ema": 0.999}

@@ -25,7 +25,7 @@ from experiment import Experiment
 import diabolo
 from diabolo.evaluate import active_units, bound
 
-lab = Experiment(__file__)
+lab = Experiment("latent_dimension")
 sizes = lab.pick([2, 8, 32, 64], [1, 2, 3, 4, 8, 16, 32, 100, 1000, 10_000])
 epochs = lab.pick(14, 4)
 elbo, rate, units, unused = [], [], [], []

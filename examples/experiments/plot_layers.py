@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 import diabolo
 
-lab = Experiment(__file__)
+lab = Experiment("layers")
 BITS = lab.pick("no", "dynamic")  # scikit-learn's digits are small, and keep their grey levels
 NET = lab.pick("mlp(hidden=(64, 64, 64))", "mlp(hidden=(256, 256, 256))")
 settings = {

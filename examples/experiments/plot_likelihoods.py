@@ -25,7 +25,7 @@ import diabolo
 from diabolo.distributions import Normal, families, family
 from diabolo.evaluate import bound
 
-lab = Experiment(__file__)
+lab = Experiment("likelihoods")
 LEVELS = 17
 torch.set_default_dtype(torch.float64)
 

@@ -22,7 +22,7 @@ from experiment import Experiment
 
 import diabolo
 
-lab = Experiment(__file__)
+lab = Experiment("linear_pca")
 K = lab.pick(quick=10, full=12)  # where the spectrum has a gap, or the subspace is ill defined
 
 # %%

@@ -26,7 +26,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import diabolo
 from diabolo.evaluate import aggregate_posterior
 
-lab = Experiment(__file__)
+lab = Experiment("manifold")
 options = {
     "latent": 2,
     "net": lab.pick("mlp(hidden=(128, 128))", "mlp(hidden=(512, 512), activation=gated)"),

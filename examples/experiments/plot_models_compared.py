@@ -29,7 +29,7 @@ from experiment import Experiment
 import diabolo
 from diabolo.evaluate import difference, frechet_distance, manifolds
 
-lab = Experiment(__file__)
+lab = Experiment("models_compared")
 shared = {
     "latent": lab.pick(8, 20),
     "net": lab.pick("mlp(hidden=(64,))", "mlp(hidden=(256, 256), activation=gated)"),

@@ -32,7 +32,7 @@ from diabolo.noise import KeyedNoise
 from diabolo.objectives import elbo
 from diabolo.recipes import RECIPES
 
-lab = Experiment(__file__)
+lab = Experiment("sigma")
 name = lab.pick(load_digits().images / 16, "mnist")
 options = {
     "latent": lab.pick(8, 20),

@@ -29,7 +29,7 @@ import diabolo
 from diabolo.evaluate import distortion, hoyer
 from diabolo.spec import Spec
 
-lab = Experiment(__file__)
+lab = Experiment("sparse")
 
 # %%
 # With orthonormal columns D and :math:`\|x - Dh\|^2 + \lambda \|h\|_1` the best code is a soft

@@ -27,7 +27,7 @@ from experiment import Experiment
 import diabolo
 from diabolo.noise import KeyedNoise
 
-lab = Experiment(__file__)
+lab = Experiment("uncertainty")
 
 # %%
 # First the codes: 200 draws for each of some digits.

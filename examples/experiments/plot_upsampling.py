@@ -23,7 +23,7 @@ from torch import nn
 
 import diabolo
 
-lab = Experiment(__file__)
+lab = Experiment("upsampling")
 SIDE = lab.pick(8, 28)
 SMALL = SIDE // 4
 
