@@ -52,6 +52,7 @@ def test_full_settings_are_on_record(script: Path) -> None:
     assert name in RECORDS, f"run {script.name} --full"
     assert (RESULTS / f"{name}.png").stat().st_size < 200_000
     text = script.read_text(encoding="utf-8")
+    assert "__file__" not in text, "the gallery runs scripts without one"
     assert {c["row"] for c in RECORDS[name]["claims"]} == set(re.findall(r'"(A\d+)"', text))
     for claim in RECORDS[name]["claims"]:
         assert claim["row"] in ROWS
