@@ -56,6 +56,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"plot_",
     "ignore_pattern": r"(experiment|handwriting|sprites)\.py",
     "image_scrapers": ("generate.scrape_figures",),
+    "within_subsection_order": "FileNameSortKey",
     "reset_modules": ("generate.reset",),
     "abort_on_example_error": True,
     "remove_config_comments": True,
