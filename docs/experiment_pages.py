@@ -96,7 +96,7 @@ def rows(found: list[dict[str, Any]]) -> str:
         "",
         "What Doersch's tutorial and five notes on it say, what a correct implementation must "
         "show, and what was measured with the full settings of the experiments. A row is passed "
-        "if all that is judged of it is; in part, if it asks for more, which is named as not shown.",
+        "if all that is judged of it is; in part, if it asks for more, which is named.",
         "",
         f"Passed {counted['passed']}, passed in part {counted['passed in part']}, missed "
         f"{counted['**missed**']}, told {counted['told']}, "
