@@ -1,0 +1,7 @@
+"""What people do with a fitted model: one file a job, each a function of a run and data.
+
+A job asks the run's model for densities, draws and codes, and trains nothing of its own that the
+one training loop could train. What it returns is in the user's layout.
+"""
+
+__all__: list[str] = []
