@@ -21,6 +21,7 @@ EXPLAINED = (
     "not installed",  # an optional package
     "the processor time of children is POSIX",
     "root may write anywhere",  # file permissions do not bind root
+    "SCIPY_ARRAY_API is not set",  # scikit-learn asks for it to try arrays of other libraries
 )
 BROAD = 4  # laws over at least so many members are worth a line of the report
 

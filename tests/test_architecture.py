@@ -24,7 +24,7 @@ FLOORS = (
     ("run",),
     ("tasks", "study"),
     ("panels",),
-    ("cli",),
+    ("cli", "estimators"),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 NO_ROOM = {"__init__", "__main__"}  # the lazy root, and the door of `python -m diabolo`

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from . import (
         data,
         distributions,
+        estimators,
         evaluate,
         latents,
         nets,
@@ -50,6 +51,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = (
     "data",
     "distributions",
+    "estimators",
     "evaluate",
     "latents",
     "nets",
@@ -89,6 +91,7 @@ __all__ = [
     "build",
     "data",
     "distributions",
+    "estimators",
     "evaluate",
     "fit",
     "latents",

@@ -1,0 +1,8 @@
+"""scikit-learn estimators: the same recipes and the same training, behind `fit` and `transform`.
+
+They are for pipelines, grids and cross-validation; `diabolo.fit` says more and can do more.
+"""
+
+from .autoencoder import Autoencoder
+
+__all__ = ["Autoencoder"]

@@ -1,0 +1,132 @@
+"""Estimators obey scikit-learn's own laws, and say what the run says."""
+
+from __future__ import annotations
+
+import pickle
+import pickletools
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import diabolo
+import diabolo.estimators as est
+
+QUICK = {"latent": 2, "epochs": 2, "random_state": 0}
+ESTIMATORS = [getattr(est, name)(**QUICK) for name in est.__all__]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_estimators_obey_the_laws_of_scikit_learn(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def wine() -> Any:
+    from sklearn.datasets import load_wine
+
+    return load_wine(return_X_y=True, as_frame=True)
+
+
+@pytest.fixture(scope="module")
+def fitted(wine: Any) -> est.Autoencoder:
+    return est.Autoencoder(latent=3, epochs=3, random_state=0, k=20).fit(wine[0].to_numpy())
+
+
+def test_estimators_say_what_their_run_says(fitted: est.Autoencoder, wine: Any) -> None:
+    X = wine[0].to_numpy()
+    codes = fitted.transform(X)
+    assert_allclose(codes, fitted.run_.encode(X), rtol=1e-12)
+    assert_allclose(fitted.inverse_transform(codes), fitted.run_.decode(codes), rtol=1e-12)
+    # The same density, other draws: the difference is noise of both estimates.
+    ours, theirs = fitted.score(X), fitted.run_.score(X, k=20).mean()
+    assert abs(ours - theirs) < 0.2
+    assert fitted.score(X) == pytest.approx(fitted.score_samples(X).mean())
+    more = est.Autoencoder(latent=3, epochs=3, random_state=0, k=400)
+    more.run_, more.n_features_in_ = fitted.run_, fitted.n_features_in_
+    assert more.score(X) > ours  # the bound rises with k
+    assert_array_equal(fitted.sample(4, random_state=1), fitted.sample(6, random_state=1)[:4])
+
+
+def test_a_pickle_holds_the_files_of_the_run_and_nothing_of_torch(
+    fitted: est.Autoencoder, wine: Any, tmp_path: Any
+) -> None:
+    data = pickle.dumps(fitted)
+    modules = {arg.split(" ")[0] for op, arg, _ in pickletools.genops(data) if op.name == "GLOBAL"}
+    words = {a for op, a, _ in pickletools.genops(data) if "UNICODE" in op.name}
+    assert not any(w.startswith("torch") for w in modules | words)
+    again = pickle.loads(data)
+    X = wine[0].to_numpy()
+    assert_array_equal(again.transform(X), fitted.transform(X))
+    assert_array_equal(again.score_samples(X), fitted.score_samples(X))
+    for name, content in fitted.__getstate__()["run_files_"].items():
+        (tmp_path / name).write_bytes(content)
+    assert diabolo.load(tmp_path).latent == 3
+
+
+def test_a_damaged_pickle_is_refused_with_a_sentence(fitted: est.Autoencoder) -> None:
+    state = fitted.__getstate__()
+    files = dict(state["run_files_"])
+    files["weights.safetensors"] = files["weights.safetensors"][:-8]
+    with pytest.raises(diabolo.DiaboloError, match="damaged"):
+        est.Autoencoder().__setstate__({**state, "run_files_": files})
+    with pytest.raises(diabolo.DiaboloError, match="pickled run has the files"):
+        est.Autoencoder().__setstate__({**state, "run_files_": {"../x": b""}})
+
+
+def test_estimators_work_in_pipelines_grids_and_column_transformers(wine: Any) -> None:
+    X, y = wine
+    codes = est.Autoencoder(latent=2, epochs=2, random_state=0)
+    pipe = make_pipeline(StandardScaler(), codes, LogisticRegression())
+    grid = GridSearchCV(pipe, {"autoencoder__latent": [2, 3]}, cv=2).fit(X, y)
+    assert grid.best_estimator_[1].run_.latent == grid.best_params_["autoencoder__latent"]
+    by_likelihood = GridSearchCV(clone(codes), {"latent": [1, 2]}, cv=2).fit(X.to_numpy())
+    assert np.isfinite(by_likelihood.best_score_)
+    some = list(X.columns[:5])
+    both = ColumnTransformer([("codes", codes, some)], remainder="passthrough")
+    assert both.fit_transform(X).shape == (len(X), 2 + X.shape[1] - 5)
+
+
+def test_names_of_codes_and_frames_out(wine: Any) -> None:
+    X = wine[0]
+    codes = est.Autoencoder(latent=2, epochs=1, random_state=0).set_output(transform="pandas")
+    found = codes.fit_transform(X)
+    assert list(found.columns) == ["autoencoder0", "autoencoder1"]
+    assert list(found.index) == list(X.index)
+    assert list(codes.feature_names_in_) == list(X.columns)
+    with pytest.raises(ValueError, match="feature names"):
+        codes.transform(X.rename(columns={"ash": "cinders"}))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)])
+def test_images_are_taken_as_they_are(shape: tuple[int, ...]) -> None:
+    X = np.random.default_rng(0).integers(0, 256, (40, *shape), np.uint8)
+    codes = est.Autoencoder(latent=2, epochs=1, random_state=0, options={"net": "mlp(hidden=(8,))"})
+    assert codes.fit_transform(X).shape == (40, 2)
+    assert codes.inverse_transform(codes.transform(X)).shape == X.shape
+    assert codes.sample(3).shape == (3, *shape)
+
+
+def test_missing_entries_are_used_as_missing(wine: Any) -> None:
+    X = wine[0].to_numpy().copy()
+    X[np.random.default_rng(0).random(X.shape) < 0.2] = np.nan
+    codes = est.Autoencoder(latent=2, epochs=1, random_state=0).fit(X)
+    assert codes.run_.spec.missing
+    assert np.isfinite(codes.transform(X)).all()
+    assert np.isfinite(codes.score_samples(X)).all()
+
+
+def test_an_autoencoder_without_a_density_says_so(wine: Any) -> None:
+    plain = est.Autoencoder("ae", latent=2, epochs=1, random_state=0).fit(wine[0].to_numpy())
+    with pytest.raises(diabolo.DiaboloError, match="likelihood"):
+        plain.score_samples(wine[0].to_numpy())
+    with pytest.raises(diabolo.DiaboloError, match="prior"):
+        plain.sample(2)
