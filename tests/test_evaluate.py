@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -371,7 +372,11 @@ def test_effective_sample_size_and_pareto_shape_tell_a_bad_posterior() -> None:
     wide = log_likelihood(true.model(scale=1.5 * exact), x, k=500)
     assert float(wide.pareto.mean()) < 0.5
     assert 100 < float(wide.ess.mean()) < 500
-    assert "heavy-tailed" in " ".join(evaluate(true.model(scale=0.3 * exact), x, k=500).notes)
+    told = " ".join(evaluate(true.model(scale=0.3 * exact), x, k=500).notes)
+    assert "heavy-tailed" in told
+    remedy = re.findall("method='(.*?)'", told)
+    assert remedy == ["importance(refine=300, form=full)"]
+    assert evaluate(true.model(scale=0.3 * exact), x, k=500, method=remedy[0]).notes == ()
     assert evaluate(true.model(scale=1.5 * exact), x, k=500).notes == ()
 
 

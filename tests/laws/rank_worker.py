@@ -23,6 +23,7 @@ from diabolo.evaluate import (
     exact,
     exchange,
     log_likelihood,
+    refine,
     sensitivity,
 )
 from diabolo.objectives import Schedule
@@ -92,6 +93,8 @@ def run(case: str, **more: Any) -> dict[str, Any]:
     if case == "vae":  # before training, whose rounding chains of many moves would show
         start["annealed"] = annealed(recipe.model, valid, k=2, temperatures=3, batch=4).per_datum
         start["exact"] = exact(recipe.model, valid, batch=4).per_datum
+        refined = refine(recipe.model, valid, steps=5, k=20, batch=4)
+        start["refined"], start["q"] = refined.refined.per_datum, refined.posterior.mean
     history = fit(recipe, train, valid, TrainConfig(**{**TRAIN, **training, **more}))
     found = start | {f"model.{k}": v for k, v in recipe.model.state_dict().items()}
     if isinstance(recipe.objective, Schedule):

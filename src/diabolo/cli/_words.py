@@ -9,7 +9,8 @@ __all__ = ["on_command_line"]
 
 FLAGS = {
     **{n: f"--{n}" for n in ("binarize", "color", "condition", "force", "key", "label", "labels")},
-    **{n: f"--{n}" for n in ("missing", "out", "recipe", "resume", "size", "support", "valid")},
+    **{n: f"--{n}" for n in ("method", "missing", "out", "recipe", "resume", "size", "support")},
+    "valid": "--valid",
     "start": "--from",
 }
 GIVEN = re.compile(r"(?<![\w'/.-])([a-z_][\w.]*)='([^']*)'")  # missing='nan'
@@ -25,12 +26,14 @@ def on_command_line(sentence: str) -> str:
     Example:
         >>> on_command_line("Replace it with force, or say missing='nan' or schedule='cosine'.")
         'Replace it with --force, or say --missing nan or --set schedule=cosine.'
+        >>> on_command_line("Say method='importance(refine=300)'.")
+        "Say --method 'importance(refine=300)'."
     """
 
     def given(match: re.Match[str]) -> str:
         name, value = match.groups()
         flag = FLAGS.get(name.removeprefix("data."))
-        return f"--set {name}={value}" if flag is None else f"{flag} {value}"
+        return f"--set {name}={value}" if flag is None else f"{flag} {shlex.quote(value)}"
 
     sentence = RESUMED.sub(lambda m: f"diabolo fit --resume {shlex.quote(m[1])}", sentence)
     sentence = REFITTED.sub(lambda m: f"diabolo refit RUN --prior {shlex.quote(m[1])}", sentence)

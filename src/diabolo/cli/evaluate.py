@@ -9,6 +9,7 @@ from ._options import Compile, Flag, Json, Marginal, Precision
 from ._runs import data_of, first, open_run
 from ._tables import SPLITS, print_diagnosis, print_evaluation, print_samples
 from ._talk import Measuring, note, print_json
+from ._words import on_command_line
 
 __all__ = ["evaluate"]
 
@@ -47,7 +48,8 @@ def evaluate(
         method: How the log-likelihood is found: importance (from the posterior), prior (naively),
             annealed (chains from the prior to the posterior, without bias from q, a thousand
             times dearer) or exact (few models). Options stand in brackets:
-            "annealed(temperatures=500, start=posterior)". It is importance if left out.
+            "annealed(temperatures=500, start=posterior)"; "importance(refine=300, form=full)"
+            refines the posterior for each datum. It is importance if left out.
         k: Samples, or chains, of each datum for the log-likelihood: more is slower and higher. It
             is 1000, or 16 chains, if left out.
         rows: Measure so many data only, the first.
@@ -95,7 +97,7 @@ def evaluate(
                 progress=progress,
             )
     for sentence in found.notes:
-        note(sentence)
+        note(on_command_line(sentence))
     if json:
         beside = {} if quality is None else {"samples": quality.to_json()}
         print_json({"run": str(run), "data": where, **found.to_json(), **beside})

@@ -15,6 +15,7 @@ from .linear import LinearOptima, LinearOptimum, Water, linear_optima, water_fil
 from .pareto import pareto_shape
 from .passes import Precision, draw_digest
 from .quantity import Quantity
+from .refinement import Refinement, refine
 from .report import Evaluation, evaluate
 from .samples import (
     Comparison,
@@ -53,6 +54,7 @@ __all__ = [
     "Pair",
     "Precision",
     "Quantity",
+    "Refinement",
     "SampleQuality",
     "Sandwich",
     "Section",
@@ -83,6 +85,7 @@ __all__ = [
     "nearest_training",
     "pareto_shape",
     "probe_accuracy",
+    "refine",
     "sample_quality",
     "sensitivity",
     "sharpness",

@@ -15,7 +15,17 @@ from ..errors import DiaboloError
 from ..model import LatentModel
 from ..noise import MEAN, Noise
 
-__all__ = ["Densities", "check_continuous", "densities", "draws", "has_density"]
+__all__ = [
+    "Densities",
+    "check_continuous",
+    "densities",
+    "draws",
+    "has_density",
+    "is_continuous",
+]
+
+MADE = "decodes what is made of z, not z itself"
+OTHER = "use the method 'importance'"
 
 
 class Densities(NamedTuple):
@@ -45,26 +55,36 @@ def has_density(model: LatentModel) -> None:
         )
 
 
-def check_continuous(model: LatentModel, what: str) -> None:
+def check_continuous(model: LatentModel, what: str, instead: str = OTHER) -> None:
     """Refuses a model whose latent is not one vector of numbers with a prior density.
 
     Arguments:
         model: The model.
         what: Who asks: the subject of the sentence.
+        instead: What to do with another model; nothing if empty.
 
     Raises:
         DiaboloError: If the model is deterministic, discrete, on a sphere, or a hierarchy.
     """
     has_density(model)
     if model.enumerates is not None:
-        raise _refusal(what, "has discrete values")
+        raise _refusal(what, "has discrete values", instead)
     if model.space != REALS:
-        raise _refusal(what, f"has {model.space}")
+        raise _refusal(what, f"has {model.space}", instead)
     if len(model.groups) > 1:
-        raise _refusal(what, f"is a hierarchy ({len(model.groups)} groups)")
+        raise _refusal(what, f"is a hierarchy ({len(model.groups)} groups)", instead)
 
 
-def densities(model: LatentModel, b: Batch, what: str) -> Densities:
+def is_continuous(model: LatentModel) -> bool:
+    """Whether `check_continuous` lets a model pass."""
+    try:
+        check_continuous(model, "")
+    except DiaboloError:
+        return False
+    return True
+
+
+def densities(model: LatentModel, b: Batch, what: str, instead: str = OTHER) -> Densities:
     """Returns the densities of z for a batch of a model that `check_continuous` lets pass.
 
     Raises:
@@ -73,7 +93,7 @@ def densities(model: LatentModel, b: Batch, what: str) -> Densities:
     inferred, c = model.infer(b.x, b.c, mask=b.mask, noise=MEAN)
     draw = inferred.draws[0]
     if inferred.code is not draw.z:  # a ladder's state, or a value as ones and zeros
-        raise _refusal(what, "decodes what is made of z, not z itself")
+        raise _refusal(what, MADE, instead)
     assert draw.q is not None
     assert draw.p is not None
     return Densities(draw.q, draw.p, c)
@@ -84,8 +104,8 @@ def draws(p: Distribution, k: int, size: int, noise: Noise) -> Tensor:
     return p.sample((k,) if p.batch_shape else (k, size), noise)
 
 
-def _refusal(what: str, has: str) -> DiaboloError:
+def _refusal(what: str, has: str, instead: str) -> DiaboloError:
     return DiaboloError(
         f"{what} needs a latent that is one vector of continuous numbers, as in a 'vae', but this "
-        f"one {has}: use the method 'importance'."
+        f"one {has}{instead and ': '}{instead}."
     )

@@ -21,6 +21,7 @@ References:
 from __future__ import annotations
 
 import math
+from functools import partial
 from math import ceil
 from typing import Literal, NamedTuple
 
@@ -29,10 +30,11 @@ from torch import Tensor
 
 from .. import ranks
 from ..data import Batch, Data
-from ..errors import whole
+from ..errors import DiaboloError, whole
 from ..model import LatentModel
 from ..noise import MEAN, KeyedNoise
-from .continuous import has_density
+from .ascent import FORMS, SAMPLES, Ascent, Form, ascend, check_form
+from .continuous import check_continuous, has_density
 from .estimate import Estimate, Kind
 from .graph import Compile, Decoding, pays
 from .passes import (
@@ -63,6 +65,8 @@ def importance(
     *,
     k: int = 1000,
     proposal: Proposal = "posterior",
+    refine: int = 0,
+    form: Form = "own",
     seed: int = 0,
     chunk: int | None = None,
     batch: int | None = None,
@@ -84,6 +88,9 @@ def importance(
         data: The data.
         k: Samples for each datum; they do not matter where all values are summed over.
         proposal: Whether z is drawn from the posterior or, naively, from the prior.
+        refine: Steps by which q is refined for each datum before z is drawn from it, as by the
+            function of that name; 0 takes q as the encoder gives it.
+        form: The form of the refined q, as there: `full` needs far fewer samples.
         seed: Keys the samples.
         chunk: Samples x data decoded at once; None picks a number that fits the cache.
         batch: Data encoded at once; None picks a number.
@@ -102,6 +109,13 @@ def importance(
     """
     has_density(model)
     k, seed = whole("k", k, least=1), whole("seed", seed)
+    check_form(form)
+    if form != "own" and not refine:
+        raise DiaboloError("form has an effect with refine above 0 only.")
+    if whole("refine", refine, least=0):
+        if proposal == "prior":
+            raise DiaboloError("refine has no effect on samples of the prior: leave it out.")
+        check_continuous(model, "Refinement", instead="leave refine out")
     for name, value in (("chunk", chunk), ("batch", batch)):
         if value is not None:
             whole(name, value, least=1)
@@ -116,11 +130,16 @@ def importance(
     rows = chunk or decoder_rows(data, device, compiled=decoding.compiled)
     most = CHUNKS_DRAWN * rows // values
     drawn = max(1, min(k, most))
-    size = batch or max(1, min(rows, most // drawn))
+    size = batch or max(1, rows // SAMPLES if refine else min(rows, most // drawn))
     drawn = max(1, min(k, most // size))
     found: list[Tensor] = []
     with quiet(model), autocast(precision, device):
         for b in batches(model, data, size, progress):
+            if refine:
+                climb = ascend(
+                    model, b, decoding, form=form, steps=refine, seed=seed, what="Refinement"
+                )
+                propose = partial(_refined, climb)
             sums = Weights(k)
             for start in range(0, k, drawn):
                 z = propose(model, b, min(drawn, k - start), start, seed)
@@ -128,6 +147,8 @@ def importance(
             found.append(sums.summary().cpu())
     value, variance, ess, shape = ranks.gather(torch.cat(found, dim=1), len(data), dim=1)
     how = "samples of the prior" if naive else "importance-weighted"
+    if refine:
+        how += f" from a q for each datum, {FORMS[form]}, {refine} steps"
     claim, how = "lower bound on {}", f"{how}, k={k}"
     if exact:
         claim, how = "{}, exact", f"enumeration of {values} values of z"
@@ -169,6 +190,14 @@ def _posterior(model: LatentModel, b: Batch, few: int, start: int, seed: int) ->
     for d in inferred.draws[1:]:
         ratio = ratio + (d.log_p - d.log_q)
     return _Proposed(inferred.code, c, ratio, inferred.log_share, few)
+
+
+def _refined(
+    climb: Ascent, model: LatentModel, b: Batch, few: int, start: int, seed: int
+) -> _Proposed:
+    """Draws of a q of each datum's own, after `start` others."""
+    z, log_q = climb.q.rsample_and_log_prob((few,), KeyedNoise(seed, b.index, start=start))
+    return _Proposed(z, climb.joint.c, climb.joint.p.log_prob(z) - log_q)
 
 
 def _prior(model: LatentModel, b: Batch, few: int, start: int, seed: int) -> _Proposed:

@@ -68,10 +68,11 @@ def log_likelihood(
 ) -> Estimate:
     """Returns the log-likelihood of each datum, or the bound on it that a method gives.
 
-    `importance` draws z from the posterior: cheap, and good where the posterior is. `prior` draws
-    it from the prior, which shows why one does not. `annealed` moves chains from the prior to the
-    posterior, which is dear and owes nothing to q; `annealed(start=posterior, temperatures=500)`
-    has options. `exact` has no error, for few models. What it was, `kind` says.
+    `importance` draws z from the posterior: cheap, and good where the posterior is, or where it is
+    refined for each datum, `importance(refine=300, form=full)`. `prior` draws it from the prior,
+    which shows why one does not. `annealed` moves chains from the prior to the posterior, which is
+    dear and owes nothing to q; `annealed(start=posterior, temperatures=500)` has options. `exact`
+    has no error, for few models. What it was, `kind` says.
 
     Every datum is one fixed x (one binarisation, one dequantisation) under all samples. Noise is
     keyed by (seed, row, sample): order, `batch` and `chunk` change results by rounding only, and

@@ -19,6 +19,7 @@ from ..errors import DiaboloError
 from ..model import LatentModel
 from .accuracy import accuracy
 from .bounds import Bound, bound, distortion
+from .continuous import is_continuous
 from .diagnosis import Diagnosis, diagnosed
 from .estimate import Estimate, finite
 from .graph import Compile
@@ -234,7 +235,7 @@ def evaluate(
             notes.append(
                 f"The importance weights of {heavy:.1%} of the data are heavy-tailed (Pareto shape "
                 "above 0.7): the log-likelihood is too low there and its Monte Carlo error too "
-                "small. A larger k helps."
+                f"small. {_remedy(model, by)}"
             )
     return Evaluation(
         n=len(data),
@@ -250,6 +251,16 @@ def evaluate(
         accuracy=accuracy(model, data, precision=precision),
         diagnosis=examined(parts),
     )
+
+
+def _remedy(model: LatentModel, method: str) -> str:
+    """What to do about weights of heavy tails."""
+    if method == "importance" and is_continuous(model):
+        return (
+            "A q of its own for each datum may help, method='importance(refine=300, form=full)', "
+            "and so does a larger k."
+        )
+    return "A larger k helps."
 
 
 def _numbers(data: Data) -> float:
