@@ -23,7 +23,10 @@ from diabolo.evaluate import (
     exact,
     exchange,
     log_likelihood,
+    pit,
+    posterior_ranks,
     refine,
+    reliability,
     sensitivity,
 )
 from diabolo.objectives import Schedule
@@ -95,6 +98,8 @@ def run(case: str, **more: Any) -> dict[str, Any]:
         start["exact"] = exact(recipe.model, valid, batch=4).per_datum
         refined = refine(recipe.model, valid, steps=5, k=20, batch=4)
         start["refined"], start["q"] = refined.refined.per_datum, refined.posterior.mean
+        start["ranks"] = posterior_ranks(recipe.model, 24, draws=9, batch=5).values
+        start["pit"] = pit(recipe.model, valid, draws=5, batch=4).values
     history = fit(recipe, train, valid, TrainConfig(**{**TRAIN, **training, **more}))
     found = start | {f"model.{k}": v for k, v in recipe.model.state_dict().items()}
     if isinstance(recipe.objective, Schedule):
@@ -104,6 +109,8 @@ def run(case: str, **more: Any) -> dict[str, Any]:
     found["distortion"] = distortion(recipe.model, valid, batch=4).per_datum
     found["exchange"] = exchange(recipe.model, valid, samples=2).per_datum
     found["slopes"] = sensitivity(recipe.model, valid).nan_to_num(-1.0)
+    if case == "bits":
+        found["reliability"] = reliability(recipe.model, valid, batch=4).ece.per_datum
     found["units"] = torch.cat(active_units(recipe.model, valid).variance)
     if not recipe.model.deterministic:
         b = bound(recipe.model, valid, batch=4)

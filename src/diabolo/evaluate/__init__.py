@@ -5,6 +5,7 @@ from .aggregate import AggregatePosterior, aggregate_posterior
 from .annealed import Sandwich, Start, annealed, bidirectional
 from .behaviours import hoyer, jacobian_norm, probe_accuracy
 from .bounds import Bound, bound, distortion
+from .calibration import Calibration, pit, posterior_ranks
 from .dependence import exchange, sensitivity
 from .diagnosis import Diagnosis, Section, diagnose
 from .estimate import Estimate, Kind, difference
@@ -16,6 +17,7 @@ from .pareto import pareto_shape
 from .passes import Precision, draw_digest
 from .quantity import Quantity
 from .refinement import Refinement, refine
+from .reliability import Reliability, reliability
 from .report import Evaluation, evaluate
 from .samples import (
     Comparison,
@@ -40,6 +42,7 @@ __all__ = [
     "ActiveUnits",
     "AggregatePosterior",
     "Bound",
+    "Calibration",
     "Comparison",
     "Compile",
     "Diagnosis",
@@ -55,6 +58,7 @@ __all__ = [
     "Precision",
     "Quantity",
     "Refinement",
+    "Reliability",
     "SampleQuality",
     "Sandwich",
     "Section",
@@ -84,8 +88,11 @@ __all__ = [
     "manifolds",
     "nearest_training",
     "pareto_shape",
+    "pit",
+    "posterior_ranks",
     "probe_accuracy",
     "refine",
+    "reliability",
     "sample_quality",
     "sensitivity",
     "sharpness",

@@ -35,7 +35,7 @@ from ..distributions import Distribution
 from ..errors import DiaboloError, unknown, whole
 from ..model import LatentModel
 from ..noise import KeyedNoise, mix_seed
-from .continuous import check_continuous, densities, draws
+from .continuous import check_continuous, densities, draws, simulated
 from .estimate import Estimate, Kind
 from .graph import Decoding
 from .hamiltonian import Path, schedule, tune, walk
@@ -57,7 +57,7 @@ __all__ = ["Sandwich", "Start", "annealed", "bidirectional"]
 Start = Literal["prior", "posterior"]
 NAME = "Annealed importance sampling"
 PILOTS = 4  # chains a datum that tune the steps
-PILOT, BACK, WORLD = 1, 2, 3  # what a seed is mixed with: each stream has noise of its own
+PILOT, BACK = 1, 2  # what a seed is mixed with: each stream has noise of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +212,7 @@ def bidirectional(
     lower: list[Tensor] = []
     upper: list[Tensor] = []
     with quiet(model), autocast(precision, next(model.parameters()).device):
-        data, z = _simulated(model, n, c, seed)
+        data, z = simulated(model, n, c, seed, NAME)
         for b in batches(model, data, _size(data, model, k, batch), progress):
             there, back = Weights(k), Weights(k)
             accepted = torch.zeros(len(b.x), dtype=torch.float64)
@@ -323,17 +323,3 @@ def _kind(
         f"{way} the {plan.start}",
         networks(precision) + dequantized(data),
     )
-
-
-def _simulated(model: LatentModel, n: int, c: Tensor | None, seed: int) -> tuple[Data, Tensor]:
-    """Returns n data of the model and the z (n, D) that they were made from."""
-    like = next(model.parameters())
-    noise = KeyedNoise(mix_seed(seed, WORLD), torch.arange(n, device=like.device), lead=1)
-    if c is not None:
-        c = c.to(like)
-    elif model.condition and model.unknown is None:
-        raise DiaboloError("This model is conditional: it needs a condition c for each datum.")
-    read = c if model.unknown is None else model.unknown(c, n, like, noise)
-    z = model.latent.sample(n, read, noise)
-    x = model.decode(z, c).sample((), noise)
-    return Data(x.cpu(), c=None if c is None else c.cpu()), z

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from ..data import Batch
+from ..data import Batch, Data
 from ..distributions import REALS, Distribution
 from ..errors import DiaboloError
 from ..model import LatentModel
-from ..noise import MEAN, Noise
+from ..noise import MEAN, KeyedNoise, Noise, mix_seed
 
 __all__ = [
     "Densities",
@@ -22,8 +23,10 @@ __all__ = [
     "draws",
     "has_density",
     "is_continuous",
+    "simulated",
 ]
 
+WORLD = 3  # what a seed is mixed with, for what a model makes up
 MADE = "decodes what is made of z, not z itself"
 OTHER = "use the method 'importance'"
 
@@ -102,6 +105,29 @@ def densities(model: LatentModel, b: Batch, what: str, instead: str = OTHER) -> 
 def draws(p: Distribution, k: int, size: int, noise: Noise) -> Tensor:
     """Returns k draws for each datum of a batch of this size, (K, B, D), also of a p they share."""
     return p.sample((k,) if p.batch_shape else (k, size), noise)
+
+
+def simulated(
+    model: LatentModel, n: int, c: Tensor | None, seed: int, what: str, instead: str = OTHER
+) -> tuple[Data, Tensor]:
+    """Returns n data of the model and the z (n, D) that they were made from, keyed by row.
+
+    Raises:
+        DiaboloError: If the model is conditional, but there is no condition, or if the code that
+            the likelihood reads is not z itself.
+    """
+    like = next(model.parameters())
+    noise = KeyedNoise(mix_seed(seed, WORLD), torch.arange(n, device=like.device), lead=1)
+    if c is not None:
+        c = c.to(like)
+    elif model.condition and model.unknown is None:
+        raise DiaboloError("This model is conditional: it needs a condition c for each datum.")
+    read = c if model.unknown is None else model.unknown(c, n, like, noise)
+    z = model.latent.sample(n, read, noise)
+    if z.shape[1] != sum(model.groups):
+        raise _refusal(what, MADE, instead)
+    x = model.decode(z, c).sample((), noise)
+    return Data(x.cpu(), c=None if c is None else c.cpu()), z
 
 
 def _refusal(what: str, has: str, instead: str) -> DiaboloError:
