@@ -139,7 +139,15 @@ def test_evaluate_in_full_ends_with_a_verdict(run, capsys):
     x = run.parent / "x.npy"
     assert call("evaluate", run, x, "--k", 5, "--full") == 0
     told = capsys.readouterr().out
-    parts = ("Latent elements", "code costs", "decoder makes", "codes of all data", "VERDICT")
+    parts = (
+        "Latent elements",
+        "code costs",
+        "decoder makes",
+        "codes of all data",
+        "q loses of the bound",
+        "probabilities are worth",
+        "VERDICT",
+    )
     places = [told.index(part) for part in parts]
     assert places == sorted(places)
     assert call("evaluate", run, x, "--k", 5, "--full", "--json") == 0

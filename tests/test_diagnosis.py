@@ -209,6 +209,9 @@ class InGroups(nn.Module):
     def assemble(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         return self.latent.assemble(z, c)
 
+    def sample(self, n: int, c: Tensor | None, noise: Noise) -> Tensor:
+        return self.latent.sample(n, c, noise)
+
 
 def test_the_rate_of_lower_groups_is_no_hole_of_the_prior() -> None:
     """q(z) = p(z), and the second group costs 2.5 nats for what it tells of x."""
@@ -294,6 +297,8 @@ def test_every_recipe_has_a_diagnosis(name: str) -> None:
         "What the code costs",
         "What the decoder makes of it",
         "The codes of all data together",
+        "What q loses of the bound",
+        "What the probabilities are worth",
     ]
     for s in found.sections:
         assert s.rows or s.notes
@@ -376,6 +381,19 @@ def test_evaluate_adds_the_diagnosis_where_it_is_asked_for() -> None:
     assert any("has no rate" in n for n in told.sections[0].notes)
     with pytest.raises(DiaboloError, match="needs two data"):
         evaluate(model, data.take(torch.tensor([0])), k=3, full=True)
+
+
+def test_what_q_loses_and_what_probabilities_are_worth_are_told() -> None:
+    model, data, _ = optimum(0.6, n=300)
+    *_, loss, worth = diagnose(model, data).sections
+    assert [r.name for r in loss.rows][3:] == ["amortisation gap", "approximation gap"]
+    assert "It is that of 100 of the 300 data, drawn by row." in loss.notes
+    assert set(worth.json) == {"posterior_ranks", "pit"}  # these data are no bits
+    points, few = of_recipe("ae")
+    *_, loss, worth = diagnose(points, few).sections
+    assert not loss.rows
+    assert not worth.rows
+    assert len(worth.notes) == 1
 
 
 def test_a_decoder_without_a_mean_has_no_slopes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,8 @@ def evaluate(
             validation data where there are none.
         labels: For a conditional model: where the labels of DATA are (a column, an array's key).
         full: Add a diagnosis: the rate and the slope of each latent element, the codes of all data
-            together, and in words what is wrong, if anything, with the remedy.
+            together, what encoder and family of q lose of the bound, how calibrated q and the
+            model are, and in words what is wrong, if anything, with the remedy.
         samples: Add how good the model's samples are beside the data, draws from p(x|z) or means
             of it: precision and recall, distances, a two-sample test, sharpness, and copies of
             training data. Where there are labels it trains a classifier for that.

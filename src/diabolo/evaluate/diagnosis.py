@@ -6,6 +6,7 @@ Shapes: N data, D latent elements of all groups.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,10 +18,13 @@ from ..errors import DiaboloError
 from ..model import LatentModel
 from .aggregate import AggregatePosterior, aggregate_posterior
 from .bounds import Bound, bound
+from .calibration import Calibration, pit, posterior_ranks
 from .dependence import exchange, slopes
 from .estimate import Estimate, finite
 from .passes import Precision, some
 from .quantity import Quantity, nats
+from .refinement import refine
+from .reliability import Reliability, reliability
 from .units import ActiveUnits, active_units
 from .verdict import RATE, Finding, verdict
 
@@ -28,6 +32,9 @@ __all__ = ["Diagnosis", "Section", "diagnose", "diagnosed"]
 
 MOST = 2000  # data of which every pair is looked at: seconds on two cores
 MOST_SLOPES = 256  # data whose Jacobians are averaged
+MOST_REFINED = 100  # data whose posteriors are refined: seconds for a dense network
+SIMULATED = 1000  # data that the model makes up, to calibrate q on them
+CLIMB, DRAWN = 200, 500  # steps of each, and samples of its bounds
 
 
 class Section(NamedTuple):
@@ -101,9 +108,11 @@ def diagnose(
     most: int = MOST,
     precision: Precision = "float32",
 ) -> Diagnosis:
-    """Returns how the latent is used: rates, slopes, the aggregate posterior, and a verdict.
+    """Returns how the latent is used, what q is worth, and a verdict.
 
-    What does not exist for a model is told in a sentence.
+    That is rates, slopes, the aggregate posterior, what encoder and family of q lose of the bound
+    (`refine`, of some data), and how calibrated q, the model and its bits are (`posterior_ranks`,
+    `pit`, `reliability`). What does not exist for a model is told in a sentence.
 
     Arguments:
         model: The model.
@@ -153,7 +162,10 @@ def diagnosed(
         notes = (*notes, f"It is that of {len(paired)} of the {len(data)} data, drawn by row.")
     posterior = Section("The codes of all data together", rows, notes, json)
     found = verdict(parts, rate, rise, aggregate)
-    sections = (rates, decoder, posterior)
+    near = some(data, MOST_REFINED, seed)
+    inference = _inference(model, near, len(data), seed, precision)
+    meaning = _meaning(model, paired, seed, precision)
+    sections = (rates, decoder, posterior, inference, meaning)
     return Diagnosis(tuple(model.groups), rate, slope, units, sections, found)
 
 
@@ -181,6 +193,47 @@ def _rates(model: LatentModel, parts: Bound | None, units: ActiveUnits) -> tuple
     note = f"The rate of {which} does not split into elements: it has no such closed form."
     json = {r.name: {"value": finite(r.value), "how": r.how} for r in rows}
     return rate, Section(title, (*rows, count), (note,) if whole else (), json)
+
+
+def _inference(model: LatentModel, data: Data, n: int, seed: int, precision: Precision) -> Section:
+    """Returns what the encoder and the family of q lose of the bound, of some of n data."""
+    title = "What q loses of the bound"
+    try:
+        found = refine(model, data, steps=CLIMB, k=DRAWN, seed=seed, precision=precision)
+    except DiaboloError as error:
+        return Section(title, (), (str(error),), {})
+    notes = found.notes
+    if len(data) < n:
+        notes = (*notes, f"It is that of {len(data)} of the {n} data, drawn by row.")
+    return Section(title, tuple(found.rows()), notes, found.to_json())
+
+
+def _meaning(model: LatentModel, data: Data, seed: int, precision: Precision) -> Section:
+    """Returns whether the probabilities of q and of the model mean what they say."""
+    c = None if model.classifies else data.c
+    if c is not None:
+        c = c[torch.arange(SIMULATED, device=c.device) % len(c)]
+    facts: dict[str, Any] = {"seed": seed, "precision": precision}
+    asked: dict[str, Callable[[], Calibration | Reliability]] = {
+        "posterior_ranks": lambda: posterior_ranks(model, SIMULATED, c, **facts),
+        "pit": lambda: pit(model, data, **facts),
+    }
+    if data.support == "binary":
+        asked["reliability"] = lambda: reliability(model, data, **facts)
+    rows: list[Quantity] = []
+    notes: list[str] = []
+    json: dict[str, Any] = {}
+    for name, ask in asked.items():
+        try:
+            found = ask()
+        except DiaboloError as error:
+            notes.append(str(error))
+            continue
+        rows += found.rows()
+        notes += found.notes
+        json[name] = found.to_json()
+    title = "What the probabilities are worth"
+    return Section(title, tuple(rows), tuple(dict.fromkeys(notes)), json)
 
 
 def _decoder(
