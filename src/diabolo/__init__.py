@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         posteriors,
         priors,
         recipes,
+        tasks,
     )
     from .config import DataConfig, RunConfig, TrainConfig
     from .data import Batch, Data, Schema, Splits
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .run import Codes, Interrupted, Run, fit, load, refit, resume
     from .spec import Spec
     from .study import Search, Tradeoff, search, tradeoff
+    from .tasks import Classifier, classifier
     from .train import Diverged, History, Row
     from .views import View
 
@@ -44,6 +46,10 @@ _HOMES = {
     "run": ("Codes", "Interrupted", "Run", "fit", "load", "refit", "resume"),
     "spec": ("Spec",),
     "study": ("Tradeoff", "Search", "search", "tradeoff"),
+    "tasks": (
+        "Classifier",
+        "classifier",
+    ),
     "train": ("Diverged", "History", "Row"),
     "views": ("View",),
 }
@@ -60,10 +66,12 @@ _MODULES = (
     "posteriors",
     "priors",
     "recipes",
+    "tasks",
 )
 
 __all__ = [
     "Batch",
+    "Classifier",
     "Codes",
     "Conditional",
     "Data",
@@ -89,6 +97,7 @@ __all__ = [
     "TrainConfig",
     "View",
     "build",
+    "classifier",
     "data",
     "distributions",
     "estimators",
@@ -105,6 +114,7 @@ __all__ = [
     "refit",
     "resume",
     "search",
+    "tasks",
     "tradeoff",
 ]
 

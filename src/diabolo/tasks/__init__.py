@@ -4,4 +4,6 @@ A job asks the run's model for densities, draws and codes, and trains nothing of
 one training loop could train. What it returns is in the user's layout.
 """
 
-__all__: list[str] = []
+from .classifier import Classifier, classifier
+
+__all__ = ["Classifier", "classifier"]

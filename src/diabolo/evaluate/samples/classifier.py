@@ -24,7 +24,7 @@ from ...objectives import elbo
 from ...train import Row, fit
 from ...views import View
 
-__all__ = ["Body", "Classifier", "classifier", "is_image"]
+__all__ = ["Body", "Classifier", "classifier", "is_image", "reader"]
 
 WIDTH = 64  # features F, few enough for a covariance from some hundred data
 STEPS, BATCH = 2000, 128  # of the training: four epochs of 60,000 images
@@ -59,20 +59,20 @@ class Body(nn.Module):
 
 
 class Reader(nn.Module):
-    """The logits of classes, (N, C), of a condition (N, prod R) that is read as an image.
+    """The logits of classes, (N, C), of a condition (N, prod R) that is what was read of x.
 
     Arguments:
-        body: What finds features.
-        classes: C.
+        net: Maps (N, *R) to logits (N, C).
+        shape: R.
     """
 
-    def __init__(self, body: Body, classes: int) -> None:
+    def __init__(self, net: nn.Module, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.body, self.head = body, nn.Linear(WIDTH, classes)
+        self.net, self.shape = net, shape
 
     def forward(self, h: Tensor, c: Tensor) -> Tensor:
         """Returns logits from the condition; h says nothing."""
-        return self.head(self.body(c.unflatten(1, self.body.shape)))
+        return self.net(c.unflatten(1, self.shape))
 
 
 class Nothing(nn.Module):
@@ -94,6 +94,18 @@ class Nothing(nn.Module):
     def assemble(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Returns the code (n, 1) of no values (n, 0)."""
         return z.new_zeros(len(z), 1)
+
+
+def reader(net: nn.Module, shape: tuple[int, ...], classes: int) -> LatentModel:
+    """Returns p(y | x), y (N, 1) one of C classes, with what was read of x as the condition.
+
+    Arguments:
+        net: Maps (N, *R) to logits (N, C).
+        shape: R.
+        classes: C.
+    """
+    likelihood = Conditional(Reader(net, shape), CategoricalFamily(levels=classes), (1,))
+    return LatentModel(View((1,)), Nothing(), likelihood, condition=prod(shape))
 
 
 class Classifier:
@@ -141,8 +153,7 @@ def classifier(
     with torch.random.fork_rng([]):
         torch.default_generator.manual_seed(seed)
         body = Body(shape)
-        net = Conditional(Reader(body, classes), CategoricalFamily(levels=classes), (1,))
-    model = LatentModel(View((1,)), Nothing(), net, condition=prod(shape))
+        model = reader(nn.Sequential(body, nn.Linear(WIDTH, classes)), shape, classes)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     held = max(1, min(2000, int(HELD * n)))
     data = Data(

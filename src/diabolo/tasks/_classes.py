@@ -1,0 +1,76 @@
+"""Labels that a user gives for the rows of a table or for images, as classes.
+
+Shapes: n rows, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.conditions import class_names, label_column
+from ..errors import DiaboloError
+
+__all__ = ["Classes", "classes_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """The classes of rows.
+
+    Arguments:
+        values: The user's own values, one of each class, (C,).
+        names: What they are called.
+        codes: The class of each row, 0 .. C - 1, (n,).
+    """
+
+    values: NDArray[Any]
+    names: tuple[str, ...]
+    codes: NDArray[np.int64]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many rows each class has, (C,)."""
+        return np.bincount(self.codes, minlength=len(self.names))
+
+    def take(self, rows: NDArray[Any]) -> Classes:
+        """Returns the classes of some rows; one that none of them has stays."""
+        return Classes(self.values, self.names, self.codes[rows])
+
+
+def classes_of(y: Any, count: int | None = None, *, what: str = "labels") -> Classes:
+    """Returns the classes of labels, two of them or more.
+
+    Arguments:
+        y: A label for each row: names, whole numbers or truth values.
+        count: How many rows there are; None for any number.
+        what: What the labels are called.
+
+    Raises:
+        DiaboloError: If their number is another, one is missing, they are numbers that are no
+            classes, or all are the same.
+    """
+    native = nw.from_native(y, pass_through=True, allow_series=True)
+    column = label_column(native.to_numpy() if native is not y else y, what, count)
+    if not len(column):
+        raise DiaboloError(f"Expected '{what}' of one row at least, but got none.")
+    if column.dtype.kind == "f" and not (column == np.rint(column)).all():
+        bad = column[column != np.rint(column)]
+        raise DiaboloError(
+            f"'{what}' name classes, but these are numbers such as {bad[0]:g}: cut them into "
+            "classes first, or name the right column."
+        )
+    if column.dtype.kind == "O":
+        column = column.astype(str)
+    values, codes = np.unique(column, return_inverse=True)
+    names = tuple(class_names([np.array([v])])[0] for v in values)
+    if len(values) == 1:
+        raise DiaboloError(
+            f"All {len(column)} rows have the same value of '{what}', {names[0]}: two classes at "
+            "least are needed."
+        )
+    return Classes(values, names, codes.reshape(-1).astype(np.int64))
