@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .run import Codes, Interrupted, Run, fit, load, refit, resume
     from .spec import Spec
     from .study import Search, Tradeoff, search, tradeoff
-    from .tasks import Classifier, classifier
+    from .tasks import Classifier, Imputation, classifier, impute
     from .train import Diverged, History, Row
     from .views import View
 
@@ -46,10 +46,7 @@ _HOMES = {
     "run": ("Codes", "Interrupted", "Run", "fit", "load", "refit", "resume"),
     "spec": ("Spec",),
     "study": ("Tradeoff", "Search", "search", "tradeoff"),
-    "tasks": (
-        "Classifier",
-        "classifier",
-    ),
+    "tasks": ("Classifier", "Imputation", "classifier", "impute"),
     "train": ("Diverged", "History", "Row"),
     "views": ("View",),
 }
@@ -82,6 +79,7 @@ __all__ = [
     "Draw",
     "Family",
     "History",
+    "Imputation",
     "Interrupted",
     "LatentModel",
     "Recipe",
@@ -103,6 +101,7 @@ __all__ = [
     "estimators",
     "evaluate",
     "fit",
+    "impute",
     "latents",
     "load",
     "nets",

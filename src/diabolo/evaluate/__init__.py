@@ -6,6 +6,7 @@ from .annealed import Sandwich, Start, annealed, bidirectional
 from .behaviours import hoyer, jacobian_norm, probe_accuracy
 from .bounds import Bound, bound, distortion
 from .calibration import Calibration, pit, posterior_ranks
+from .completion import Completion, Middle, complete
 from .dependence import exchange, sensitivity
 from .diagnosis import Diagnosis, Section, diagnose
 from .estimate import Estimate, Kind, difference
@@ -45,6 +46,7 @@ __all__ = [
     "Calibration",
     "Comparison",
     "Compile",
+    "Completion",
     "Diagnosis",
     "Estimate",
     "Evaluation",
@@ -53,6 +55,7 @@ __all__ = [
     "LinearOptima",
     "LinearOptimum",
     "Manifolds",
+    "Middle",
     "Nearest",
     "Pair",
     "Precision",
@@ -71,6 +74,7 @@ __all__ = [
     "annealed",
     "bidirectional",
     "bound",
+    "complete",
     "diagnose",
     "difference",
     "distortion",

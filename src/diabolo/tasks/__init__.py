@@ -5,5 +5,6 @@ one training loop could train. What it returns is in the user's layout.
 """
 
 from .classifier import Classifier, classifier
+from .impute import Imputation, impute
 
-__all__ = ["Classifier", "classifier"]
+__all__ = ["Classifier", "Imputation", "classifier", "impute"]

@@ -1,0 +1,300 @@
+"""Holes in a user's data, filled in by a run: the best guess, intervals, and several whole tables.
+
+Shapes: n rows, S the layout of one datum as the user gave it, M draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ..data import Data, Schema
+from ..data.hub import is_dataset
+from ..data.infer import to_inside
+from ..data.memory import as_array, from_frame, is_frame
+from ..distributions import REALS
+from ..errors import DiaboloError
+from ..evaluate import Completion, Middle, Precision, complete
+from ..run import Run
+from ..run.asked import as_data
+
+__all__ = ["Imputation", "impute"]
+
+FEW = 10  # effective draws below which weights say little
+OFTEN = 0.05  # the part of the rows with so few that is worth a sentence
+
+
+@dataclass(frozen=True, eq=False)
+class Imputation:
+    """Data without holes, and how well the holes are known.
+
+    Arguments:
+        data: The data with the best guess in each hole, of the type that was given; arrays and
+            tensors as an array (n, *S). What was seen is what it was, bit for bit.
+        method: How the conditional was found.
+        draws: M such data, with independent draws of p(unseen | seen) in the holes.
+        missing: Where the holes were, (n, *S).
+        low: The lower end of each hole's interval, (n, *S), float64; NaN elsewhere and at classes.
+        high: The upper end, likewise.
+        certainty: The probability of the class that was filled in, (n, *S); NaN elsewhere and at
+            numbers.
+        ess: The effective sample size of the importance weights of each row, (n,), NaN at rows
+            without holes; None where nothing was weighed.
+        acceptance: The part of the moves of each row's chains that was accepted, likewise.
+        notes: Sentences on what to be careful with.
+    """
+
+    data: Any
+    method: str
+    draws: tuple[Any, ...]
+    missing: NDArray[np.bool_]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    certainty: NDArray[np.float64]
+    ess: NDArray[np.float64] | None = None
+    acceptance: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def impute(
+    run: Run,
+    data: Any,
+    *,
+    mask: ArrayLike | Tensor | None = None,
+    draws: int = 0,
+    method: str | None = None,
+    point: Middle = "mean",
+    interval: float = 0.9,
+    labels: Any = None,
+    condition: Any = None,
+    seed: int = 0,
+    precision: Precision = "float32",
+    progress: Callable[[float], None] | None = None,
+) -> Imputation:
+    """Returns data with their holes filled in by what the model makes of the rest of each row.
+
+    Missing entries need not have been missing in training, but a run that was fitted on data with
+    holes (`missing="nan"`) infers z from the others better. One guess for each hole has the least
+    error, and less spread than the data: for statistics of a filled table take several `draws`,
+    analyse each and pool the results (Rubin, 1987).
+
+    References:
+        | Multiple Imputation for Nonresponse in Surveys (Rubin, 1987)
+        | https://doi.org/10.1002/9780470316696
+
+    Arguments:
+        run: A run of a model with a likelihood.
+        data: Rows (n, *S) as those that were fitted, where NaN or a frame's null is a hole: an
+            array, a tensor, a frame, a path; or `Data`, which come back as an array.
+        mask: True where an entry was seen, (n, *S) or (*S,), for holes that are not NaN.
+        draws: The number M of whole data to draw beside the best guess.
+        method: How the conditional is found, as in `evaluate.complete`: `importance(k=500)`,
+            `gibbs(chains=10, sweeps=60)`. None weighs draws where the run was fitted on data with
+            holes, so that q knows them, and else runs chains where z is one vector of numbers.
+        point: The guess of a number: the conditional `mean` or `median`. Ordered levels take the
+            median and classes the most probable one.
+        interval: The nominal probability of the intervals.
+        labels: Labels of the rows, where the model is conditional on labels.
+        condition: Their conditions, where these are not labels.
+        seed: Keys the draws.
+        precision: The type in which networks compute.
+        progress: Called with the part that is done, from 0 to 1.
+
+    Raises:
+        DiaboloError: If the data or the mask are not like those that were fitted, the model is
+            deterministic, or an argument is out of range or of no effect.
+    """
+    given = _given(run, data, mask, labels, condition)
+    method = _method_for(run) if method is None else method
+    found = complete(
+        run.model,
+        given.data,
+        method=method,
+        draws=draws,
+        point=point,
+        interval=interval,
+        seed=seed,
+        precision=precision,
+        progress=progress,
+    )
+
+    def numbers(values: Tensor) -> NDArray[np.float64]:
+        gap = values.isnan()
+        told = run.schema.restore(torch.where(gap, found.best, values))
+        known = _outside(run.schema, (~gap).numpy(), False)
+        return given.spread(found.rows, np.where(known, told, np.nan))
+
+    def by_row(values: Tensor | None) -> NDArray[np.float64] | None:
+        if values is None:
+            return None
+        out = np.full(len(given.hole), np.nan)
+        out[found.rows.numpy()] = values.double().numpy()
+        return out
+
+    certainty = _outside(run.schema, found.certainty.double().numpy(), np.nan)
+    return Imputation(
+        data=given.filled(found.rows, run.schema.restore(found.best)),
+        method=method,
+        draws=tuple(given.filled(found.rows, run.schema.restore(x)) for x in found.draws),
+        missing=given.hole,
+        low=numbers(found.low),
+        high=numbers(found.high),
+        certainty=given.spread(found.rows, certainty),
+        ess=by_row(found.ess),
+        acceptance=by_row(found.acceptance),
+        notes=_notes(run, given, found),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """A user's data: as they are, and as the model reads them.
+
+    Arguments:
+        raw: The data, whatever they are: an array (n, *S) or a frame.
+        hole: Where they are to be filled in, (n, *S).
+        data: The model's own.
+        schema: How they were read.
+    """
+
+    raw: Any
+    hole: NDArray[np.bool_]
+    data: Data
+    schema: Schema
+
+    def spread(self, rows: Tensor, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns values of some rows (R, *S) in their holes, NaN elsewhere, (n, *S)."""
+        out = np.full(self.hole.shape, np.nan)
+        out[rows.numpy()] = values
+        out[~self.hole] = np.nan
+        return out
+
+    def filled(self, rows: Tensor, values: NDArray[Any]) -> Any:
+        """Returns the data with their holes filled in from these rows, (R, *S)."""
+        new = self.spread(rows, values)
+        flat, hole = new.reshape(len(new), -1), self.hole.reshape(len(new), -1)
+        for i, value in self.schema.constants:
+            flat[hole[:, i], i] = np.nan if value is None else value
+        if is_frame(self.raw):
+            return _filled_frame(self.raw, self.schema.columns, self.hole, new)
+        out = self.raw.copy()
+        some = new[self.hole]
+        out[self.hole] = np.rint(some) if out.dtype.kind in "iub" else some
+        return out
+
+
+def _filled_frame(
+    frame: Any, columns: tuple[str, ...], hole: NDArray[np.bool_], new: NDArray[np.float64]
+) -> Any:
+    """Returns a frame with holes (n, D) of these columns filled in; the rest is what it was."""
+    table = nw.from_native(frame)
+    table = table.collect() if isinstance(table, nw.LazyFrame) else table
+    changed = []
+    for j, name in enumerate(columns):
+        at = np.nonzero(hole[:, j])[0]
+        if len(at):
+            column = table[name]
+            values = new[at, j]
+            if column.dtype.is_integer():
+                values = np.rint(values).astype(np.int64)
+            changed.append(column.scatter(at.tolist(), values.tolist()).alias(name))
+    return table.with_columns(*changed).to_native() if changed else table.to_native()
+
+
+def _given(run: Run, x: Any, mask: Any, labels: Any, condition: Any) -> _Given:
+    """Returns a user's data with their holes, read as the run's own but for these.
+
+    Raises:
+        DiaboloError: If they are not like those that were fitted, or the mask has another shape.
+    """
+    schema = replace(run.schema, missing="nan")
+    if isinstance(x, str | Path | Data) or is_dataset(x):
+        data = as_data(replace(run, schema=schema), x, labels, condition)
+        raw = schema.restore(torch.cat([b.x for b in data.batches(500)]))
+        raw = raw.copy() if not raw.flags.writeable else raw
+        masks = [_outside(schema, m.cpu().numpy(), True) for m in data.masks()]
+        seen = np.concatenate(masks) if masks else np.ones(raw.shape, bool)
+        read: Any = data
+    elif is_frame(x):
+        raw = x
+        values = as_array(from_frame(x, columns=schema.columns).train.x)
+        seen = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
+        read = x
+    else:
+        raw = read = as_array(x)
+        seen = ~np.isnan(raw) if raw.dtype.kind == "f" else np.ones(raw.shape, bool)
+    if mask is not None:
+        seen = seen & _as_mask(mask, seen.shape)
+        if isinstance(raw, np.ndarray) and raw.dtype.kind == "f" and not isinstance(read, Data):
+            read = np.where(seen, raw, np.nan)  # what stands in a hole may be anything
+    data = as_data(replace(run, schema=schema), read, labels, condition)
+    inside = to_inside(seen, schema.layout)
+    inside = inside[:, schema.kept] if schema.constants else inside
+    data = replace(data, mask=torch.from_numpy(np.ascontiguousarray(inside)))
+    return _Given(raw, ~seen, data, schema)
+
+
+def _as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Returns a mask for data of this shape, (n, *S)."""
+    found = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    if found.dtype != bool and not (
+        found.dtype.kind in "iuf" and bool(((found == 0) | (found == 1)).all())
+    ):
+        raise DiaboloError("mask is True (1) where an entry was seen, else False (0).")
+    if found.shape not in (shape, shape[1:]):
+        raise DiaboloError(
+            f"mask needs the shape of the data, {shape}, or that of one datum, {shape[1:]}, but "
+            f"has {found.shape}."
+        )
+    return np.broadcast_to(found.astype(bool), shape)
+
+
+def _outside(schema: Schema, values: NDArray[Any], fill: Any) -> NDArray[Any]:
+    """Brings (R, *E) to the user's layout, (R, *S), with `fill` in columns that are left out."""
+    if schema.constants:
+        whole = np.full((len(values), prod(schema.shape)), fill, values.dtype)
+        whole[:, schema.kept] = values
+        values = whole
+    if schema.layout == "hw":
+        values = values[:, 0]
+    elif schema.layout == "hwc":
+        values = np.moveaxis(values, 1, -1)
+    return values.reshape(len(values), *schema.shape)
+
+
+def _method_for(run: Run) -> str:
+    """Returns the method that suits a run: q of whole data is too narrow where there are holes."""
+    plain = run.model.space == REALS and len(run.model.groups) == 1
+    plain = plain and run.model.enumerates is None and not any(run.model.levels)
+    chains = plain and not run.spec.missing and not run.model.likelihood.family.given
+    return "gibbs" if chains else "importance"
+
+
+def _notes(run: Run, given: _Given, found: Completion) -> tuple[str, ...]:
+    """Returns what to be careful with."""
+    notes = []
+    few = 0.0 if found.ess is None or not len(found.ess) else (found.ess < FEW).double().mean()
+    if few > OFTEN:
+        advice = "ask for more draws, importance(k=5000), or use the method 'gibbs'"
+        if not run.spec.missing:
+            advice += ", or fit the run with missing='nan' on data with holes"
+        notes.append(
+            f"For {100 * float(few):.0f} % of the rows with holes, fewer than {FEW} of the draws "
+            f"that were weighed count: {advice}."
+        )
+    hole = given.hole.reshape(len(given.hole), -1)
+    for i, value in given.schema.constants:
+        if value is None and hole[:, i].any():
+            notes.append(
+                f"{given.schema.column(i).capitalize()} was never seen in training: its holes stay."
+            )
+    return tuple(notes)

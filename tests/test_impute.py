@@ -1,0 +1,234 @@
+"""Holes in a user's data, filled in: frames, arrays, images, and the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+
+import diabolo
+from diabolo import DiaboloError
+
+KINDS = ("real", "category:3", "count", "positive", "ordinal:4", "binary")
+SMALL: dict[str, Any] = {"latent": 2, "net": "mlp(hidden=(16,))"}
+
+
+def table(n: int = 600, seed: int = 0) -> pd.DataFrame:
+    """Columns of six kinds that all follow one hidden group."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, 3, n)
+    return pd.DataFrame(
+        {
+            "weight": 60 + 20 * group + rng.normal(0, 2, n),
+            "kind": (group + (rng.random(n) < 0.05)) % 3,
+            "visits": rng.poisson(np.array([1.0, 5.0, 25.0])[group]),
+            "price": np.exp(group + rng.normal(0, 0.1, n)),
+            "grade": np.clip(group + rng.integers(0, 2, n), 0, 3),
+            "member": (rng.random(n) < np.array([0.05, 0.5, 0.95])[group]).astype(int),
+        }
+    )
+
+
+def holes(shape: tuple[int, ...], part: float = 0.3, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape) < part
+
+
+@pytest.fixture(scope="module")
+def run() -> diabolo.Run:
+    """A run of a table with holes."""
+    whole = table().astype(float)
+    return diabolo.fit(
+        whole.mask(holes(whole.shape, seed=5)),
+        "iwae",
+        kinds=KINDS,
+        epochs=30,
+        batch_size=32,
+        learning_rate=3e-3,
+        missing="nan",
+        k=5,
+        **SMALL,
+    )
+
+
+@pytest.fixture(scope="module")
+def digits() -> diabolo.Run:
+    """A run of whole images."""
+    return diabolo.fit(
+        "digits",
+        latent=8,
+        epochs=25,
+        batch_size=50,
+        learning_rate=2e-3,
+        limit=1000,
+        net="mlp(hidden=(64,))",
+    )
+
+
+def test_a_table_is_filled_in_better_than_by_its_means(run: diabolo.Run) -> None:
+    whole = table(400, seed=2).astype(float)
+    hole = holes(whole.shape)
+    given = whole.mask(hole)
+    found = diabolo.impute(run, given, draws=3)
+    assert found.method == "importance"
+    assert (found.missing == hole).all()
+    assert list(found.data.columns) == list(whole.columns)
+    for filled in (found.data, *found.draws):
+        assert isinstance(filled, pd.DataFrame)
+        assert (filled.to_numpy()[~hole] == whole.to_numpy()[~hole]).all()  # bit for bit
+        assert set(filled["kind"].unique()) <= {0, 1, 2}
+        assert set(filled["member"].unique()) <= {0, 1}
+        assert (filled["visits"] == filled["visits"].round()).all()
+        assert filled["price"].min() > 0
+        run.schema.data(filled)  # such as the run takes
+    for j, name in enumerate(whole.columns):
+        at = hole[:, j]
+        error = np.abs(found.data[name] - whole[name])[at]
+        if name in ("kind", "member"):
+            plain = np.abs(whole[name].mode()[0] - whole[name])[at] > 0
+            assert (error > 0).mean() < plain.mean()
+        else:
+            plain = np.abs(given[name].mean() - whole[name])[at]
+            assert np.sqrt((error**2).mean()) < 0.85 * np.sqrt((plain**2).mean())
+    numbers = np.isin(whole.columns, ["weight", "visits", "price", "grade"])
+    inside = (found.low <= whole) & (whole <= found.high)
+    assert 0.8 < inside.to_numpy()[hole & numbers].mean() < 1  # the model is no better than that
+    classes = hole & ~numbers
+    assert (found.certainty[classes] > 1 / 3).all()
+    assert np.isnan(found.certainty[~classes]).all()
+    assert np.isnan(found.low[~(hole & numbers)]).all()
+    assert found.ess is not None
+    assert (np.isnan(found.ess) == ~hole.any(1)).all()
+
+
+def test_draws_have_the_spread_of_the_data_that_guesses_lack(run: diabolo.Run) -> None:
+    whole = table(500, seed=3).astype(float)
+    hole = np.zeros(whole.shape, bool)
+    hole[:, 0] = True
+    found = diabolo.impute(run, whole.mask(hole), draws=5)
+    within = [np.std((d - found.data)["weight"]) for d in found.draws]
+    assert min(within) > 1  # the noise of 2 about each group, as it was learned
+    assert not found.draws[0].equals(found.draws[1])
+
+
+def test_frames_of_any_library_and_type_come_back_as_they_are(run: diabolo.Run) -> None:
+    frame = table(30, seed=4).astype({"visits": "Int64", "weight": "float32"})
+    frame.insert(2, "name", [f"row {i}" for i in range(30)])
+    frame.loc[3, "visits"] = pd.NA
+    frame.loc[5, "weight"] = np.nan
+    found = diabolo.impute(run, frame).data
+    assert (found.dtypes == frame.dtypes).all()
+    assert list(found.columns) == list(frame.columns)
+    assert int(found.isna().sum().sum()) == 0
+    same = frame.notna() & (found == frame).fillna(False)
+    assert int((~same).sum().sum()) == 2
+    other = pl.from_pandas(frame)
+    again = diabolo.impute(run, other).data
+    assert isinstance(again, pl.DataFrame)
+    assert again.schema == other.schema
+    assert again["visits"][3] == found["visits"][3]
+    assert again["weight"][5] == pytest.approx(found["weight"][5], rel=1e-6)
+
+
+def test_images_with_a_hole_are_filled_in(digits: diabolo.Run) -> None:
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images[1500:1560].astype(np.uint8)
+    seen = np.ones((8, 8), bool)
+    seen[2:6, 2:6] = False
+    broken = np.where(seen, images, 7).astype(np.uint8)  # what stands in a hole does not matter
+    found = diabolo.impute(digits, broken, mask=seen, method="gibbs(chains=4, sweeps=15)", draws=2)
+    assert found.data.dtype == np.uint8
+    assert found.data.shape == images.shape
+    for filled in (found.data, *found.draws):
+        assert (filled[:, seen] == images[:, seen]).all()
+        assert filled.max() <= 16
+    error = (found.data.astype(float) - images)[:, ~seen]
+    plain = (load_digits().images[:1000].mean(0) - images)[:, ~seen]
+    assert (error**2).mean() < 0.75 * (plain**2).mean()
+    assert found.acceptance is not None
+    assert ((found.acceptance > 0) & (found.acceptance <= 1)).all()
+    floats = np.where(seen, images, np.nan)
+    again = diabolo.impute(digits, floats, method="gibbs(chains=4, sweeps=15)")
+    assert np.abs(np.rint(again.data) - found.data).max() == 0
+
+
+def test_the_method_follows_what_the_run_was_fitted_on(
+    run: diabolo.Run, digits: diabolo.Run
+) -> None:
+    x = digits.sample(3).astype(float)
+    x[:, 0, 0] = np.nan
+    assert diabolo.impute(digits, x).method == "gibbs"
+    found = diabolo.impute(digits, x, method="importance(k=10)")
+    assert "fewer than 10 of the draws" in found.notes[0]
+    assert "missing='nan'" in found.notes[0]
+
+
+def test_a_constant_column_is_filled_with_its_value() -> None:
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=60), np.full(60, 3.5), rng.normal(size=60)])
+    run = diabolo.fit(x, epochs=1, **SMALL)
+    x[4, 1] = x[5, 2] = np.nan
+    found = diabolo.impute(run, x, method="importance(k=5)")
+    assert found.data[4, 1] == 3.5
+    assert np.isfinite(found.data).all()
+    assert np.isnan(found.low[4]).all()
+
+
+def test_whole_data_come_back(run: diabolo.Run) -> None:
+    whole = table(20, seed=6).astype(float)
+    found = diabolo.impute(run, whole, draws=1)
+    assert found.data.equals(whole)
+    assert found.draws[0].equals(whole)
+    assert found.notes == ()
+
+
+def test_a_conditional_run_needs_its_condition() -> None:
+    run = diabolo.fit("digits", "cvae", condition="labels", epochs=1, limit=300, **SMALL)
+    x = run.sample(4, label="3").astype(float)
+    x[:, :4] = np.nan
+    found = diabolo.impute(run, x, labels=[3] * 4, method="gibbs(chains=2, sweeps=5)")
+    assert np.isfinite(found.data).all()
+    with pytest.raises(DiaboloError, match="conditional"):
+        diabolo.impute(run, x)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"mask": np.ones((3, 5), bool)}, "mask needs the shape of the data"),
+        ({"mask": np.full((3, 6), 2)}, r"mask is True \(1\)"),
+        ({"data": np.zeros((3, 4))}, "Expected data of shape"),
+        ({"method": "mice"}, "Unknown method"),
+        ({"draws": 1.5}, "draws is a whole number"),
+    ],
+)
+def test_mistakes_are_told(run: diabolo.Run, change: dict[str, Any], sentence: str) -> None:
+    given = {"data": table(3).to_numpy(float), **change}
+    with pytest.raises(DiaboloError, match=sentence):
+        diabolo.impute(run, **given)
+
+
+def test_an_autoencoder_is_refused() -> None:
+    run = diabolo.fit(np.random.default_rng(0).normal(size=(50, 3)), "ae", epochs=1, **SMALL)
+    with pytest.raises(DiaboloError, match="no likelihood"):
+        diabolo.impute(run, np.full((2, 3), np.nan))
+
+
+def test_data_from_a_file_and_from_a_split(run: diabolo.Run, tmp_path: Path) -> None:
+    whole = table(12, seed=7).astype(float).to_numpy()
+    whole[0, 0] = whole[3, 1] = np.nan
+    np.save(tmp_path / "x.npy", whole)
+    found = diabolo.impute(run, tmp_path / "x.npy")
+    assert np.isfinite(found.data).all()
+    again = diabolo.impute(run, whole)
+    assert np.allclose(found.data, again.data, rtol=1e-6)
+    split = run.data("valid")
+    assert split is not None
+    filled = diabolo.impute(run, split)
+    assert filled.data.shape == (len(split), 6)
+    assert bool(torch.isfinite(torch.as_tensor(filled.data)).all())
