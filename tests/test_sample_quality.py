@@ -19,6 +19,7 @@ from diabolo.data.decode import Binarize, Scale
 from diabolo.errors import DiaboloError
 from diabolo.evaluate import sample_quality
 from diabolo.evaluate.drawing import drawn
+from diabolo.evaluate.samples import quality
 from diabolo.evaluate.samples.classifier import classifier
 from laws import recipes
 
@@ -219,3 +220,36 @@ def test_a_run_compares_samples_under_conditions_of_arrays():
     assert run.metrics["samples"]["split"] == "given"
     with pytest.raises(DiaboloError, match="belong to data"):
         run.sample_quality(condition=c)
+
+
+def test_data_that_lie_in_an_order_are_compared_by_a_random_choice_of_them(vae, monkeypatch):
+    """Of sorted classes the first data are one class: what is compared is of all, by the seed."""
+    data = blobs(0, 400)
+    data = data.take(data.labels.argsort())
+    monkeypatch.setattr("diabolo.evaluate.samples.quality.MOST", 100)
+    monkeypatch.setattr("diabolo.evaluate.samples.quality.ASKED", 40)
+    seen: dict[str, list[Tensor]] = {}
+
+    def look(name: str, at: int) -> None:
+        module = f"diabolo.evaluate.samples.quality.{name}"
+        real = getattr(quality, name)
+        monkeypatch.setattr(
+            module, lambda *a, **k: seen.setdefault(name, []).append(a[at]) or real(*a, **k)
+        )
+
+    def labels(images: Tensor) -> list[int]:
+        corners = images.view(-1, 2, 4, 2, 4).mean((2, 4)).flatten(1)
+        return corners.argmax(1).bincount(minlength=4).tolist()
+
+    look("nearest_training", 0)
+    look("read", 1)
+    found = [sample_quality(vae, data, blobs(1, 50), features="pca", seed=s) for s in (0, 0, 1)]
+    assert found[0].n == 100
+    assert found[0].frechet == found[1].frechet
+    assert found[0].frechet != found[2].frechet
+    x, near = seen["read"][0], seen["nearest_training"][0]
+    assert min(labels(x)) > 10  # of 100 in four classes; the first 100 would be of one or two
+    assert min(labels(near)) > 2
+    assert any("100 are compared, drawn by row" in note for note in found[0].notes)
+    pair = found[0].nearest.pairs[0]
+    assert 0 <= pair.sample < 100

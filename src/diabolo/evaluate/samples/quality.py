@@ -22,7 +22,7 @@ from ...data.decode import Expected
 from ...errors import DiaboloError, whole
 from ...model import LatentModel
 from ..drawing import drawn, reconstructed
-from ..passes import Precision, Progress, quiet
+from ..passes import Precision, Progress, quiet, shuffled, some
 from ..quantity import Quantity
 from .classifier import is_image
 from .comparison import BLOCKS, Comparison, ratio
@@ -49,7 +49,7 @@ class SampleQuality:
 
     Arguments:
         n: The number N of data, and of samples.
-        seed: The seed of the samples, of networks and of blocks.
+        seed: The seed of the samples, of networks and of blocks, and of which data are compared.
         mean: Whether the samples are means of p(x | z).
         features: In which numbers they are compared.
         frechet: The squared Frechet distance of samples from data.
@@ -144,7 +144,7 @@ def sample_quality(
             classifier where there are labels, else the random network for images and `pca` for
             the rest.
         neighbours: Which neighbour gives the balls of precision and recall their radius.
-        seed: Keys samples, networks and blocks.
+        seed: Keys samples, networks, blocks, and which data are compared.
         precision: The type in which the model's networks compute.
         progress: Called with the part that is done.
 
@@ -157,7 +157,7 @@ def sample_quality(
     seed, neighbours = whole("seed", seed), whole("neighbours", neighbours, least=1)
     _check(model, data, max(2 * BLOCKS, neighbours + 1))
     notes = _parted(data, train)
-    data = data.take(torch.arange(MOST)) if len(data) > MOST else data
+    data = some(data, MOST, seed)
     train = None if train is None or train.mask is not None else train
     n, like = len(data), next(model.parameters())
     c = model.given(data.c)
@@ -200,8 +200,11 @@ def sample_quality(
     tell(0.9)
     nearest = None
     if learned is not None:
-        ends = xs[:ASKED].flatten(1), ys[:ASKED].flatten(1)
+        near_to = shuffled(data, seed)[:ASKED].sort().values  # with the conditions of the data
+        ends = xs[near_to].flatten(1), ys[near_to].flatten(1)
         nearest = nearest_training(*ends, ((p.flatten(1), i) for p, i in _parts(learned, view)))
+        pairs = (p._replace(sample=int(near_to[p.sample])) for p in nearest.pairs)
+        nearest = replace(nearest, pairs=tuple(pairs))
         notes += _copies(nearest)
     else:
         notes.append("There are no training data here, so that copies of them are not seen.")
@@ -261,9 +264,9 @@ def _parted(data: Data, train: Data | None) -> list[str]:
     """Sentences on data that are left out."""
     out = []
     if len(data) > MOST:
-        out.append(f"Of {len(data)} data the first {MOST} are compared.")
+        out.append(f"Of {len(data)} data {MOST} are compared, drawn by row.")
     if len(data) > ASKED and train is not None and train.mask is None:
-        out.append(f"Copies are looked for among the first {ASKED} samples.")
+        out.append(f"Copies are looked for among {ASKED} of the samples, drawn by row.")
     if train is not None and train.mask is not None:
         out.append("Entries of the training data are missing, so that these are left out.")
     elif train is not None and len(train) > TRAINED:
