@@ -275,6 +275,23 @@ def test_another_search_is_not_gone_on_with(tmp_path: Path) -> None:
         search(tmp_path / "other", resume=True)
 
 
+@pytest.mark.parametrize("other", ["valid", "test", "train"])
+def test_a_search_goes_on_with_the_same_data_only(other: str, tmp_path: Path) -> None:
+    """All of them are "memory": numbers of two data would be compared."""
+    train, out = table(), tmp_path / "s"
+    held: dict[str, Any] = {"valid": 2 * train[:20], "test": 3 * train[:20]}
+    given: dict[str, Any] = {"space": SPACE, **FIXED, "epochs": 1}
+    searching(train[20:], "vae", out=out, trials=1, **held, **given)
+    data = train[20:]
+    if other == "train":
+        data = 4 * data
+    else:
+        held[other] = train[20:40]
+    with pytest.raises(DiaboloError, match=f"This search began with {other}=.* cannot go on with"):
+        searching(data, "vae", out=out, trials=2, resume=True, **held, **given)
+    assert not (out / "trials" / "001").exists()
+
+
 def test_a_space_is_read_as_it_is_written() -> None:
     text = "latent=8..128:log,learning_rate=1e-4..3e-3:log,net=mlp(hidden=(8,8))|none"
     found = parse_space(text)

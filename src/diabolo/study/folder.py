@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import atomic
+from ..data import Splits
 from ..errors import DiaboloError
 from ..run import Run, fit, resume
 from ..run import began as beginnings
@@ -15,7 +16,7 @@ from ..run.folder import left
 from ..run.resume import find as find_state
 from ..run.store import plain
 
-__all__ = ["claim", "publish", "train"]
+__all__ = ["claim", "contents", "publish", "train"]
 
 
 def claim(
@@ -61,6 +62,18 @@ def claim(
     except OSError as error:
         raise DiaboloError(f"Cannot write to {folder}: {error.strerror or error}.") from None
     publish(folder / name, facts)
+
+
+def contents(run: Run) -> dict[str, str | None]:
+    """Returns what each split holds: their names are the same for all that is in memory."""
+    found = {}
+    for name in Splits._fields:
+        print_ = run.prints.get(name)
+        told = (
+            None if print_ is None else f"{print_['count']} data, SHA-256 {print_['sha256'][:16]}"
+        )
+        found[name] = told
+    return found
 
 
 def publish(path: Path, content: Mapping[str, Any]) -> None:

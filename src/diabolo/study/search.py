@@ -20,12 +20,15 @@ from ..config import RunConfig
 from ..errors import DiaboloError, lacks_memory, whole
 from ..model import Recipe
 from ..registry import keywords
-from ..run import Interrupted, fit
+from ..run import Interrupted, Run
+from ..run.began import Began
+from ..run.fit import plan
 from ..run.folder import beside
 from ..run.menu import find
+from ..run.training import Fitting
 from ..signals import Terminated
 from ..train import Diverged, Row
-from .folder import claim, publish, train
+from .folder import claim, contents, publish, train
 from .result import Search, State, Trial, command
 from .shared import Shared
 from .space import Space, check, default_space, parse_space
@@ -80,7 +83,7 @@ def search(
         pruner: How trials that do worse than others are ended early.
         keep: How many of the best runs keep their weights.
         seed: Decides with a trial's number what is chosen, and is with it the training's seed.
-        resume: Go on with the search in the folder, or join it.
+        resume: Go on with the search in the folder, or join it. All data have to be the same.
         progress: Called with each note (a string), and with each trial when it has ended.
         labels: As for `fit`.
         condition: As for `fit`.
@@ -112,7 +115,7 @@ def search(
             raise DiaboloError(f"A search keeps its own record of all trials: leave {name} out.")
     fixed = {**options, "labels": labels, "condition": condition, "valid": valid, "test": test}
     say = progress or (lambda event: None)
-    base = _rehearse(data, recipe, fixed, say)
+    base, run = _rehearse(data, recipe, fixed, say)
     function = recipe if callable(recipe) else find(base.recipe)
     said = {n.rpartition(".")[2] for n in options}
     found = default_space(base, function, said) if space is None else parse_space(space)
@@ -124,6 +127,7 @@ def search(
         "kind": "diabolo search",
         "recipe": base.recipe,
         "data": base.data.source,
+        **contents(run),
         "space": {n: str(d) for n, d in found.items()},
         "seed": seed,
         "pruner": pruner,
@@ -137,8 +141,11 @@ def search(
 
 def _rehearse(
     data: Any, recipe: Any, fixed: Mapping[str, Any], say: Callable[[str], object]
-) -> RunConfig:
-    """Returns the whole configuration without a search, having read the data and told of them."""
+) -> tuple[RunConfig, Run]:
+    """Returns the whole configuration without a search, and the run that training would begin.
+
+    The data are read, and what is to be said of them is told.
+    """
     known: list[RunConfig] = []
 
     def listen(event: object) -> None:
@@ -148,9 +155,17 @@ def _rehearse(
             known.append(event)
             raise _Known
 
+    options = dict(fixed)
+    labels, condition, valid, test, start = (
+        options.pop(name, None) for name in ("labels", "condition", "valid", "test", "start")
+    )
+    planned = plan(data, recipe, labels, condition, valid, test, start, options)
+    run = planned.run(planned.read())
+    fitting = Fitting(run, None, None, Began.of(run, planned.given()), listen)
     with contextlib.suppress(_Known):
-        fit(data, recipe, progress=listen, **fixed)
-    return known[0]
+        fitting.begin()
+        fitting.train()
+    return known[0], run
 
 
 class _Work:

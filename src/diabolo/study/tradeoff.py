@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 
 from ..config import RunConfig
-from ..data import Data, Splits
+from ..data import Data
 from ..errors import DiaboloError
 from ..evaluate import (
     Estimate,
@@ -36,7 +36,7 @@ from ..run.menu import find
 from ..signals import Terminated
 from ..train import Diverged, Row
 from .curve import Point, Tradeoff, judged
-from .folder import claim, publish, train
+from .folder import claim, contents, publish, train
 
 __all__ = ["tradeoff"]
 
@@ -113,7 +113,7 @@ def tradeoff(
         "kind": "diabolo tradeoff",
         "recipe": run.config.recipe,
         "data": run.config.data.source,
-        **_contents(run),
+        **contents(run),
         "option": option,
         "warm": warm,
         "options": {n: str(v) for n, v in sorted(options.items())},
@@ -168,18 +168,6 @@ def _asked(
         use = "beta_vae" if rates is None else "geco or capacity_vae"
         raise DiaboloError(f"This recipe has no option that {what}: use {use}, or leave it out.")
     return sorted(values, reverse=rates is not None), option
-
-
-def _contents(run: Run) -> dict[str, str | None]:
-    """Returns what each split holds: their names are the same for all that is in memory."""
-    found = {}
-    for name in Splits._fields:
-        print_ = run.prints.get(name)
-        told = (
-            None if print_ is None else f"{print_['count']} data, SHA-256 {print_['sha256'][:16]}"
-        )
-        found[name] = told
-    return found
 
 
 def _check(recipe: Recipe, option: str, value: float, name: str, *, aims: bool) -> None:
