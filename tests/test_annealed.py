@@ -372,3 +372,17 @@ def test_models_and_arguments_are_refused_with_one_sentence() -> None:
         annealed(sphere, seen)
     with pytest.raises(DiaboloError, match=r"shape \(3,\), but got \(8,\)"):
         annealed(true.model(), seen)
+
+
+@pytest.mark.parametrize("temperatures", [1, 20])
+@pytest.mark.parametrize("walks", [annealed, bidirectional])
+def test_progress_is_told_along_the_walks(walks, temperatures) -> None:
+    """Few data are one batch, which takes minutes: it is told within it, up to all of it."""
+    data, parts = bits(6), []
+    what = data if walks is annealed else len(data)
+    given = {"k": 2, "temperatures": temperatures, "leapfrog": 1, "batch": 4}
+    walks(small(data), what, progress=parts.append, **given)
+    assert parts == sorted(set(parts))
+    assert parts[-1] == 1
+    if temperatures > 1:
+        assert max(np.diff([0, *parts])) < 0.02

@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from math import ceil
 from typing import Literal, NamedTuple
 
 import torch
@@ -38,7 +40,7 @@ from ..noise import KeyedNoise, mix_seed
 from .continuous import check_continuous, densities, draws, simulated
 from .estimate import Estimate, Kind
 from .graph import Decoding
-from .hamiltonian import Path, schedule, tune, walk
+from .hamiltonian import Path, schedule, tune, tunings, walk
 from .passes import (
     Precision,
     Progress,
@@ -57,6 +59,7 @@ __all__ = ["Sandwich", "Start", "annealed", "bidirectional"]
 Start = Literal["prior", "posterior"]
 NAME = "Annealed importance sampling"
 PILOTS = 4  # chains a datum that tune the steps
+BLOCKS = 100  # how often, at least, the part that is done is told of each batch
 PILOT, BACK = 1, 2  # what a seed is mixed with: each stream has noise of its own
 
 
@@ -107,6 +110,31 @@ class _Chains(NamedTuple):
     steps: list[Tensor]
 
 
+class _Told:
+    """Tells how much is done of walks that take minutes, a hundred times for each batch.
+
+    Arguments:
+        progress: Who is told, or None.
+        batches: The number of batches.
+        plan: How chains walk.
+        ways: The number of walks of each chain.
+    """
+
+    def __init__(self, progress: Progress | None, batches: int, plan: _Plan, ways: int = 1) -> None:
+        tuning = PILOTS * sum(tunings(plan.temperatures))
+        self.whole = tuning + ways * plan.k * plan.temperatures  # moves of the chains of a datum
+        self.progress, self.batches = progress, batches
+        self.done = self.said = 0
+
+    def __call__(self, chains: int) -> None:
+        """Counts a move of so many chains of each datum of a batch."""
+        self.done += chains
+        batch = self.done % self.whole == 0
+        if self.progress is not None and (batch or self.done - self.said >= self.whole / BLOCKS):
+            self.said = self.done
+            self.progress(self.done / (self.whole * self.batches))
+
+
 def annealed(
     model: LatentModel,
     data: Data,
@@ -142,7 +170,7 @@ def annealed(
         seed: Keys the noise.
         batch: Data whose chains walk at once; None picks a number.
         precision: The type in which networks compute.
-        progress: Called with the part that is done, from 0 to 1.
+        progress: Called with the part that is done, from 0 to 1, a hundred times a batch.
 
     Returns:
         The estimate with the effective sample size and Pareto shape of the weights and the part
@@ -154,11 +182,13 @@ def annealed(
     """
     plan = _checked(model, k, temperatures, start, leapfrog, seed)
     found = []
+    size = _size(data, model, k, batch)
+    told = _Told(progress, _count(data, size), plan)
     with quiet(model), autocast(precision, next(model.parameters()).device):
-        for b in batches(model, data, _size(data, model, k, batch), progress):
+        for b in batches(model, data, size):
             weights, accepted = Weights(k), torch.zeros(len(b.x), dtype=torch.float64)
-            for chains in _chains(model, b, data, plan, precision):
-                log_weight, part = _forward(chains, b, plan)
+            for chains in _chains(model, b, data, plan, precision, told):
+                log_weight, part = _forward(chains, b, plan, told)
                 weights.add(log_weight)
                 accepted += part.sum(0).cpu() / k
             found.append(torch.cat([weights.summary().cpu(), accepted[None]]))
@@ -213,17 +243,20 @@ def bidirectional(
     upper: list[Tensor] = []
     with quiet(model), autocast(precision, next(model.parameters()).device):
         data, z = simulated(model, n, c, seed, NAME)
-        for b in batches(model, data, _size(data, model, k, batch), progress):
+        size = _size(data, model, k, batch)
+        told = _Told(progress, _count(data, size), plan, ways=2)
+        for b in batches(model, data, size):
             there, back = Weights(k), Weights(k)
             accepted = torch.zeros(len(b.x), dtype=torch.float64)
-            for chains in _chains(model, b, data, plan, precision):
-                log_weight, part = _forward(chains, b, plan)
+            for chains in _chains(model, b, data, plan, precision, told):
+                log_weight, part = _forward(chains, b, plan, told)
                 there.add(log_weight)
                 accepted += part.sum(0).cpu() / k
                 noise = KeyedNoise(mix_seed(seed, BACK), b.index, start=chains.first)
                 truth = z[b.index].expand(chains.count, -1, -1)
                 end, steps = chains.path.point(truth), chains.steps[::-1]
-                inverse, _ = walk(chains.path, end, betas[::-1], steps, noise, leapfrog)
+                tell = partial(told, chains.count)
+                inverse, _ = walk(chains.path, end, betas[::-1], steps, noise, leapfrog, tell)
                 back.add(inverse)
             lower.append(torch.cat([there.summary().cpu(), accepted[None]]))
             upper.append(-back.summary()[0].cpu())
@@ -266,8 +299,14 @@ def _size(data: Data, model: LatentModel, k: int, batch: int | None) -> int:
     return max(1, decoder_rows(data, next(model.parameters()).device) // k)
 
 
+def _count(data: Data, size: int) -> int:
+    """How many batches this process goes through."""
+    part = ranks.part(ceil(len(data) / size))
+    return part.stop - part.start
+
+
 def _chains(
-    model: LatentModel, b: Batch, data: Data, plan: _Plan, precision: Precision
+    model: LatentModel, b: Batch, data: Data, plan: _Plan, precision: Precision, told: _Told
 ) -> Iterator[_Chains]:
     """Yields the k chains of a batch in parts that fit the cache, once the steps are tuned."""
     q, p, c = densities(model, b, NAME)
@@ -281,18 +320,20 @@ def _chains(
     path = Path(start.log_prob, ratio)
     pilot = KeyedNoise(mix_seed(plan.seed, PILOT), b.index)
     point = path.point(draws(start, PILOTS, len(b.x), pilot))
-    steps = tune(path, point, schedule(plan.temperatures), pilot, plan.leapfrog)
+    betas, tell = schedule(plan.temperatures), partial(told, PILOTS)
+    steps = tune(path, point, betas, pilot, plan.leapfrog, tell)
     most = max(1, decoder_rows(data, b.x.device) // len(b.x))
     for first in range(0, plan.k, most):
         yield _Chains(first, min(most, plan.k - first), path, start, steps)
 
 
-def _forward(chains: _Chains, b: Batch, plan: _Plan) -> tuple[Tensor, Tensor]:
+def _forward(chains: _Chains, b: Batch, plan: _Plan, told: _Told) -> tuple[Tensor, Tensor]:
     """Returns log-weights and acceptance of the walk to p(x, z), each (K, B)."""
     noise = KeyedNoise(plan.seed, b.index, start=chains.first)
     point = chains.path.point(draws(chains.start, chains.count, len(b.x), noise))
     betas = schedule(plan.temperatures)
-    return walk(chains.path, point, betas, chains.steps, noise, plan.leapfrog)
+    tell = partial(told, chains.count)
+    return walk(chains.path, point, betas, chains.steps, noise, plan.leapfrog, tell)
 
 
 def _lower(

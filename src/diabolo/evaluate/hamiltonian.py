@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..noise import Noise
 
-__all__ = ["Path", "Point", "leapfrog", "move", "schedule", "tune", "walk"]
+__all__ = ["Path", "Point", "leapfrog", "move", "schedule", "tune", "tunings", "walk"]
 
 TARGET = 0.8  # the part of moves to accept: above the 0.65 of many dimensions, as in few of them
 # that is where the integrator is unstable (Betancourt, Byrne & Girolami, 2014, arXiv:1411.6669)
@@ -149,24 +149,45 @@ def move(
     return point.where(accepted, end), chance
 
 
+def tunings(temperatures: int) -> list[int]:
+    """Returns how many moves tune the step of each beta between the first and the last, (T - 1)."""
+    inner = temperatures - 1
+    rounds = math.ceil(FEWEST / max(1, inner))
+    first = max(rounds, FEWEST // 4)  # the first guess is poor
+    return [rounds if t else first for t in range(inner)]
+
+
 def tune(
-    path: Path, point: Point, betas: Sequence[float], noise: Noise, count: int
+    path: Path,
+    point: Point,
+    betas: Sequence[float],
+    noise: Noise,
+    count: int,
+    tell: Callable[[], object] | None = None,
 ) -> list[Tensor]:
     """Returns a step for each beta between the first and the last, (T - 1) of (B, 1).
 
     They are found by a walk of its own whose moves lengthen a datum's step when they are accepted
     too often. A walk that uses them must have other noise: then they are constants to it, and its
     weights are without bias.
+
+    Arguments:
+        path: The densities.
+        point: Draws of the density of the first beta.
+        betas: The densities passed, (T + 1).
+        noise: Draws the moves.
+        count: The number of leapfrog steps of a move.
+        tell: Called after each move.
     """
     log_step = point.z.std(0).amin(-1, keepdim=True).log()  # a guess from the few draws
     steps = []
-    inner = list(betas[1:-1])
-    rounds = math.ceil(FEWEST / max(1, len(inner)))
-    for t, beta in enumerate(inner):
-        for _ in range(rounds if t else max(rounds, FEWEST // 4)):  # the first guess is poor
+    for beta, moves in zip(betas[1:-1], tunings(len(betas) - 1), strict=True):
+        for _ in range(moves):
             point, chance = move(path, point, beta, log_step.exp(), noise, count)
             surplus = chance.mean(0)[:, None] - TARGET
             log_step = log_step + RATE * surplus.to(log_step)
+            if tell is not None:
+                tell()
         steps.append(log_step.exp())
     return steps
 
@@ -178,6 +199,7 @@ def walk(
     steps: Sequence[Tensor],
     noise: Noise,
     count: int,
+    tell: Callable[[], object] | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""Returns the log-weight of a walk over the betas, and how often its moves were accepted.
 
@@ -193,6 +215,7 @@ def walk(
         steps: The step of each move, (T - 1) of (B, 1).
         noise: Draws the moves.
         count: The number of leapfrog steps of a move.
+        tell: Called after each temperature, T times.
 
     Returns:
         The log-weights (K, B), float64, and the mean probability of acceptance, (K, B), which is
@@ -204,6 +227,10 @@ def walk(
         point, chance = move(path, point, betas[t], step, noise, count)
         log_weight = log_weight + (betas[t + 1] - betas[t]) * point.ratio
         total = total + chance
+        if tell is not None:
+            tell()
+    if tell is not None:
+        tell()
     return log_weight, total / len(steps) if steps else total + math.nan
 
 
