@@ -90,10 +90,10 @@ REFUSED = {
     (run, "conditional(hidden=(8,))"): "has none" for run in ("ae", "vae", "denoising_ae", "vamp")
 }
 HELD = {  # recipes whose latent takes no other prior at all
-    "discrete_vae": "prior of a Discrete latent cannot be fitted",
+    "discrete_vae": "no prior that can be fitted afterwards",
     "hyperspherical_vae": "any vector of real numbers, which this model's may not",
-    "ladder": "prior of a TopDown latent cannot be fitted",
-    "m2": "prior of a Labelled latent cannot be fitted",
+    "ladder": "no prior that can be fitted afterwards",
+    "m2": "no prior that can be fitted afterwards",
 }
 
 
@@ -463,7 +463,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], str]] = {
     "sphere": ("hyperspherical_vae", {"prior": "gaussian"}, "vector of real numbers"),
     "value": ("vae", {"prior": "flow", "epochs": 0}, "must be positive"),
     "autoencoder": ("vae", {"prior": "ae"}, "no density of codes"),
-    "ladder": ("ladder", {"prior": "gaussian"}, "cannot be fitted afterwards"),
+    "ladder": ("ladder", {"prior": "gaussian"}, "can be fitted afterwards: refit a model"),
     "labels alone": ("vae", {"prior": "gaussian", "labels": [0, 1]}, "give the data too"),
 }
 

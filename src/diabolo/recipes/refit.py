@@ -122,8 +122,9 @@ def _topmost(model: LatentModel) -> LatentModel:
         model = model.latent.prior
     if not isinstance(model.latent, Amortized):
         raise DiaboloError(
-            f"The prior of a {type(model.latent).__name__} latent cannot be fitted afterwards: "
-            "refit a model such as 'vae', 'ae' or 'hierarchical'."
+            "Values (discrete_vae), classes (m2) and layers that are inferred from the top down "
+            "(ladder) have no prior that can be fitted afterwards: refit a model such as 'vae', "
+            "'ae' or 'hierarchical'."
         )
     family = getattr(model.latent.posterior, "family", None)
     real = family is None or family.deterministic or "real" in family.supports
