@@ -134,6 +134,9 @@ def test_densities_tell_the_kinds() -> None:
         ({"kinds": KINDS, "support": "real"}, "data.kinds is for mixed data"),
         ({"kinds": KINDS, "likelihood": "Normal"}, "Normal needs .* these data are 'mixed'"),
         ({"kinds": ("category", *KINDS[1:])}, "needs its levels"),
+        ({"likelihood": "Product(columns='Normal')"}, "but got 'Normal' for columns"),
+        ({"likelihood": "Product(columns=('Normal', 3))"}, "the density of each column.*, 3"),
+        ({"likelihood": "Product(columns=(Normal, Poisson))"}, "brackets stand in quotes"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, Any], sentence: str) -> None:

@@ -57,6 +57,11 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
             try:
                 options[keyword.arg] = ast.literal_eval(keyword.value)
             except ValueError:
+                if isinstance(keyword.value, ast.Tuple | ast.List):
+                    raise DiaboloError(
+                        f"Names within brackets stand in quotes, {keyword.arg}=('a', 'b'), but got "
+                        f"'{text}'."
+                    ) from None
                 raise problem from None
     return node.func.id, options
 

@@ -116,10 +116,11 @@ class ProductFamily(Family):
         columns: tuple[str | Family, ...] = (),
     ) -> None:
         super().__init__(levels=None, support="mixed")
-        if isinstance(columns, str) or not isinstance(columns, Sequence) or not columns:
+        several = isinstance(columns, Sequence) and not isinstance(columns, str) and len(columns)
+        if not several or not all(isinstance(c, str | Family) for c in columns):
             raise DiaboloError(
                 "Product needs the density of each column, as in "
-                f"Product(columns=('Normal', 'Poisson')), but got columns={columns!r}."
+                f"Product(columns=('Normal', 'Poisson')), but got {columns!r} for columns."
             )
         made = [c if isinstance(c, Family) else family(c) for c in columns]
         self.kinds = tuple(map(_kind, made))
