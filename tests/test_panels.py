@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import matplotlib as mpl
@@ -257,3 +258,17 @@ def test_a_wide_table_shows_its_first_columns() -> None:
     figure, axes = by_column(["a", "b"], 2.0, "A table", "All of it.")
     assert len(axes) == 2
     assert "first" not in figure.get_supxlabel()
+
+
+@pytest.mark.parametrize(("step", "top", "each"), [(1, 9, 1), (1, 99, 3), (5, 12, 1), (1, 0, 1)])
+def test_bins_of_whole_numbers_hold_as_many_values_each(step: int, top: int, each: int) -> None:
+    """Else a bin of two values stands beside one of a single value, twice as high."""
+    edges = importlib.import_module("diabolo.panels.samples")._edges
+    values = step * np.arange(top + 1.0) - 3
+    found = edges(np.repeat(values, 4), values + 0.3)
+    held, _ = np.histogram(values, found)
+    assert set(held[:-1]) <= {each}
+    assert held.sum() == top + 1
+    assert len(held) <= 40
+    between = np.diff(edges(values + 0.1, values))
+    np.testing.assert_allclose(between, between[0])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["samples"]
 
 DRAWS = 2000  # draws for histograms
+MOST = 40  # bins of a histogram
 
 
 def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figure:
@@ -137,9 +138,21 @@ def _histograms(ax: Axes, real: np.ndarray, drawn: np.ndarray, name: str) -> Non
         ax.set_xticks(range(len(values)), values, fontsize=7)
         return
     real, drawn = (a[np.isfinite(a)] for a in (real.astype(float), drawn.astype(float)))
-    ends = [np.quantile(a, [0.002, 0.998]) for a in (real, drawn) if len(a)]
-    low, high = np.min(ends), np.max(ends)
-    bins = int(np.clip(2 * math.sqrt(len(real)), 6, 40))
-    edges = np.linspace(low, high if high > low else low + 1.0, bins + 1).tolist()
+    edges = _edges(real, drawn).tolist()
     ax.hist(real, edges, density=True, color=BLUE, alpha=0.45, label="data")
     ax.hist(drawn, edges, density=True, histtype="step", color=ORANGE, lw=1.4, label="samples")
+
+
+def _edges(real: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Returns the edges of bins; where data are whole numbers, each bin holds as many of them."""
+    ends = [np.quantile(a, [0.002, 0.998]) for a in (real, drawn) if len(a)]
+    low, high = np.min(ends), np.max(ends)
+    if len(real) and (real == real.round()).all() and np.abs(real).max() < 2**53:
+        values = np.unique(real)
+        step = max(1, np.gcd.reduce(np.diff(values).astype(np.int64)))
+        first = values[0] + step * round((low - values[0]) / step)
+        count = 1 + round((high - first) / step)
+        width = step * math.ceil(count / MOST)
+        return first - step / 2 + width * np.arange(math.ceil(count * step / width) + 1)
+    bins = int(np.clip(2 * math.sqrt(len(real)), 6, MOST))
+    return np.linspace(low, high if high > low else low + 1.0, bins + 1)
