@@ -25,7 +25,7 @@ from diabolo.model import Conditional, Recipe
 from diabolo.noise import KeyedNoise, mix_seed
 from diabolo.panels import PANELS, NotApplicable
 from diabolo.recipes import build
-from diabolo.recipes.refit import of_codes, with_prior
+from diabolo.recipes._refit import of_codes, with_prior
 from diabolo.run import Run
 from diabolo.run import folder as folders
 from diabolo.run.refit import _codes

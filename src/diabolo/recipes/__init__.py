@@ -14,7 +14,7 @@ from ..spec import Spec
 
 __all__ = ["RECIPES", "build"]
 
-RECIPES = Registry("recipe", __name__, skip=("parts", "refit"))
+RECIPES = Registry("recipe", __name__)
 
 
 def build(name: str, spec: Spec, **options: Any) -> Recipe:

@@ -16,7 +16,7 @@ from ..model import Conditional, LatentModel, Recipe
 from ..nets import NETS, Net
 from ..objectives import elbo
 from ..spec import Spec
-from . import parts
+from . import _parts as parts
 
 __all__ = ["ae"]
 

@@ -17,7 +17,7 @@ from .. import objectives
 from ..model import Recipe
 from ..registry import extends
 from ..spec import Spec
-from . import parts
+from . import _parts as parts
 from .vae import vae
 
 __all__ = ["capacity_vae"]

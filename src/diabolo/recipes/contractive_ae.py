@@ -16,7 +16,7 @@ from ..charges import Contraction
 from ..model import Recipe
 from ..registry import extends
 from ..spec import Spec
-from . import parts
+from . import _parts as parts
 from .ae import ae
 
 __all__ = ["contractive_ae"]

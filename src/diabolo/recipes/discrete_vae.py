@@ -25,7 +25,7 @@ from ..latents import Discrete
 from ..model import Conditional, LatentModel, Recipe
 from ..nets import NETS, Net
 from ..spec import Spec
-from . import parts
+from . import _parts as parts
 
 __all__ = ["discrete_vae"]
 

@@ -21,7 +21,7 @@ from ..posteriors import POSTERIORS
 from ..priors import PRIORS
 from ..spec import Spec
 from ..views import View
-from . import parts
+from . import _parts as parts
 
 __all__ = ["hierarchical"]
 

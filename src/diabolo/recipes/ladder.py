@@ -21,7 +21,7 @@ from ..latents import Step, TopDown
 from ..model import Conditional, LatentModel, Recipe
 from ..nets import NETS, Net, keep_size
 from ..spec import Spec
-from . import parts
+from . import _parts as parts
 
 __all__ = ["ladder"]
 

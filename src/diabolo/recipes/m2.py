@@ -33,7 +33,7 @@ from ..nets import NETS, Net
 from ..objectives import elbo
 from ..priors import PRIORS
 from ..spec import Spec
-from . import parts
+from . import _parts as parts
 
 __all__ = ["m2"]
 

@@ -26,7 +26,7 @@ from ..errors import DiaboloError
 from ..model import Recipe
 from ..registry import extends
 from ..spec import Spec
-from . import parts
+from . import _parts as parts
 from .ae import ae
 
 __all__ = ["largest", "seldom", "sparse_ae"]

@@ -21,7 +21,7 @@ from ..objectives import elbo
 from ..posteriors import POSTERIORS
 from ..priors import PRIORS
 from ..spec import Spec
-from . import parts
+from . import _parts as parts
 
 __all__ = ["vae"]
 

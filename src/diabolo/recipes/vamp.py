@@ -14,7 +14,7 @@ from typing import Any
 from ..model import Recipe
 from ..registry import extends
 from ..spec import Spec
-from . import parts
+from . import _parts as parts
 from .vae import vae
 
 __all__ = ["vamp"]

@@ -19,7 +19,7 @@ from ..model import Recipe
 from ..priors import PRIORS
 from ..registry import extends
 from ..spec import Spec
-from . import parts
+from . import _parts as parts
 from .ae import ae
 
 __all__ = ["wae"]

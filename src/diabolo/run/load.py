@@ -12,7 +12,7 @@ from ..config import parse
 from ..data import Schema
 from ..errors import DiaboloError
 from ..model import Recipe
-from ..recipes.refit import of_codes, with_prior
+from ..recipes._refit import of_codes, with_prior
 from ..train import pick_device
 from . import folder as folders
 from . import store

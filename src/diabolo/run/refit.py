@@ -30,7 +30,7 @@ from ..distributions import Normal
 from ..errors import DiaboloError, unknown
 from ..model import LatentModel, Recipe
 from ..noise import KeyedNoise, mix_seed
-from ..recipes.refit import density_of, of_codes, with_prior
+from ..recipes._refit import density_of, of_codes, with_prior
 from ..train.validate import validate
 from . import folder as folders
 from . import store
