@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -19,6 +21,7 @@ from safetensors.torch import load_file
 
 import diabolo
 from diabolo import ranks
+from diabolo.cli import _launch
 from diabolo.cli._ends import lost
 from diabolo.cli._launch import launch
 from diabolo.errors import DiaboloError
@@ -232,6 +235,20 @@ def test_a_killed_worker_changes_no_bit(tmp_path: Path, number: int) -> None:
     assert "nothing was written" not in said
     assert same(tmp_path / "whole", tmp_path / "a")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "said", "whole"]
+
+
+def test_the_agent_tells_nothing_in_its_own_words() -> None:
+    """At Ctrl-C its server warns of a death signal; its modules set their levels themselves."""
+    module = importlib.import_module("torch.distributed.elastic.agent.server.api")
+    before = {
+        name: logging.getLogger(name).level
+        for name in [*logging.root.manager.loggerDict, "torch.multiprocessing"]
+    }
+    assert module.logger.isEnabledFor(logging.WARNING)
+    _launch._hush()
+    assert not module.logger.isEnabledFor(logging.ERROR)
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def test_torchrun_needs_no_devices(monkeypatch) -> None:

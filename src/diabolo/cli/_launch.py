@@ -8,6 +8,7 @@ finds it there ends with the same exit code.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -53,15 +54,13 @@ def launch(devices: int, call: Callable[..., int], *args: Any, **options: Any) -
     if devices < 1:
         raise DiaboloError(f"--devices is the number of processes, 1 or more, but got {devices}.")
     # Kept from --help: they bring torch.
-    import logging
     import uuid
 
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for name in ("torch.distributed.elastic", "torch.multiprocessing"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # told in our words
+    _hush()
     with tempfile.TemporaryDirectory(prefix="diabolo-") as folder, _environment(devices):
         ended = Path(folder) / ENDED
         config = LaunchConfig(
@@ -87,6 +86,14 @@ def launch(devices: int, call: Callable[..., int], *args: Any, **options: Any) -
         except SignalException as error:
             return INTERRUPTED if error.sigval == signal.SIGINT else 128 + int(error.sigval)
     return max(found.values())
+
+
+def _hush() -> None:
+    """Leaves out the lines of the agent's modules, whose news we tell in our words."""
+    names = "torch.distributed.elastic", "torch.multiprocessing"
+    for name in [*names, *logging.root.manager.loggerDict]:  # each module sets a level of its own
+        if name.startswith(names):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextlib.contextmanager
