@@ -39,7 +39,7 @@ def refused(tmp_path, capsys):
         assert len(lines) == 1, told.err
         assert "Traceback" not in told.err
         for line in told.err.splitlines():
-            assert line.startswith(("diabolo: ", "note: ")), line
+            assert line.startswith(("diabolo: ", "note: ", "measuring ")), line
         for word in words:
             assert word in lines[0]
         assert listing(tmp_path) == before
@@ -417,6 +417,33 @@ def test_autoencoder_has_no_samples_and_no_score(refused, tmp_path, capsys):
     assert "no likelihood" in told.err
     refused("sample", place, "--out", tmp_path / "x.csv", words=("prior",))
     refused("score", place, good, "--out", tmp_path / "x.csv", words=("likelihood",))
+    for asked in (["--k", 5], ["--method", "exact"], ["--method", "annealed"]):
+        word = asked[0].removeprefix("--")
+        refused("evaluate", place, good, *asked, words=(word, "deterministic", "no likelihood"))
+
+
+def test_likelihoods_of_no_samples(run, refused):
+    refused("evaluate", run, run.parent / "good.csv", "--k", 0, words=("k", "1 or more", "0"))
+
+
+def test_annealing_of_discrete_codes(refused, tmp_path):
+    good, place = table(tmp_path / "good.csv"), tmp_path / "discrete"
+    argv = ["fit", good, "--recipe", "discrete_vae", *QUICK, "values=3", "--out", place, "--k", 2]
+    assert call(*argv) == 0
+    argv = ["evaluate", place, good, "--method", "annealed(temperatures=2)", "--k", 1]
+    refused(*argv, words=("Annealed", "continuous", "'importance'"))
+
+
+@pytest.mark.parametrize("verb", ["score", "evaluate"])
+def test_data_in_another_support(verb, refused, tmp_path):
+    bits = (np.random.default_rng(0).random((40, 3)) < 0.5).astype(np.uint8)
+    np.save(tmp_path / "bits.npy", bits)
+    place = tmp_path / "run"
+    assert call("fit", tmp_path / "bits.npy", *QUICK, "--out", place, "--k", 2) == 0
+    out = [] if verb == "evaluate" else ["--out", tmp_path / "o.csv"]
+    for name, x in (("counts", bits * 3), ("parts", bits / 2), ("numbers", bits - 0.5)):
+        np.save(tmp_path / f"{name}.npy", x)
+        refused(verb, place, tmp_path / f"{name}.npy", *out, "--k", 2, words=("0 or 1", "row"))
 
 
 def test_our_own_faults_show_a_traceback(monkeypatch):

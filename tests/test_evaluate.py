@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.data import Data
-from diabolo.data.decode import Binarize, Dequantize, Scale
+from diabolo.data.decode import AsFloat, Binarize, Dequantize, Scale
 from diabolo.errors import DiaboloError
 from diabolo.evaluate import (
     Estimate,
@@ -79,12 +79,14 @@ def of_recipe(name: str) -> tuple[LatentModel, Data]:
 # -- invariances ---------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle(36)
 @pytest.mark.parametrize("name", DATA)
 def test_batch_and_chunk_change_nothing(name: str) -> None:
     # Matrix products of other shapes round otherwise: 1e-12 of some 30 nats in float64.
     laws.batch_and_chunk_change_nothing(small(DATA[name]).double(), DATA[name], 1e-10)
 
 
+@pytest.mark.oracle(36)
 @pytest.mark.parametrize("name", DATA)
 def test_order_changes_nothing(name: str) -> None:
     laws.order_changes_nothing(small(DATA[name]).double(), DATA[name], 1e-10)
@@ -170,6 +172,7 @@ def test_without_a_compiler_work_is_eager_and_it_is_said(monkeypatch: pytest.Mon
         log_likelihood(model, data, k=3, compile="on")
 
 
+@pytest.mark.oracle(36)
 @pytest.mark.parametrize("name", RECIPES.names())
 def test_every_recipe_is_evaluated_by_the_same_laws(name: str) -> None:
     model, data = of_recipe(name)
@@ -187,6 +190,7 @@ def test_every_recipe_is_evaluated_by_the_same_laws(name: str) -> None:
     assert sum(len(v) for v in found.units.variance) == sum(model.groups)
 
 
+@pytest.mark.oracle(36)
 def test_larger_k_begins_with_the_samples_of_a_smaller_one() -> None:
     """k p_hat_k is a sum of positive weights that a larger k only adds to."""
     data, model = DATA["binary"], small(DATA["binary"]).double()
@@ -195,6 +199,7 @@ def test_larger_k_begins_with_the_samples_of_a_smaller_one() -> None:
     assert bool((added > 0).all())
 
 
+@pytest.mark.oracle(36)
 def test_seed_repeats_and_another_seed_differs() -> None:
     data, model = DATA["dynamic"], small(DATA["dynamic"])
     first = log_likelihood(model, data, k=5, seed=3)
@@ -215,12 +220,27 @@ def test_caller_generator_and_mode_are_left_alone() -> None:
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.oracle(36)
 @pytest.mark.parametrize("name", DATA)
 def test_float32_agrees_with_float64(name: str) -> None:
     data = DATA[name]
     single, double = small(data), small(data).double()
     a, b = (log_likelihood(m, data, k=50).per_datum for m in (single, double))
     assert float((a - b).abs().max()) < 1e-3  # the stated bound, in nats
+
+
+@pytest.mark.oracle(36)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("name", DATA)
+def test_devices_agree(name: str) -> None:
+    """Noise is made of whole numbers, the same everywhere; float64 differs by its rounding."""
+    data, model = DATA[name], small(DATA[name]).double()
+    here, bounded = log_likelihood(model, data, k=50), bound(model, data).elbo
+    model.cuda()
+    laws.estimates_agree(here, log_likelihood(model, data, k=50), 1e-9)
+    laws.estimates_agree(bounded, bound(model, data).elbo, 1e-9)
+    single = log_likelihood(model.float(), data, k=50).per_datum
+    assert float((single - here.per_datum).abs().max()) < 1e-3  # the stated bound, in nats
 
 
 def test_bfloat16_networks_stay_near_and_densities_stay_float32() -> None:
@@ -240,6 +260,7 @@ def test_bfloat16_networks_stay_near_and_densities_stay_float32() -> None:
         log_likelihood(model, data, k=2, precision="half")  # type: ignore[arg-type]
 
 
+@pytest.mark.oracle(36)
 def test_saved_and_loaded_weights_give_equal_numbers() -> None:
     import safetensors.torch
 
@@ -630,6 +651,42 @@ def test_data_that_do_not_fit_are_refused() -> None:
         evaluate(model, DATA["real"].take(torch.arange(0)))
     with pytest.raises(DiaboloError, match="at least two data, but got 1"):
         active_units(model, DATA["real"].take(torch.arange(1)))
+
+
+WRONG = {
+    "bits as numbers": ("binary", {"support": "real", "decoder": AsFloat()}, "'binary' x.*'real'"),
+    "grey as bits": ("dynamic", {"support": "byte", "levels": 256}, "'binary' x.*'byte' "),
+    "numbers as bits": ("real", {"support": "binary"}, "'real' x.*'binary'"),
+    "other levels": ("byte", {"levels": 9}, r"'byte' \(5 levels\) x.*'byte' \(9 levels\)"),
+    "codes": ("byte", {"support": "category"}, r"'byte' \(5.*'category' \(5"),
+}
+
+
+@pytest.mark.parametrize(("name", "change", "sentence"), WRONG.values(), ids=WRONG)
+def test_data_in_another_support_are_refused(name: str, change: dict, sentence: str) -> None:
+    """They have the shape of the model's, and would get a number that means nothing."""
+    other, model = replace(DATA[name], **change), small(DATA[name])
+    for use in (
+        evaluate,
+        bound,
+        distortion,
+        log_likelihood,
+        lambda m, d: log_likelihood(m, d, method="annealed(temperatures=2)", k=1),
+    ):
+        with pytest.raises(DiaboloError, match=f"^This model scores {sentence}"):
+            use(model, other)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_real_numbers_hold_all_that_are_continuous(scaled: bool) -> None:
+    """Values in [0, 1] are real numbers to a normal density, standardised or not; bits are not."""
+    data = DATA["real"]
+    model = build("vae", data.spec(standardize=scaled), **SMALL).model.eval()
+    inside = replace(data, x=data.x.sigmoid(), support="unit")
+    same = log_likelihood(model, replace(inside, support="real"), k=3)
+    assert torch.equal(log_likelihood(model, inside, k=3).per_datum, same.per_datum)
+    with pytest.raises(DiaboloError, match="scores 'real' x, but these data are 'binary'"):
+        log_likelihood(model, replace(inside, support="binary"), k=3)
 
 
 # -- active units and distortion -----------------------------------------------------------------

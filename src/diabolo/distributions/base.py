@@ -228,7 +228,7 @@ class Family(nn.Module):
         supports: The supports on which this is a density.
     """
 
-    supports: ClassVar[frozenset[str]] = frozenset()
+    supports: frozenset[str] = frozenset()
     given: str = ""  # what of x itself x is scored given: its total, say
     flat: ClassVar[bool] = False  # whether events have one axis only
     batch_level: bool = False  # whether the density of a datum depends on the rest of its batch

@@ -108,7 +108,7 @@ class StandardizedFamily(Family):
             raise DiaboloError(
                 "Standardising needs a positive scale of every element: leave out constant columns."
             )
-        self.base = base
+        self.base, self.supports = base, base.supports
         self.batch_level, self.deterministic = base.batch_level, base.deterministic
         self.gathers = base.gathers
         self.register_buffer("loc", loc.to(torch.get_default_dtype()))

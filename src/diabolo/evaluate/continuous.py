@@ -5,7 +5,7 @@ Shapes: K samples, B batch, D latent elements.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -127,7 +127,11 @@ def simulated(
     if z.shape[1] != sum(model.groups):
         raise _refusal(what, MADE, instead)
     x = model.decode(z, c).sample((), noise)
-    return Data(x.cpu(), c=None if c is None else c.cpu()), z
+    members, usual = model.likelihood.family, "real"
+    if usual not in members.supports:
+        usual = min(members.supports, default=usual)
+    support: Any = members.support or usual
+    return Data(x.cpu(), support, members.levels, c=None if c is None else c.cpu()), z
 
 
 def _refusal(what: str, has: str, instead: str) -> DiaboloError:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..data import Data
-from ..errors import DiaboloError, unknown
+from ..errors import DiaboloError, unknown, whole
 from ..model import LatentModel
 from ..noise import mix_seed
 from ..registry import keywords, parse_call, typed
@@ -124,6 +124,8 @@ def method_for(model: LatentModel, method: str | None, k: int | None) -> str | N
     Raises:
         DiaboloError: If there is no such method, or what is given has no effect on this model.
     """
+    if k is not None:
+        whole("k", k, least=1)
     given = [name for name, value in (("method", method), ("k", k)) if value is not None]
     if model.deterministic:
         if given:

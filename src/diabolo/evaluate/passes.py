@@ -17,7 +17,9 @@ from torch import Tensor
 
 from .. import ranks
 from ..data import Batch, Data
+from ..data.data import CONTINUOUS
 from ..data.decode import Dequantize
+from ..distributions import Family
 from ..errors import DiaboloError
 from ..model import LatentModel
 from ..noise import KeyedNoise, mix_seed
@@ -110,7 +112,8 @@ def batches(
     that it has in one process; `ranks.gather` brings their results together.
 
     Raises:
-        DiaboloError: If there are no data, or they do not fit the model.
+        DiaboloError: If there are no data, or they do not fit the model in shape, support or
+            condition.
     """
     if not len(data):
         raise DiaboloError("Evaluation needs at least one datum, but got none.")
@@ -118,6 +121,7 @@ def batches(
         raise DiaboloError(
             f"This model takes data of shape {model.likelihood.event}, but got {data.event}."
         )
+    _check_support(model.likelihood.family, data)
     if data.c is None and model.condition and model.unknown is None:
         raise DiaboloError(
             "This model is conditional, but the data have no condition: give labels, or for "
@@ -134,6 +138,33 @@ def batches(
         yield Batch(batch.x.to(like), c, mask, batch.index.to(like.device))
         if progress is not None:
             progress(done / (part.stop - part.start))
+
+
+def _check_support(members: Family, data: Data) -> None:
+    """Refuses data that a likelihood does not score, or scores as other values.
+
+    Of continuous supports one holds another: a density of real numbers scores any.
+
+    Raises:
+        DiaboloError: If the support or its number of levels is another.
+    """
+    own = members.support
+    alike = own in (None, data.support) or {own, data.support} <= set(CONTINUOUS)
+    levels = members.levels if data.levels is not None else None
+    if not members.supports or (
+        data.support in members.supports and alike and levels in (None, data.levels)
+    ):
+        return
+    wanted = repr(own) if own else " or ".join(map(repr, sorted(members.supports)))
+    raise DiaboloError(
+        f"This model scores {_of(wanted, levels)} x, but these data are "
+        f"{_of(repr(data.support), data.levels)}: have them read as its training data were (give "
+        "the run an array or a file), or fit a model to data like them."
+    )
+
+
+def _of(support: str, levels: int | None) -> str:
+    return support if levels is None else f"{support} ({levels} levels)"
 
 
 def subject(model: LatentModel, data: Data) -> str:
