@@ -81,6 +81,7 @@ def mixture(z: Tensor, loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
 # The decomposition of the rate.
 
 
+@pytest.mark.oracle(23)
 @pytest.mark.parametrize("data", [None, 6])
 def test_of_a_whole_population_the_parts_are_exact(data):
     loc, scale = population()
@@ -559,6 +560,7 @@ def test_of_groups_the_first_is_told_and_the_rate_of_all_is_split(name):
     assert any("first of" in n for n in found.notes)
 
 
+@pytest.mark.oracle(23)
 def test_identity_of_hoffman_and_johnson_on_a_hundred_data():
     """The mean rate in closed form = information + KL(q(z) || p(z)), to Monte Carlo error."""
     case = recipes.case("vae", dtype=torch.float64, n=100)

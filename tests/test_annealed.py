@@ -142,6 +142,7 @@ def test_walks_have_weights_without_bias(back: bool) -> None:
 # -- against known likelihoods -------------------------------------------------------------------
 
 
+@pytest.mark.oracle(21)
 @pytest.mark.parametrize("start", STARTS)
 def test_annealing_finds_the_closed_form(start: str) -> None:
     """Oracle 21: within its errors, with a q that is far too wide."""
@@ -163,6 +164,7 @@ def test_annealing_finds_the_closed_form(start: str) -> None:
     assert 4 < float(found.ess.mean()) <= 8
 
 
+@pytest.mark.oracle(21)
 @pytest.mark.slow
 def test_a_thousand_temperatures_are_within_two_hundredths() -> None:
     true = textbook()
@@ -189,6 +191,7 @@ def test_one_temperature_is_importance_sampling() -> None:
     assert found.acceptance is None
 
 
+@pytest.mark.oracle(20)
 @pytest.mark.parametrize("prior", PRIORS)
 def test_annealing_equals_quadrature_for_every_prior(prior: str) -> None:
     """Oracle 20, on a curved decoder with two latent elements."""
@@ -217,6 +220,7 @@ def test_masks_and_conditions_are_those_of_the_model() -> None:
 # -- both bounds ---------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle(21)
 @pytest.mark.parametrize("start", STARTS)
 def test_the_sandwich_holds_and_closes(start: str) -> None:
     """Lower <= log p <= upper in expectation; with more temperatures the gap goes to 0."""

@@ -117,6 +117,7 @@ def sigmoid_layer(inputs: int = 5, outputs: int = 4) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, outputs), nn.Sigmoid())
 
 
+@pytest.mark.oracle(25)
 def test_jacobian_of_a_sigmoid_layer_has_its_closed_form():
     """sum_i [h_i (1 - h_i)]^2 sum_j W_ij^2 (Rifai et al., 2011, section 3.1)."""
     f, x = sigmoid_layer(), torch.randn(7, 5)
@@ -129,6 +130,7 @@ def test_jacobian_of_a_sigmoid_layer_has_its_closed_form():
     assert torch.allclose(columns(f, x), each, atol=EXACT)
 
 
+@pytest.mark.oracle(25)
 def test_products_with_signs_have_the_mean_of_the_exact_sums():
     """Over all 2^O signs, each once: no sampling error."""
     f, x = sigmoid_layer(), torch.randn(3, 5)
@@ -150,6 +152,7 @@ def test_products_with_normal_numbers_tell_lengths_without_bias():
     assert flips.mean().abs() < 5 / math.sqrt(flips.numel())
 
 
+@pytest.mark.oracle(25)
 @pytest.mark.parametrize("name", ["sparse_ae", "contractive_ae", "rae"])
 def test_estimated_charges_have_the_mean_of_the_exact_ones(name):
     """Of one datum in many rows; two independent products do not correlate."""
@@ -380,6 +383,7 @@ class Free(nn.Module):
         return self.code
 
 
+@pytest.mark.oracle(27)
 @pytest.mark.parametrize("length", [1.0, 0.2])
 def test_l1_with_an_orthonormal_decoder_is_a_soft_threshold(length):
     """min |x - D h|^2 + price |h|_1 is h = soft(D' x, price / 2), however long D's columns are.
@@ -448,6 +452,7 @@ def through(model) -> torch.Tensor:
     return (out[:-1] - out[-1]).T
 
 
+@pytest.mark.oracle(26)
 def test_linear_denoiser_is_the_optimal_one():
     """W = S (S + s^2 I)^-1 (Vincent et al., 2010), with the noise's expectation taken exactly."""
     x, covariance = spread()
@@ -463,6 +468,7 @@ def test_linear_denoiser_is_the_optimal_one():
     assert torch.allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.oracle(28)
 def test_linear_autoencoder_spans_the_principal_subspace():
     x, covariance = spread()
     recipe = own("ae", linear(5, 2, 0.3 * torch.randn(2, 5)), linear(2, 5, 0.3 * torch.randn(5, 2)))

@@ -163,6 +163,7 @@ def test_piwae_stands_log_weights_that_are_far_apart():
         assert bool((b.abs() > 1).any())
 
 
+@pytest.mark.oracle(10)
 @pytest.mark.parametrize("k", [1, 4])
 def test_stl_gradient_vanishes_at_the_posterior_sample_by_sample(k):
     """The plain gradient has mean 0 there and a variance; sticking the landing has neither."""
@@ -176,6 +177,7 @@ def test_stl_gradient_vanishes_at_the_posterior_sample_by_sample(k):
         assert bool((gradient.mean(0).abs() < 5 * (gradient.var(0) / n).sqrt()).all())
 
 
+@pytest.mark.oracle(10)
 def test_stl_has_the_value_of_the_elbo_and_its_gradient_in_expectation():
     """By quadrature, off the posterior; the decoder has the same gradient sample by sample."""
     noise, weight = laws.gauss_hermite(40, 1)

@@ -92,6 +92,7 @@ def test_digits_hold_out_every_fifth_row():
     assert test.labels.tolist() == labels[4::5].tolist()
 
 
+@pytest.mark.oracle(35)
 def test_mnist_baselines_are_the_known_ones(data_dir):
     # Oracle 35: catches errors of normalisation, of order and of scaling.
     found = laws.named("mnist", str(data_dir), binarize="dynamic").splits
@@ -103,6 +104,10 @@ def test_mnist_baselines_are_the_known_ones(data_dir):
     entropy = -(torch.xlogy(grey, grey) + torch.xlogy(1 - grey, 1 - grey)).flatten(1).sum(1).mean()
     assert float(baseline) == pytest.approx(205.80, abs=0.01)
     assert float(entropy) == pytest.approx(45.53, abs=0.01)
+    levels = torch.arange(256).double() / 255
+    each = -(torch.xlogy(levels, levels) + torch.xlogy(1 - levels, 1 - levels))
+    counts = sum(torch.bincount(d.x.flatten(), minlength=256) for d in (found.train, found.valid))
+    assert float(counts.double() @ each) / (n + m) == pytest.approx(45.76, abs=0.01)
 
 
 def test_mnist_test_bits_are_the_published_draw(data_dir):

@@ -68,6 +68,7 @@ def names(found: Diagnosis) -> list[str]:
 # -- what is known -----------------------------------------------------------------------------
 
 
+@pytest.mark.oracle(6)
 @pytest.mark.parametrize(("theta", "units"), [(0.6, 3), (1.5, 2)])
 def test_unused_elements_of_an_optimum_are_no_fault(theta: float, units: int) -> None:
     """Oracle 6: rates, slopes, information = rate, and q(z) = p(z)."""

@@ -84,6 +84,7 @@ def by_hand(model, x):
     return torch.stack(joint), torch.stack(post), torch.stack(prior)
 
 
+@pytest.mark.oracle(30)
 def test_enumeration_is_the_sum_over_codes_by_hand():
     """Oracle 30: log p(x) = log sum_z p(x, z), and the ELBO is the sum over q."""
     recipe, x = small()
@@ -121,6 +122,7 @@ def test_evaluation_of_few_codes_has_no_error_and_says_so():
     assert names[0] == "log-likelihood"
 
 
+@pytest.mark.oracle(30)
 def test_gradient_of_enumeration_is_that_of_finite_differences():
     """Central differences in float64: h^2 of truncation and 1e-16 / h of rounding, h = 1e-5."""
     recipe, x = small()
@@ -193,6 +195,7 @@ def sampled_gradient(estimator, temperature, k=400_000):
     return each.mean((0, 1)), each[:, 0].std(0) / math.sqrt(k)
 
 
+@pytest.mark.oracle(30)
 def test_relaxed_gradient_tends_to_the_enumerated_one():
     """Its bias is there at T = 1, falls with T, and is within the error at T = 0.02."""
     truth = exact_gradient()
@@ -204,6 +207,59 @@ def test_relaxed_gradient_tends_to_the_enumerated_one():
     assert away[0] > 2 * away[1] > 2 * away[2]
     assert bool(((mean - truth).abs() < 5 * error).all())
     assert float(error.max()) < 0.02  # or the test could not fail
+
+
+def repeated(model, x, value, k, repeats=60):
+    """The mean gradient to q's parameters over repeats of k draws, and its standard error."""
+    found = []
+    for seed in range(repeats):
+        t = model(x, k=k, noise=KeyedNoise(seed, torch.arange(len(x))))
+        gradient = torch.autograd.grad(value(t).sum(), list(model.latent.posterior.parameters()))
+        found.append(torch.cat([g.flatten() for g in gradient]))
+    every = torch.stack(found)
+    return every.mean(0), every.std(0) / math.sqrt(repeats)
+
+
+def reinforce(t):
+    """The ELBO, whose draws learn by their score (Williams, 1992), from each draw alone."""
+    log_q = t.draws[0].log_q
+    return (t.log_weight + t.log_weight.detach() * (log_q - log_q.detach())).mean(0)
+
+
+def vimco(t):
+    """The bounds of pairs of draws, each judged against the other (Mnih & Rezende, 2016, eq. 9).
+
+    The baseline of one draw of two is the bound with the other's weight in place of its own.
+    """
+    log_w, log_q = (v.unflatten(0, (-1, 2)) for v in (t.log_weight, t.draws[0].log_q))
+    both = log_w.logsumexp(1) - math.log(2)
+    signal = (both[:, None] - log_w.flip(1)).detach()
+    return (both + (signal * (log_q - log_q.detach())).sum(1)).mean(0)
+
+
+def enumerated(t):
+    """The exact means of both: the ELBO, and the bound of two draws over all pairs."""
+    log_q, log_w = t.draws[0].log_q, t.log_weight
+    pairs = torch.logaddexp(log_w[:, None], log_w[None]) - math.log(2)  # (V, V, B)
+    chance = (log_q[:, None] + log_q[None]).exp()
+    return {reinforce: elbo(t), vimco: (chance * pairs).sum((0, 1))}
+
+
+@pytest.mark.oracle(30)
+@pytest.mark.parametrize("estimator", [reinforce, vimco])
+def test_gradients_by_the_score_have_the_enumerated_mean(estimator):
+    """What a user can write with a trace's log q(z | x): estimators without bias."""
+    recipe, x = small()
+    exact = recipe.model.eval()
+    drawn = small(estimator="straight")[0].model.eval()
+    drawn.load_state_dict(exact.state_dict())
+    value = enumerated(recipe.trace(x))[estimator]
+    truth = torch.autograd.grad(value.sum(), list(exact.latent.posterior.parameters()))
+    truth = torch.cat([g.flatten() for g in truth])
+    mean, error = repeated(drawn, x, estimator, 2000)
+    # Some hundred parameters: five errors of 60 repeats are passed once in a thousand seeds.
+    assert bool(((mean - truth).abs() < 5 * error + 1e-9).all())
+    assert float(error.norm()) < 0.1 * float(truth.norm())  # or the test could not fail
 
 
 def test_straight_codes_are_values_and_their_gradient_that_of_the_softmax():

@@ -178,6 +178,7 @@ def test_discretized_logistic_equals_differences_of_scipy() -> None:
     np.testing.assert_allclose(p.log_prob_elements(x).exp().numpy(), expected, rtol=1e-9)
 
 
+@pytest.mark.oracle(12)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("log_scale", [-12.0, -5.0, 0.0, 5.0, 20.0])
 @pytest.mark.parametrize("loc", [-3.0, 0.0, 0.1234, 1.0, 9.0])
@@ -192,6 +193,7 @@ def test_discretized_logistic_sums_to_one(loc: float, log_scale: float, dtype: t
     assert float((mass - 1).abs()) < (1e-6 if dtype == torch.float64 else 2e-5)
 
 
+@pytest.mark.oracle(1)
 def test_kl_of_normals_known_value() -> None:
     q = Normal(torch.tensor([1.0]), torch.tensor([math.log(2)]))
     p = Normal(torch.zeros(1), torch.zeros(1))
@@ -202,6 +204,7 @@ def test_kl_of_normals_known_value() -> None:
     )  # divergences of independent elements add up
 
 
+@pytest.mark.oracle(1)
 def test_kl_of_normals_equals_monte_carlo() -> None:
     q, p = Normal(torch.randn(6), 0.3 * torch.randn(6)), Normal(torch.zeros(6), torch.zeros(6))
     n = 40_000
@@ -211,10 +214,14 @@ def test_kl_of_normals_equals_monte_carlo() -> None:
     assert abs(float(ratio.mean() - kl_divergence(q, p))) < 4 * error
 
 
+@pytest.mark.oracle(2)
 def test_kl_known_values() -> None:
     zero = torch.zeros(1)
     laplace = kl_divergence(Laplace(zero, zero), Laplace(zero, torch.full((1,), math.log(2))))
     assert float(laplace) == pytest.approx(0.1931471806, abs=1e-10)
+    # |x| is exponential: this is KL(Exp(2) || Exp(1)) too.
+    narrow = kl_divergence(Laplace(zero, torch.full((1,), -math.log(2))), Laplace(zero, zero))
+    assert float(narrow) == pytest.approx(0.1931471806, abs=1e-10)
     logits = torch.randn(6, 1)
     p = logits.softmax(0)
     entropy = -(p * p.log()).sum()
@@ -229,6 +236,7 @@ def test_kl_known_values() -> None:
     assert kl_divergence(Laplace(zero, zero), Normal(zero, zero)) is None  # no closed form here
 
 
+@pytest.mark.oracle(11)
 @pytest.mark.parametrize(
     ("mean", "log_c"),
     [(0.1, 1.0103385595), (0.3, 0.7505877509), (0.49, 0.6932805370), (0.5, math.log(2))],
@@ -240,12 +248,14 @@ def test_continuous_bernoulli_known_normaliser(mean: float, log_c: float) -> Non
     assert found == pytest.approx(log_c, abs=1e-9)  # the published value has ten digits
 
 
+@pytest.mark.oracle(11)
 @pytest.mark.parametrize(("p", "mean"), [(0.1, 0.3301196133), (0.3, 0.4302225011)])
 def test_continuous_bernoulli_known_mean(p: float, mean: float) -> None:
     found = ContinuousBernoulli(torch.logit(torch.tensor([p]))).mean
     assert float(found) == pytest.approx(mean, abs=1e-9)
 
 
+@pytest.mark.oracle(11)
 @pytest.mark.parametrize("edge", [0.0, 0.5, -0.5])
 def test_continuous_bernoulli_is_smooth_across_its_series(edge: float) -> None:
     """Value, mean (slope) and variance (curve) do not jump where the series takes over."""
@@ -255,6 +265,16 @@ def test_continuous_bernoulli_is_smooth_across_its_series(edge: float) -> None:
     assert float((left.log_prob(x) - right.log_prob(x)).abs()) < 3 * step
     assert float((left.mean - right.mean).abs()) < 1e-9
     assert float((left.variance - right.variance).abs()) < 1e-9
+
+
+@pytest.mark.oracle(11)
+@pytest.mark.parametrize("logit", [-30.0, -2.2, -0.6, -1e-3, 0.0, 0.04, 5.0])
+def test_continuous_bernoulli_integrates_to_one(logit: float) -> None:
+    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(60))
+    x = (nodes + 1)[:, None] / 2
+    density = ContinuousBernoulli(torch.tensor([logit])).log_prob(x).exp()
+    # 60 nodes are exact for an exponential function of this slope, to rounding.
+    assert float(density @ weights / 2) == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -500,6 +520,7 @@ def couplings(size: int = 5, context: int = 0, transforms: int = 4) -> Couplings
     return flow
 
 
+@pytest.mark.oracle(24)
 @pytest.mark.parametrize("size", [2, 3, 5, 8])
 @pytest.mark.parametrize("context", [0, 3])
 def test_couplings_invert_and_have_their_determinant(size: int, context: int) -> None:
@@ -516,6 +537,27 @@ def test_couplings_invert_and_have_their_determinant(size: int, context: int) ->
     )
     torch.testing.assert_close(torch.linalg.slogdet(jacobian)[1], volume[0, 0])
     assert bool((jacobian.abs() > 1e-9).all() or size > 2)
+
+
+@pytest.mark.oracle(24)
+@pytest.mark.parametrize("size", [2, 5])
+def test_a_linear_flow_of_a_normal_density_is_a_normal_density(size: int) -> None:
+    """Couplings whose networks are linear, with scales that read nothing: x = A y + b."""
+    flow = Couplings(size, transforms=6, hidden=()).double()
+    with torch.no_grad():
+        for step in flow.steps:
+            last = step.net[-1]  # a shift and a scale for each moved element, side by side
+            last.weight.mul_(10)
+            last.weight[1::2] = 0
+            last.bias.copy_(torch.randn_like(last.bias))
+        b, *columns = flow(torch.cat([torch.zeros(1, size), torch.eye(size)]))[0]
+        a = torch.stack(columns, 1) - b[:, None]
+        p = Flowed(Normal(torch.zeros(size), torch.zeros(size)), flow)
+        x, log_p = p.rsample_and_log_prob((20,))
+    exact = torch.distributions.MultivariateNormal(b, a @ a.T)
+    assert float((a @ a.T).tril(-1).abs().max()) > 0.1
+    torch.testing.assert_close(p.log_prob(x), exact.log_prob(x), rtol=0, atol=1e-9)
+    torch.testing.assert_close(log_p, exact.log_prob(x), rtol=0, atol=1e-9)
 
 
 def test_couplings_let_every_element_meet_every_other() -> None:

@@ -43,6 +43,7 @@ def moved(name: str, spec: Spec, seed: int = 0, **options: object) -> LatentMode
 # -- closed form ---------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle(3)
 def test_closed_form_is_the_oracle_and_scipy() -> None:
     """Oracle 3: W = [[2,0],[1,1],[0,.5]], mu = (.5,-.5,0), sigma^2 = .25, x = (1,0,1)."""
     true = textbook()
@@ -191,6 +192,7 @@ def test_probabilities_sum_to_one_for_data_with_levels(support: str, levels: int
     assert float(exact(model, data).per_datum.exp().sum()) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.oracle(20)
 def test_quadrature_agrees_with_importance_sampling() -> None:
     """Oracle 20, on a curved decoder with two latent elements."""
     g = torch.Generator().manual_seed(0)

@@ -58,6 +58,7 @@ def scipy_counterparts() -> dict[str, tuple[Distribution, Any, Tensor]]:
     """Ours, scipy's, and values of x."""
     s, x = scipy.stats, torch.linspace(-30, 30, 61)
     return {
+        "Normal": (Normal(torch.tensor([0.7]), log(1.3)), s.norm(0.7, 1.3), x),
         "Logistic": (Logistic(torch.tensor([0.7]), log(1.3)), s.logistic(0.7, 1.3), x),
         "StudentT": (StudentT(torch.tensor([0.7]), log(1.3), log(3.5)), s.t(3.5, 0.7, 1.3), x),
         "StudentT of 1.2": (StudentT(torch.zeros(1), log(2), log(1.2)), s.t(1.2, 0, 2), x),
@@ -74,6 +75,7 @@ def scipy_counterparts() -> dict[str, tuple[Distribution, Any, Tensor]]:
     }
 
 
+@pytest.mark.oracle(12)
 @pytest.mark.parametrize("name", list(scipy_counterparts()))
 def test_density_equals_that_of_scipy(name: str) -> None:
     ours, theirs, x = scipy_counterparts()[name]
@@ -223,6 +225,7 @@ LEVELLED: dict[str, Callable[[float, float], Distribution]] = {
 }
 
 
+@pytest.mark.oracle(12)
 @pytest.mark.parametrize("name", list(LEVELLED))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("b", [-12.0, -5.0, 0.0, 5.0])

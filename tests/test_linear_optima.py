@@ -103,6 +103,7 @@ def exact_squares(recipe: Recipe) -> float:
     return (x - t.px.mean).square().sum(-1).mean().item()
 
 
+@pytest.mark.oracle(6)
 @pytest.mark.parametrize(
     ("theta", "units", "rate", "distortion"),
     [
@@ -156,10 +157,12 @@ def is_probabilistic_pca(recipe: Recipe) -> None:
     assert int((mean.var(0) > 0.01).sum()) == 3  # all three lie above the noise
 
 
+@pytest.mark.oracle(22)
 def test_linear_vae_is_probabilistic_pca():
     is_probabilistic_pca(climb(linear("vae", latent=3, likelihood="Normal(scale=shared)")))
 
 
+@pytest.mark.oracle(22)
 @pytest.mark.slow
 def test_linear_vae_trained_by_the_loop_is_probabilistic_pca():
     """The same, reached by stochastic steps and real noise, from `fit`."""
@@ -178,6 +181,7 @@ def test_linear_vae_trained_by_the_loop_is_probabilistic_pca():
     is_probabilistic_pca(recipe)
 
 
+@pytest.mark.oracle(16)
 def test_free_rate_gives_pca_and_dear_rate_gives_the_mean():
     """beta -> 0: reconstructions are those of PCA. beta -> infinity: the code is empty."""
     x, turn = data()
@@ -195,6 +199,7 @@ def test_free_rate_gives_pca_and_dear_rate_gives_the_mean():
     assert (empty - CENTRE).abs().max().item() < 3e-2
 
 
+@pytest.mark.oracle(28)
 def test_linear_autoencoder_is_pca():
     """Its squared error is the sum of the discarded eigenvalues."""
     x, _ = data()

@@ -41,6 +41,7 @@ def test_all_methods_find_the_same_likelihood() -> None:
     assert ess["prior"] < 0.15 < 0.4 < min(ess["importance"], ess["annealed(temperatures=60)"])
 
 
+@pytest.mark.oracle(7)
 @pytest.mark.parametrize(
     ("k", "expected"), [(1, -1.9189385332), (2, -1.65347379), (4, -1.57013868)]
 )
@@ -54,6 +55,7 @@ def test_naive_sampling_has_the_bounds_of_the_oracle(k: int, expected: float) ->
     assert found.kind == f"lower bound on log p(x) (samples of the prior, k={k})"
 
 
+@pytest.mark.oracle(7)
 def test_the_effective_sample_size_of_naive_sampling_is_that_of_its_divergence() -> None:
     """Oracle 7: 1 + chi^2(p(z|x) || p(z)) = 1.3641175048 at x = 1."""
     data = Data(torch.ones(50, 1, dtype=F64))

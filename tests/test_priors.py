@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from diabolo.data import Data
 from diabolo.distributions import REALS, Distribution, Mixture, draw, space_of
 from diabolo.errors import DiaboloError
+from diabolo.evaluate import aggregate_posterior
 from diabolo.noise import MEAN, KeyedNoise
 from diabolo.posteriors import POSTERIORS
 from diabolo.priors import PRIORS
@@ -256,6 +259,30 @@ def test_vamp_is_the_mean_of_posteriors() -> None:
     z = torch.randn(4, D)
     each = torch.stack([q(u[None]).log_prob(z) for u in p.pseudo_inputs])  # (M, 4)
     torch.testing.assert_close(p().log_prob(z), each.exp().mean(0).log())
+
+
+@pytest.mark.oracle(24)
+def test_vamp_of_all_data_is_the_aggregate_posterior() -> None:
+    """With every datum as a pseudo-input: p(z) = q(z), no divergence, and all rate is known."""
+    n = 12
+    x = 2 * torch.randn(n, 6)
+    s = Spec(event=(6,), support="real", count=n, examples=x)
+    model = build("vae", s, latent=D, net=NET, prior=f"vamp(count={n})").model.double()
+    stir(model)
+    seen = model.view(x)
+    p = model.latent.prior
+    with torch.no_grad():  # pseudo-inputs may lie inside of their range only
+        p.low.sub_(1)
+        p.high.add_(1)
+        p.raw.copy_(((seen - p.low) / (p.high - p.low)).logit())
+    torch.testing.assert_close(p.pseudo_inputs, seen)
+    z = torch.randn(5, D)
+    each = model.latent.posterior(seen).log_prob(z[:, None])  # (5, N)
+    torch.testing.assert_close(p().log_prob(z), each.logsumexp(1) - math.log(n))
+    found = aggregate_posterior(model, Data(x), seed=1)
+    parts = found.prior_divergence.per_datum
+    torch.testing.assert_close(parts, torch.zeros(n), atol=1e-10, rtol=0)
+    assert 0.01 < found.information.value <= math.log(n)
 
 
 def test_vamp_registers_no_weight_twice() -> None:

@@ -64,6 +64,7 @@ def refusal_of_a_condition() -> Iterator[None]:
             raise
 
 
+@pytest.mark.oracle(36)
 @pytest.mark.parametrize("recipe", RECIPES.names())
 def test_save_and_load_is_the_identity(recipe: str, tmp_path: Path) -> None:
     runs = every(recipe)

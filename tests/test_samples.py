@@ -37,6 +37,7 @@ def modes(seed: int, n: int, count: int) -> Tensor:
     return centres.repeat(n // count, 1) + 0.1 * normal(seed, n // count * count, 2)
 
 
+@pytest.mark.oracle(32)
 def test_frechet_of_two_normal_densities_is_exact():
     """Oracle 32: N(0, 1) and N(1, 4), where d^2 = 1 + (1 - 2)^2."""
     one, four = torch.eye(1, dtype=torch.float64), 4 * torch.eye(1, dtype=torch.float64)
@@ -54,6 +55,7 @@ def test_frechet_agrees_with_the_square_root_of_the_product():
     assert float(frechet(zero, a, zero, b)) == pytest.approx(want, abs=1e-7)
 
 
+@pytest.mark.oracle(32)
 def test_frechet_distance_of_a_set_from_itself_is_nothing():
     """Also where moments are degenerate, as those of features that are always off."""
     x = torch.cat([normal(0, 300, 6), torch.zeros(300, 4, dtype=torch.float64)], 1) * 30 + 1000
@@ -97,6 +99,7 @@ def test_kernel_distance_is_the_sum_over_pairs():
     assert found.value == pytest.approx(float(own(x) + own(y) - 2 * k(x, y).mean()), abs=ROUNDING)
 
 
+@pytest.mark.oracle(32)
 def test_kernel_distance_of_equal_laws_is_nothing_on_average():
     """Oracle 32. It has no bias, and its error is told: never too small, as it is degenerate."""
     found = [kernel_distance(normal(i, 200, 4), normal(500 + i, 200, 4)) for i in range(40)]

@@ -39,6 +39,7 @@ def path(schedule: Schedule, *progress: float) -> list[float]:
     return found
 
 
+@pytest.mark.oracle(31)
 def test_a_ramp_rises_linearly():
     warm = Ramp(elbo, end=4.0, over=0.2)
     assert warm.now.item() == 0.0
@@ -49,6 +50,7 @@ def test_a_ramp_rises_linearly():
     assert torch.equal(warm(t), elbo(t, beta=4.0))
 
 
+@pytest.mark.oracle(31)
 def test_a_ramp_starts_again_in_each_cycle():
     """Fu et al. (2019), eq. 6 with M = 4 and R = 0.5: half a cycle of rise, half of full price."""
     recipe = recipes.case("beta_vae", beta=1.0, warmup=0.5, cycles=4).build()

@@ -115,6 +115,7 @@ def test_gradient_of_a_sample_is_that_of_the_inverse(size: int) -> None:
 # -- the density ---------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle(2)
 def test_divergence_from_the_uniform_has_its_known_values() -> None:
     """kappa coth kappa - 1 + log(kappa / sinh kappa) on the sphere in space."""
     for kappa, exact in ((1.0, 0.1515959239), (10.0, 1.9957323168)):

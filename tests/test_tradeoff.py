@@ -60,6 +60,7 @@ def model(likelihood: str, *, net: str = "mlp(hidden=())", latent: int = 6) -> L
 # -- the theory ----------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle(6)
 @pytest.mark.parametrize(("theta", "units", "rate", "squares"), ORACLE)
 def test_water_filling_has_the_known_answers(theta, units, rate, squares):
     found = water_filling(SPECTRUM, theta)
@@ -505,6 +506,7 @@ def test_how_to_go_on_can_be_typed(capsys):
     assert "go on with the same command and --out 'my curve' --resume" in capsys.readouterr().out
 
 
+@pytest.mark.oracle(6)
 @pytest.mark.slow
 def test_trained_linear_models_trace_reverse_water_filling(tmp_path):
     """Oracle 6 by stochastic steps, through the front door, in float32."""
