@@ -28,7 +28,12 @@ FLOORS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 NO_ROOM = {"__init__", "__main__"}  # the lazy root, and the door of `python -m diabolo`
-IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL", "pyyaml": "yaml"}
+IMPORT_NAMES = {
+    "scikit-learn": "sklearn",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "imbalanced-learn": "imblearn",
+}
 
 
 def room_of(path: Path) -> str:

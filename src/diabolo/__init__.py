@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from .run import Codes, Interrupted, Run, fit, load, refit, resume
     from .spec import Spec
     from .study import Search, Tradeoff, search, tradeoff
-    from .tasks import Classifier, Imputation, classifier, impute
+    from .tasks import (
+        Balanced,
+        Classifier,
+        Imputation,
+        Referee,
+        balance,
+        classifier,
+        impute,
+        referee,
+    )
     from .train import Diverged, History, Row
     from .views import View
 
@@ -46,7 +55,16 @@ _HOMES = {
     "run": ("Codes", "Interrupted", "Run", "fit", "load", "refit", "resume"),
     "spec": ("Spec",),
     "study": ("Tradeoff", "Search", "search", "tradeoff"),
-    "tasks": ("Classifier", "Imputation", "classifier", "impute"),
+    "tasks": (
+        "Balanced",
+        "Classifier",
+        "Imputation",
+        "Referee",
+        "balance",
+        "classifier",
+        "impute",
+        "referee",
+    ),
     "train": ("Diverged", "History", "Row"),
     "views": ("View",),
 }
@@ -67,6 +85,7 @@ _MODULES = (
 )
 
 __all__ = [
+    "Balanced",
     "Batch",
     "Classifier",
     "Codes",
@@ -83,6 +102,7 @@ __all__ = [
     "Interrupted",
     "LatentModel",
     "Recipe",
+    "Referee",
     "Row",
     "Run",
     "RunConfig",
@@ -94,6 +114,7 @@ __all__ = [
     "Tradeoff",
     "TrainConfig",
     "View",
+    "balance",
     "build",
     "classifier",
     "data",
@@ -110,6 +131,7 @@ __all__ = [
     "posteriors",
     "priors",
     "recipes",
+    "referee",
     "refit",
     "resume",
     "search",

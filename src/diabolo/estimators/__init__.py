@@ -4,5 +4,6 @@ They are for pipelines, grids and cross-validation; `diabolo.fit` says more and 
 """
 
 from .autoencoder import Autoencoder
+from .oversampler import Oversampler
 
-__all__ = ["Autoencoder"]
+__all__ = ["Autoencoder", "Oversampler"]

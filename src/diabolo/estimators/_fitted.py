@@ -36,7 +36,7 @@ from ..run import Run, fit, load
 from ..run.asked import as_data
 from ..run.folder import HISTORY, RUN, WEIGHTS
 
-__all__ = ["Fitted"]
+__all__ = ["Fitted", "reading"]
 
 FILES = (RUN, WEIGHTS, HISTORY)
 LARGEST = 2**31 - 1
@@ -85,7 +85,7 @@ class Fitted(BaseEstimator):
             "data.seed": seed,
             "train.seed": seed,
             **({} if self.latent is None else {"latent": self.latent}),
-            **({} if is_frame(x) else _reading(x)),
+            **({} if is_frame(x) else reading(x)),
         }
         run = fit(x, self.recipe, **{**own, **more, **(self.options or {})})
         self.n_iter_ = len(run.history.rows)
@@ -153,7 +153,7 @@ class Fitted(BaseEstimator):
         self.run_ = run
 
 
-def _reading(x: np.ndarray[Any, Any]) -> dict[str, Any]:
+def reading(x: np.ndarray[Any, Any]) -> dict[str, Any]:
     """Returns how an array is read: a matrix of floats holds real numbers, whatever their range."""
     found: dict[str, Any] = {}
     if x.dtype.kind == "f":

@@ -4,7 +4,19 @@ A job asks the run's model for densities, draws and codes, and trains nothing of
 one training loop could train. What it returns is in the user's layout.
 """
 
+from .balance import Balanced, balance
 from .classifier import Classifier, classifier
 from .impute import Imputation, impute
+from .referee import Gain, Referee, referee
 
-__all__ = ["Classifier", "Imputation", "classifier", "impute"]
+__all__ = [
+    "Balanced",
+    "Classifier",
+    "Gain",
+    "Imputation",
+    "Referee",
+    "balance",
+    "classifier",
+    "impute",
+    "referee",
+]

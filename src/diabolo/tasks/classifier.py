@@ -40,7 +40,7 @@ __all__ = ["Classifier", "Features", "How", "classifier"]
 How = Literal["probe", "finetune", "scratch"]
 Features = Literal["code", "hidden"]
 HOWS = ("probe", "finetune", "scratch")
-STRENGTHS = tuple(10.0**p for p in range(-4, 3))  # of C, the inverse of what weights cost
+STRENGTHS = tuple(10.0**p for p in range(-4, 2))  # of C, the inverse of what weights cost
 FOLDS = 5
 ALONE = 0.1  # C where a class has one label and nothing can be held out
 STEPS = 300  # of fine-tuning
@@ -148,14 +148,15 @@ def classifier(
     seed = whole("seed", seed)
     data, classes = _labelled(run, x, labels)
     config = _settings(run, how, len(data), seed)
-    chosen = _probe(run, data, classes, kinds if features is None else (features,), seed)
-    if how == "probe":
-        return chosen
-    if how == "finetune":
-        net = copy.deepcopy(chosen.net)
-        kind = chosen.features
+    if how != "scratch":
+        found = _probe(run, data, classes, kinds if features is None else (features,), seed)
+        if how == "probe":
+            return found
+        _continuous(run)
+        net, kind = copy.deepcopy(found.net), found.features
     else:
-        kind = kinds[-1] if features is None else features
+        _continuous(run)
+        found, kind = None, kinds[-1] if features is None else features  # type: ignore[assignment]
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(mix_seed(seed, 13))
             function = run.function or RECIPES.load(run.config.recipe)
@@ -163,11 +164,6 @@ def classifier(
         fresh.to(next(run.model.parameters())).eval()
         f = features_of(fresh, run.model, data, kind)
         net = grown(fresh, kind, f.mean(0), _scale(f), len(classes.names), mix_seed(seed, 14))
-    if any(run.model.levels):
-        raise DiaboloError(
-            "Codes of this model are names of values, through which no gradient passes: use "
-            "how='probe'."
-        )
     seen = torch.cat(list(read(run.model, data)))
     codes = torch.from_numpy(classes.codes).to(seen.device)
     trained(net, seen, codes, len(classes.names), config)
@@ -175,10 +171,10 @@ def classifier(
         run,
         how,
         kind,  # type: ignore[arg-type]
-        chosen.strength if how == "finetune" else None,
-        chosen.held_out if how == "finetune" else None,
+        None if found is None else found.strength,
+        None if found is None else found.held_out,
         classes.names,
-        chosen.counts,
+        tuple(classes.counts.tolist()),
         classes.values,
         net,
     )
@@ -196,6 +192,15 @@ def _labelled(run: Run, x: Any, labels: Any) -> tuple[Data, Classes]:
         if column.dtype.kind == "O":
             column = np.array(column.tolist())
     return data, classes_of(column)
+
+
+def _continuous(run: Run) -> None:
+    """Refuses to train an encoder whose codes have no gradient."""
+    if any(run.model.levels):
+        raise DiaboloError(
+            "Codes of this model are names of values, through which no gradient passes: use "
+            "how='probe'."
+        )
 
 
 def _settings(run: Run, how: How, count: int, seed: int) -> TrainConfig:
