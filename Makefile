@@ -9,7 +9,7 @@ PIP    := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint cons
 PEERS  := benchmarks/.venv-peers
 BENCH  ?= --rounds 5
 
-.PHONY: help demo test slow lint docs table experiments bench clean
+.PHONY: help demo test slow lint docs table experiments few-labels balance bench clean
 help:
 	@echo "make demo    train a VAE on real handwritten digits; look at runs/demo"
 	@echo "make test    the fast tests"
@@ -18,6 +18,8 @@ help:
 	@echo "make docs    the documentation, with every example executed"
 	@echo "make table   every recipe trained on digits: docs/results/recipes.json"
 	@echo "make experiments   the gallery at full size: docs/results/experiments; DATA=DATA ONLY=\"ring sigma\""
+	@echo "make few-labels   a classifier from 100 labels of MNIST: docs/results/few_labels.json; DATA=DATA"
+	@echo "make balance   drawn rows of rare classes and their referee: docs/results/balance.json; DATA=DATA"
 	@echo "make bench   Diabolo beside its peers and this machine's limit; BENCH=\"--rounds 3 --data-dir DATA\""
 	@echo "make clean   remove the environment, caches and built documentation (runs stay)"
 
@@ -59,6 +61,12 @@ table: $(VENV)/.dev
 
 experiments: $(VENV)/.dev
 	$(BIN)/python benchmarks/experiments.py $(if $(DATA),--data-dir $(DATA)) $(ONLY)
+
+few-labels: $(VENV)/.dev
+	$(BIN)/python benchmarks/few_labels.py $(if $(DATA),--data-dir $(DATA)) --out docs/results/few_labels.json
+
+balance: $(VENV)/.dev
+	$(BIN)/python benchmarks/balance.py --data-dir $(DATA) --out docs/results/balance.json
 
 # The peers live in an environment of their own, with this torch and this project.
 $(PEERS)/.made: pyproject.toml constraints.txt benchmarks/peers.txt
