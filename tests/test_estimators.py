@@ -130,3 +130,19 @@ def test_an_autoencoder_without_a_density_says_so(wine: Any) -> None:
         plain.score_samples(wine[0].to_numpy())
     with pytest.raises(diabolo.DiaboloError, match="prior"):
         plain.sample(2)
+
+
+def test_an_imputer_fills_holes_and_leaves_the_rest(wine: Any) -> None:
+    X = wine[0].to_numpy()
+    holes = np.random.default_rng(0).random(X.shape) < 0.2
+    holed = np.where(holes, np.nan, X)
+    imputer = est.Imputer(latent=4, epochs=60, random_state=0)
+    filled = imputer.fit_transform(holed)
+    assert_array_equal(filled[~holes], X[~holes])
+    scale = X.std(0)
+    error = np.sqrt(np.square((filled - X) / scale)[holes].mean())
+    means = np.sqrt(np.square((np.nanmean(holed, 0) - X) / scale)[holes].mean())
+    assert error < 0.9 * means
+    # A row's holes are filled in alike, whatever rows are beside it.
+    assert_allclose(imputer.transform(holed[5:8]), filled[5:8], rtol=1e-9)
+    assert_array_equal(pickle.loads(pickle.dumps(imputer)).transform(holed), filled)

@@ -4,6 +4,7 @@ They are for pipelines, grids and cross-validation; `diabolo.fit` says more and 
 """
 
 from .autoencoder import Autoencoder
+from .imputer import Imputer
 from .oversampler import Oversampler
 
-__all__ = ["Autoencoder", "Oversampler"]
+__all__ = ["Autoencoder", "Imputer", "Oversampler"]
