@@ -133,15 +133,19 @@ def test_both_rings_have_one_density() -> None:
     ("sigma", "entropy"),
     [
         (0.1, 1.24572),
-        pytest.param(0.05, 0.86767, marks=pytest.mark.slow),
+        (0.05, 0.86767),
         pytest.param(0.02, 0.65949, marks=pytest.mark.slow),
         pytest.param(0.01, 0.61389, marks=pytest.mark.slow),
     ],
 )
 def test_a_blurred_ring_has_its_entropy(sigma: float, entropy: float) -> None:
-    """-E log p(x), with p(x) by quadrature over z and the mean over the radius of x."""
+    """-E log p(x), with p(x) by quadrature over z and the mean over the radius of x.
+
+    All angles are alike; at that of z = 2 the angle moves slowly with z, and the grid is wide.
+    """
     r = torch.arange(1 - 5 * sigma, 1.6 + 5 * sigma, sigma, dtype=F64)
-    x = torch.stack([-r, torch.zeros_like(r)], 1)
+    angle = 2 * math.pi * ndtr(tensor(2.0))
+    x = r[:, None] * torch.stack([angle.cos(), angle.sin()])
     log_p = exact(ring(sigma, around), Data(x)).per_datum
     mass = (
         log_p.exp() * 2 * math.pi * r * sigma
