@@ -455,3 +455,25 @@ def test_evaluate_tells_how_good_samples_are(run, capsys, monkeypatch, kind):
     assert found["samples"]["samples"] == kind
     assert found["samples"]["n"] == 100
     assert found["elbo"]["n"] == 100
+
+
+def test_anomalies_are_written_and_told(run, tmp_path, capsys):
+    x = run.parent / "x.npy"
+    out = tmp_path / "a.csv"
+    argv = ["anomalies", run, x, "--out", out, "--contamination", 0.1]
+    assert call(*argv, "--score", "log_likelihood(k=5)", "--attribution") == 0
+    told = capsys.readouterr().out
+    assert "20 scores (log_likelihood(k=5)), 2 flagged are in" in told
+    assert "the strangest of 20" in told
+    table = csv.read_csv(out)
+    parts = [f"part_of_{i}" for i in range(64)]
+    assert table.column_names == ["row", "score", "flag", *parts]
+    assert table["flag"].to_pylist().count(True) == 2
+    argv = ["anomalies", run, x, "--out", tmp_path / "a.npz", "--fdr", 0.2, "--json"]
+    assert call(*argv, "--score", "bound", "--reference", x) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["flagged"] == 0  # they are their own normal data
+    assert found["n"] == 20
+    with np.load(tmp_path / "a.npz") as file:
+        assert set(file) == {"score", "p_value", "flag"}
+        assert file["p_value"].min() >= 1 / 21

@@ -234,17 +234,32 @@ def test_text_named_npy(refused, tmp_path):
     refused("fit", tmp_path / "x.npy", "--out", tmp_path / "run", words=("x.npy",))
 
 
-@pytest.mark.parametrize("verb", ["encode", "score", "reconstruct", "evaluate"])
+@pytest.mark.parametrize("verb", ["anomalies", "encode", "score", "reconstruct", "evaluate"])
 def test_wrong_shape(verb, run, refused, tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(5, 4)))
     out = [] if verb == "evaluate" else ["--out", tmp_path / "o.csv"]
     refused(verb, run, tmp_path / "x.npy", *out, words=("3", "4"))
 
 
-@pytest.mark.parametrize("verb", ["encode", "score"])
+@pytest.mark.parametrize("verb", ["anomalies", "encode", "score"])
 def test_nan_in_new_data(verb, run, refused, tmp_path):
     bad = table(tmp_path / "x.csv", c2="nan")
     refused(verb, run, bad, "--out", tmp_path / "o.csv", words=("NaN", "c"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--contamination", 0.1, "--fdr", 0.1), "one of them"),
+        (("--fdr", 1.5), "fdr is a number above 0 and below 1"),
+        (("--score", "nearest"), "Unknown score"),
+        (("--score", "complexity"), "these data are a table"),
+    ],
+    ids=str,
+)
+def test_anomalies_asked_for_wrongly(words, told, run, refused, tmp_path):
+    good = run.parent / "good.csv"
+    refused("anomalies", run, good, "--out", tmp_path / "o.csv", *words, words=(told,))
 
 
 # --- places ------------------------------------------------------------------------------------

@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from .spec import Spec
     from .study import Search, Tradeoff, search, tradeoff
     from .tasks import (
+        AnomalyResult,
         Balanced,
         Classifier,
         Imputation,
         Referee,
+        anomalies,
         balance,
         classifier,
         impute,
@@ -56,10 +58,12 @@ _HOMES = {
     "spec": ("Spec",),
     "study": ("Tradeoff", "Search", "search", "tradeoff"),
     "tasks": (
+        "AnomalyResult",
         "Balanced",
         "Classifier",
         "Imputation",
         "Referee",
+        "anomalies",
         "balance",
         "classifier",
         "impute",
@@ -85,6 +89,7 @@ _MODULES = (
 )
 
 __all__ = [
+    "AnomalyResult",
     "Balanced",
     "Batch",
     "Classifier",
@@ -114,6 +119,7 @@ __all__ = [
     "Tradeoff",
     "TrainConfig",
     "View",
+    "anomalies",
     "balance",
     "build",
     "classifier",

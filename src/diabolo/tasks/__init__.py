@@ -4,19 +4,29 @@ A job asks the run's model for densities, draws and codes, and trains nothing of
 one training loop could train. What it returns is in the user's layout.
 """
 
+from .anomalies import AnomalyResult, anomalies
+from .attribution import attribution
 from .balance import Balanced, balance
 from .classifier import Classifier, classifier
+from .conformal import conformal_p_values, discoveries
 from .impute import Imputation, impute
 from .referee import Gain, Referee, referee
+from .scores import SCORES
 
 __all__ = [
+    "SCORES",
+    "AnomalyResult",
     "Balanced",
     "Classifier",
     "Gain",
     "Imputation",
     "Referee",
+    "anomalies",
+    "attribution",
     "balance",
     "classifier",
+    "conformal_p_values",
+    "discoveries",
     "impute",
     "referee",
 ]
