@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Data
+from ..distributions import REALS
 from ..errors import DiaboloError, whole
 from ..evaluate import Precision
 from ..evaluate.passes import autocast
@@ -36,7 +37,7 @@ class AnomalyResult:
     Arguments:
         score: What was measured: the name of a score with its options.
         scores: The score of each row, (n,): larger is stranger. It is in nats, but for
-            `latent_distance`, which is in standard deviations.
+            `latent_distance`, in standard deviations, and `excess`, in quartiles.
         flags: Which rows are called anomalies, (n,); None where nothing was asked for.
         threshold: The score above which, or from which on with p-values, a row is flagged; None
             where none is, or nothing was asked for.
@@ -76,7 +77,8 @@ class AnomalyResult:
 
 def default_score(run: Run) -> str:
     """Returns the score that is taken where none is named."""
-    return "distortion" if run.model.deterministic else "log_likelihood"
+    plain = not any(run.model.levels) and run.model.space == REALS
+    return "excess" if plain else "log_likelihood"
 
 
 def anomalies(
@@ -103,14 +105,15 @@ def anomalies(
         run: A fitted model.
         data: Data (n, *S) as those that were fitted, a path, or `Data`; missing values are taken
             as the run's data were.
-        score: One of `SCORES`, with options: `log_likelihood(k=1000)`; None takes
-            `log_likelihood`, or for a deterministic autoencoder `distortion`.
+        score: One of `SCORES`, with options: `log_likelihood(k=1000)`; None takes `excess`, or
+            `log_likelihood` where codes are no real numbers.
         contamination: The part of the rows to flag, above 0 and at most 0.5.
         fdr: The false-discovery rate to keep, between 0 and 1.
         reference: Data known to be normal, as `data` or with labels, (data, labels): for p-values,
             and for scores that learn of normal data. None takes the run's validation data, which
-            chose the weights and so look a little too normal, and for `latent_distance` the
-            training data. With `reference` there are p-values even if nothing is to be flagged.
+            chose the weights and so look a little too normal, and for `excess` and
+            `latent_distance` the training data. With `reference` there are p-values even if
+            nothing is to be flagged.
         attribution: Whether to tell the part of each column or pixel in the distortion.
         labels: Labels of `data`, where the model is conditional on labels.
         condition: Conditions of `data`, where these are not labels.
@@ -188,7 +191,8 @@ def _held(run: Run, reference: Any) -> Data:
     if held is None:
         raise DiaboloError(
             "This needs data known to be normal, and the run's validation data were passed in "
-            "memory and are gone: give reference=, rows like those fitted."
+            "memory and are gone: give reference=, rows like those fitted, or take a score that "
+            "learns of none, such as 'log_likelihood'."
         )
     return held
 
