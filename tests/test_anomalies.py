@@ -20,6 +20,7 @@ from diabolo.tasks.scores._subject import Normal
 
 SMALL: dict[str, Any] = {"net": "mlp(hidden=(16,))", "latent": 2, "batch_size": 32}
 TABLES = sorted(set(SCORES.names()) - {"complexity"})
+DETERMINISTIC = {"distortion", "excess", "latent_distance"}
 
 
 def table(n: int = 400, seed: int = 0) -> np.ndarray:
@@ -154,7 +155,7 @@ def test_without_a_threshold_nothing_is_flagged(run: Run) -> None:
     assert found.flags is None
     assert found.threshold is None
     assert found.p_values is None
-    assert found.score == "log_likelihood"
+    assert found.score == "excess"
     assert found.to_json()["flagged"] is None
 
 
@@ -217,6 +218,21 @@ def test_latent_distance_of_known_codes(run: Run) -> None:
     # Under the aggregate posterior the squared distance of z itself has the mean D; that of the
     # posterior's mean has less, by what the posterior's variance is.
     assert 0.5 < np.square(found).mean() <= 2.3
+
+
+def test_excess_is_made_of_its_parts(run: Run) -> None:
+    x = np.concatenate([table(60, seed=3), strange()])
+    whole, *parts = (
+        diabolo.anomalies(run, x, score=name).scores
+        for name in ("excess", "distortion", "latent_distance")
+    )
+    design = np.stack([*parts, np.ones(len(x))], 1)
+    weights, left, *_ = np.linalg.lstsq(design, whole)
+    assert (weights[:2] > 0).all()
+    np.testing.assert_allclose(design @ weights, whole, rtol=1e-5, atol=1e-5)
+    # The median of the training data is 0 for each part, and about that for rows like them.
+    assert abs(np.median(whole[:60])) < 2
+    assert left.size
 
 
 def test_a_score_that_learns_judges_by_the_other_half() -> None:
@@ -313,15 +329,18 @@ def test_attribution_over_all_values_of_a_discrete_code() -> None:
 # --- what is refused
 
 
-@pytest.mark.parametrize("name", sorted(set(SCORES.names()) - {"distortion", "latent_distance"}))
+@pytest.mark.parametrize("name", sorted(set(SCORES.names()) - DETERMINISTIC))
 def test_a_deterministic_model_has_no_densities(plain: Run, name: str) -> None:
     with pytest.raises(DiaboloError, match="deterministic"):
         diabolo.anomalies(plain, table(5), score=name)
 
 
-def test_a_deterministic_model_has_distortion_and_distance(plain: Run) -> None:
-    assert diabolo.anomalies(plain, table(5)).score == "distortion"
-    assert diabolo.anomalies(plain, table(5), score="latent_distance").scores.shape == (5,)
+@pytest.mark.parametrize("name", sorted(DETERMINISTIC))
+def test_a_deterministic_model_has_distortion_and_distance(plain: Run, name: str) -> None:
+    x = np.concatenate([table(40, 2), strange()])
+    found = diabolo.anomalies(plain, x, score=name).scores
+    assert np.median(found[40:]) > np.median(found[:40])
+    assert diabolo.anomalies(plain, x).score == "excess"
 
 
 @pytest.mark.parametrize(
@@ -361,12 +380,12 @@ def test_missing_values_follow_the_schema(run: Run) -> None:
     assert np.isfinite(diabolo.anomalies(seen, x).scores).all()
 
 
-@pytest.mark.parametrize("score", ["typicality", "latent_distance"])
+@pytest.mark.parametrize("score", ["typicality", "latent_distance", "excess"])
 def test_normal_data_that_are_gone_are_asked_for(tmp_path: Path, score: str) -> None:
     diabolo.fit(table(60), epochs=1, out=tmp_path / "run", **SMALL)
     loaded = diabolo.load(tmp_path / "run")
-    assert diabolo.anomalies(loaded, table(5)).scores.shape == (5,)
-    for options in ({"score": score}, {"fdr": 0.1}):
+    assert diabolo.anomalies(loaded, table(5), score="bound").scores.shape == (5,)
+    for options in ({"score": score}, {"score": "bound", "fdr": 0.1}):
         with pytest.raises(DiaboloError, match="give reference="):
             diabolo.anomalies(loaded, table(5), **options)
     found = diabolo.anomalies(loaded, table(5), score=score, reference=table(30))
@@ -386,7 +405,12 @@ def test_a_conditional_model_judges_given_the_label() -> None:
     names = np.array(["cat", "dog"])[np.arange(60) % 2]
     run = diabolo.fit(table(60), labels=names, condition="labels", epochs=1, **SMALL)
     given = diabolo.anomalies(
-        run, table(6), labels=names[:6], fdr=0.2, reference=(table(30), names[:30])
+        run,
+        table(6),
+        score="log_likelihood",
+        labels=names[:6],
+        fdr=0.2,
+        reference=(table(30), names[:30]),
     )
     np.testing.assert_allclose(given.scores, -run.score(table(6), labels=names[:6]), rtol=1e-6)
     with pytest.raises(DiaboloError, match="conditional: give labels="):
