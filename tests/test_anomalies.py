@@ -160,7 +160,7 @@ def test_without_a_threshold_nothing_is_flagged(run: Run) -> None:
 
 
 def test_few_normal_rows_are_told(run: Run) -> None:
-    found = diabolo.anomalies(run, table(200, 2), fdr=0.01, reference=table(50, 4))
+    found = diabolo.anomalies(run, table(200, 2), score="bound", fdr=0.01, reference=table(50, 4))
     assert any("least p-value beside 50 normal rows" in note for note in found.notes)
     found = diabolo.anomalies(run, table(20, 2), fdr=0.2)
     assert any("validation data, which chose the weights" in note for note in found.notes)
