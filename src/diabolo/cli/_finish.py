@@ -12,6 +12,7 @@ from ..signals import Terminated
 from ._ends import ending
 from ._tables import SPLITS, print_evaluation
 from ._talk import Measuring, duration, note, print_json, say
+from ._words import on_command_line
 
 if TYPE_CHECKING:
     from ..evaluate import Evaluation
@@ -107,7 +108,7 @@ def report(
     rows = run.history.rows
     skipped = sum(row.skipped for row in rows)
     for sentence in found.notes:
-        note(sentence)
+        note(on_command_line(sentence))
     split = run.metrics["evaluation"]["split"]
     if json:
         value: dict[str, Any] = {

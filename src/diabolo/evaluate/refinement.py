@@ -178,7 +178,7 @@ def refine(
     refined = bound_of(f"a q for each datum, {FORMS[form]}, {steps} steps", 2)
     own = Kind(of, "lower bound on {}", f"importance-weighted from the refined q, k={k}", said)
     taken = Estimate.of(m[8], m[9], kind=own, ess=m[10], pareto=m[11], **facts)
-    apart = Estimate.of(m[6], m[7], kind=f"{of} by {own.how}, minus the refined ELBO", **facts)
+    apart = Estimate.of(m[6], m[7], kind=f"{of}, {own.how}, minus the refined ELBO", **facts)
     if likelihood is not None:
         apart = replace(
             difference(likelihood, refined), kind=f"{likelihood.kind} minus the refined ELBO"

@@ -257,8 +257,8 @@ def _remedy(model: LatentModel, method: str) -> str:
     """What to do about weights of heavy tails."""
     if method == "importance" and is_continuous(model):
         return (
-            "A q of its own for each datum may help, method='importance(refine=300, form=full)', "
-            "and so does a larger k."
+            "A q of its own for each datum may help, "
+            "run.evaluate(method='importance(refine=300, form=full)'), and so does a larger k."
         )
     return "A larger k helps."
 
