@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -83,12 +84,10 @@ def _marks(
 
 def setup(app: object) -> None:
     """Writes the generated pages before Sphinx reads its sources."""
-    import bench_pages
-    import experiment_pages
     import generate
 
     generate.write(HERE / "generated", HERE / "results")
-    bench_pages.write(HERE / "generated", HERE / "results")
-    experiment_pages.write(HERE / "generated", HERE / "results")
+    for file in sorted(HERE.glob("*_pages.py")):  # what pages include of committed measurements
+        importlib.import_module(file.stem).write(HERE / "generated", HERE / "results")
     app.connect("autodoc-skip-member", _skip)  # type: ignore[attr-defined]
     app.connect("autodoc-process-docstring", _marks, priority=0)  # type: ignore[attr-defined]
