@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .. import ranks
 from ..data import Batch, Data
-from ..distributions import Distribution, Product
+from ..distributions import Categorical, Distribution, Product
 from ..errors import DiaboloError, unknown, whole
 from ..model import LatentModel
 from ..noise import KeyedNoise, mix_seed
@@ -171,11 +171,6 @@ class _Elements:
             return float(levels or 256) - 1
         return 0.0 if name in ("real", "positive", "unit") else 1.0
 
-    def settled(self, x: Tensor) -> Tensor:
-        """Returns numbers (B, *E) at the nearest value that data can have."""
-        steps = self.steps.to(x)
-        return torch.where(steps > 0, (x * steps).round() / steps.clamp(min=1), x)
-
 
 def _holed(data: Data) -> Tensor:
     """Returns the positions of the rows that have holes."""
@@ -194,24 +189,51 @@ def _filled(
     """Returns the best guess, the interval's ends and the certainty, each (B, *E), on the CPU."""
     assert b.mask is not None
     px = unseen.px.given(b.x, b.mask)
-    weight = unseen.weight[(..., *[None] * (b.x.ndim - 1))]  # (S, B, 1...)
     classes, hole = elements.classes.to(b.x.device), ~b.mask
     best = low = high = certainty = torch.full_like(b.x, torch.nan)
     if not bool(classes.all()):
-        x = px.sample((), KeyedNoise(mix_seed(seed, ELEMENT), b.index))
-        ends = _quantiles(x, unseen.weight, (tail, 0.5, 1 - tail))
-        low, middle, high = (q.to(b.x) for q in ends)
-        ordered = elements.ordered.to(b.x.device)
-        if point == "mean" and not bool((ordered | classes).all()):
-            mean = (weight * px.point).sum(0).to(b.x)
-            middle = torch.where(ordered, middle, elements.settled(mean))
+        low, middle, high = _numbers(px, unseen.weight, b, elements, point, tail, seed)
         best = middle
         low, high = (torch.where(hole & ~classes, end, torch.nan) for end in (low, high))
     if bool(classes.any()):
-        mode, share = _most_probable(px, weight, elements, b.x)
+        mode, share = _most_probable(px, unseen.weight, elements, b.x)
         best = torch.where(classes, mode, best)
         certainty = torch.where(hole & classes, share, torch.nan)
     return _with_seen(best, b).cpu(), low.cpu(), high.cpu(), certainty.cpu()
+
+
+def _numbers(
+    px: Distribution,
+    weight: Tensor,
+    b: Batch,
+    elements: _Elements,
+    point: Middle,
+    tail: float,
+    seed: int,
+) -> tuple[Tensor, ...]:
+    """Returns the lower end, the guess and the upper end of each number, (B, *E); else NaN."""
+    noise = KeyedNoise(mix_seed(seed, ELEMENT), b.index)
+    at = None
+    if isinstance(px, Product):  # the columns of classes are not looked at
+        at = (~elements.classes).nonzero().flatten()
+        px = Product(tuple(px.columns[j] for j in at.tolist()))
+    x = px.sample((), noise)
+    ends = [q.to(b.x) for q in _quantiles(x, weight, (tail, 0.5, 1 - tail))]
+    if point == "mean":
+        shape = (*weight.shape, *[1] * (x.ndim - 2))
+        mean = (weight.view(shape) * px.point).sum(0).to(b.x)
+        ordered = elements.ordered.to(b.x.device)
+        steps = elements.steps.to(b.x)
+        if at is not None:
+            ordered, steps = ordered[at], steps[at]
+        mean = torch.where(steps > 0, (mean * steps).round() / steps.clamp(min=1), mean)
+        ends[1] = torch.where(ordered, ends[1], mean)
+    if at is None:
+        return tuple(ends)
+    spread = [torch.full_like(b.x, torch.nan) for _ in ends]
+    for out, end in zip(spread, ends, strict=True):
+        out[:, at] = end
+    return tuple(spread)
 
 
 def _quantiles(x: Tensor, weight: Tensor, at: tuple[float, ...]) -> list[Tensor]:
@@ -233,27 +255,27 @@ def _most_probable(
 
     Arguments:
         px: The densities, of batch shape (S, B).
-        weight: Their weights, (S, B, 1, ...).
+        weight: Their weights, (S, B).
         elements: Which elements are classes, and of how many.
         like: Tells shape and type, (B, *E).
     """
-    if isinstance(px, Product):
-        best, most = torch.full_like(like, torch.nan), torch.full_like(like, torch.nan)
-        for j, column in enumerate(px.columns):
-            if bool(elements.classes[j]):
-                here = slice(j, j + 1)
-                count = int(elements.levels[j])
-                best[:, here], most[:, here] = _mode(column, weight, count, like[:, here])
-        return best, most
-    return _mode(px, weight, int(elements.levels.max()), like)
+    if not isinstance(px, Product):
+        return _mode(px, weight, int(elements.levels.max()), like)
+    best, most = torch.full_like(like, torch.nan), torch.full_like(like, torch.nan)
+    for j in elements.classes.nonzero().flatten().tolist():
+        here = slice(j, j + 1)
+        count = int(elements.levels[j])
+        best[:, here], most[:, here] = _mode(px.columns[j], weight, count, like[:, here])
+    return best, most
 
 
 def _mode(p: Distribution, weight: Tensor, count: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the most probable of values 0, ..., count - 1, and its probability."""
-    shape = (len(weight), *like.shape)
-    shares = [
-        (weight * p.log_prob_elements(like.new_full(shape, level)).exp()).sum(0)
-        for level in range(count)
-    ]
-    most, best = torch.stack(shares).max(0)
+    weight = weight.view(*weight.shape, *[1] * (like.ndim - 1))
+    if isinstance(p, Categorical):  # which has them at once
+        shares = (weight.unsqueeze(2) * p.probabilities).sum(0).movedim(1, 0)
+    else:
+        values = (like.new_full((len(weight), *like.shape), level) for level in range(count))
+        shares = torch.stack([(weight * p.log_prob_elements(v).exp()).sum(0) for v in values])
+    most, best = shares.max(0)
     return best.to(like), most.to(like)
