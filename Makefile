@@ -9,7 +9,7 @@ PIP    := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint cons
 PEERS  := benchmarks/.venv-peers
 BENCH  ?= --rounds 5
 
-.PHONY: help demo test slow lint docs table experiments few-labels balance bench clean
+.PHONY: help demo test slow lint docs table experiments few-labels balance impute bench clean
 help:
 	@echo "make demo    train a VAE on real handwritten digits; look at runs/demo"
 	@echo "make test    the fast tests"
@@ -20,6 +20,7 @@ help:
 	@echo "make experiments   the gallery at full size: docs/results/experiments; DATA=DATA ONLY=\"ring sigma\""
 	@echo "make few-labels   a classifier from 100 labels of MNIST: docs/results/few_labels.json; DATA=DATA"
 	@echo "make balance   drawn rows of rare classes and their referee: docs/results/balance.json; DATA=DATA"
+	@echo "make impute  holes filled in, beside other imputers: docs/results/impute.json; DATA=DATA"
 	@echo "make bench   Diabolo beside its peers and this machine's limit; BENCH=\"--rounds 3 --data-dir DATA\""
 	@echo "make clean   remove the environment, caches and built documentation (runs stay)"
 
@@ -67,6 +68,9 @@ few-labels: $(VENV)/.dev
 
 balance: $(VENV)/.dev
 	$(BIN)/python benchmarks/balance.py --data-dir $(DATA) --out docs/results/balance.json
+
+impute: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/impute.py --data-dir $(DATA) --out docs/results/impute.json
 
 # The peers live in an environment of their own, with this torch and this project.
 $(PEERS)/.made: pyproject.toml constraints.txt benchmarks/peers.txt
