@@ -182,13 +182,16 @@ def test_mixed_channel_counts_become_one(tmp_path, capsys):
 
 def test_nan_names_its_column(refused, tmp_path):
     bad = table(tmp_path / "x.csv", b3="nan")
-    refused("fit", bad, "--out", tmp_path / "run", words=("NaN", "b", "missing"))
+    refused(
+        "fit", bad, "--missing", "refuse", "--out", tmp_path / "run", words=("NaN", "b", "missing")
+    )
 
 
 def test_nan_may_be_a_mask(tmp_path):
     bad = table(tmp_path / "x.csv", b3="nan", c7="nan")
-    argv = ["fit", bad, "--missing", "nan", *QUICK, "--out", tmp_path / "run", "--k", 2]
-    assert call(*argv) == 0
+    for missing in ([], ["--missing", "nan"]):
+        out = ["--out", tmp_path / f"run{len(missing)}"]
+        assert call("fit", bad, *missing, *QUICK, *out, "--k", 2) == 0
 
 
 def test_inf(refused, tmp_path):
@@ -243,8 +246,11 @@ def test_wrong_shape(verb, run, refused, tmp_path):
 
 @pytest.mark.parametrize("verb", ["anomalies", "encode", "score"])
 def test_nan_in_new_data(verb, run, refused, tmp_path):
-    bad = table(tmp_path / "x.csv", c2="nan")
-    refused(verb, run, bad, "--out", tmp_path / "o.csv", words=("NaN", "c"))
+    good = table(tmp_path / "x.csv", c2="nan")
+    assert call(verb, run, good, "--out", tmp_path / "o.csv") == 0  # not seen, in a table
+    np.save(tmp_path / "x.npy", np.full((2, 3), np.nan))
+    argv = ["fit", tmp_path / "x.npy", *QUICK, "--out", tmp_path / "run", "--k", 2]
+    refused(*argv, words=("missing",))
 
 
 @pytest.mark.parametrize(
@@ -301,8 +307,10 @@ def test_a_place_that_takes_no_file(kind, run, refused):
 
 def test_a_sentence_speaks_of_flags(run, refused, tmp_path):
     refused("fit", "digits", *QUICK, "--out", run, words=("replace it with --force",))
-    bad = table(tmp_path / "x.csv", b3="nan")
-    refused("fit", bad, "--out", tmp_path / "run", words=("--missing nan",))
+    np.save(
+        tmp_path / "x.npy", np.where(np.arange(30).reshape(10, 3) == 4, np.nan, np.eye(10, 3) + 0.3)
+    )
+    refused("fit", tmp_path / "x.npy", "--out", tmp_path / "run", words=("--missing nan",))
 
 
 def test_a_pipe_that_nobody_reads_is_no_error():

@@ -22,6 +22,7 @@ from diabolo.errors import DiaboloError
 from laws import data as laws
 
 COUNTS = {
+    "adult": (29_305, 3256, 16_281),
     "binarized_mnist": (50_000, 10_000, 10_000),
     "digits": (1294, 144, 359),
     "fashion_mnist": (54_000, 6000, 10_000),

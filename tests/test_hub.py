@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def table(**more: Any) -> Any:
 
 def same(found: Any, wanted: Any) -> None:
     """Whether two readings have the same schema and the same splits."""
-    assert found.schema == wanted.schema
+    # Frames are written in the library that they came in.
+    assert replace(found.schema, table=None) == replace(wanted.schema, table=None)
     for a, b in zip(found.splits, wanted.splits, strict=True):
         if a is not None:
             assert len(a) == len(b)
@@ -147,7 +149,7 @@ def broken() -> Any:
 MISTAKES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "ragged": (ragged, {}, "rows of one shape in column 'x'"),
     "image": (broken, {}, "row 0, column 'image', cannot be read"),
-    "text": (lambda: table(t=["x"] * N), {}, "Column 't' is not numeric"),
+    "text": (lambda: table(t=["x"] * N), {"support": "real"}, "Column 't' is not numeric"),
     "label": (table, {"labels": "kidn"}, "Unknown column: 'kidn'"),
     "several": (
         lambda: datasets.Dataset.from_dict({"x": [[1.0], [2.0]], "y": [1.0, 2.0]}),

@@ -109,11 +109,12 @@ def test_kinds_are_inferred_and_said() -> None:
     data = table(80)
     data["share"] = np.random.default_rng(0).random(80)
     data["grid"] = np.arange(80) % 5 / 4
-    run = diabolo.fit(data, support="mixed", epochs=1, progress=notes.append, **SMALL)
+    x = data.to_numpy(float)
+    run = diabolo.fit(x, support="mixed", epochs=1, progress=notes.append, **SMALL)
     expected = ("real", "count", "count", "real", "count", "binary", "unit", "unit")
     assert run.spec.kinds == expected
     (said,) = [n for n in notes if isinstance(n, str) and n.startswith("Mixed data.")]
-    assert "Columns 'weight', 'price' as real; Columns 'kind', 'visits', 'grade' as count" in said
+    assert "Columns 0, 3 as real; Columns 1, 2, 4 as count" in said
 
 
 def test_densities_tell_the_kinds() -> None:

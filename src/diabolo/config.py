@@ -24,13 +24,19 @@ class DataConfig:
         source: A named set or a path; `memory` for arrays passed in Python.
         data_dir: The folder in which named sets are looked for.
         support: The support of one value, or None to infer it (`byte:17` gives the levels).
-        kinds: Of `mixed` data, the support of each column, such as `('real', 'category:4')`; ()
-            takes those of the likelihood's densities, or infers them.
+        kinds: What the columns of a table are, by name, such as `{'age': 'real'}`; others are
+            inferred. Of an array of `mixed` data, the support of each column, such as
+            `('real', 'category:4')`; () takes those of the likelihood's densities, or infers them.
         binarize: How grey levels become bits: drawn anew each step (`dynamic`), drawn once by
             row (`static`), cut at one half (`threshold`), or not at all (`no`).
         dequantize: Add uniform noise to grey levels, so that a continuous density fits them.
         standardize: Let the model standardise real data; None does so.
-        missing: What NaN means: `refuse`, or `nan` for entries that were not seen.
+        missing: What NaN means: `refuse`, or `nan` for entries that were not seen; `auto` is `nan`
+            for tables and `refuse` for arrays.
+        rare: The rows that a level of a category needs in training, or it shares a code with the
+            other rare ones; None takes 10, or one in a hundred where that is fewer.
+        unseen: What a level is that training had not, in a column without rare ones: `refuse`, or
+            `missing` to take it as not seen.
         size: Height and width to which images of a folder are brought.
         color: The channels of a folder's images: `auto`, `grey`, `rgb`.
         key: The name of the array in a `.npz` or `.mat` file.
@@ -50,11 +56,13 @@ class DataConfig:
     source: str = "digits"
     data_dir: str | None = None
     support: str | None = None
-    kinds: tuple[str, ...] = ()
+    kinds: tuple[str, ...] | dict[str, str] = ()
     binarize: Literal["no", "dynamic", "static", "threshold"] = "no"
     dequantize: bool = False
     standardize: bool | None = None
-    missing: Literal["refuse", "nan"] = "refuse"
+    missing: Literal["auto", "refuse", "nan"] = "auto"
+    rare: int | None = None
+    unseen: Literal["refuse", "missing"] = "refuse"
     size: int | tuple[int, int] | None = None
     color: Literal["auto", "grey", "rgb"] = "auto"
     key: str | None = None

@@ -7,11 +7,23 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["DiaboloError", "lacks_memory", "missing_extra", "near", "unknown", "whole"]
+__all__ = [
+    "DiaboloError",
+    "DiaboloWarning",
+    "lacks_memory",
+    "missing_extra",
+    "near",
+    "unknown",
+    "whole",
+]
 
 
 class DiaboloError(ValueError):
     """A mistake of the user's, told in one sentence; the command line exits with 2."""
+
+
+class DiaboloWarning(UserWarning):
+    """Something of the user's data that was passed over, told in one sentence."""
 
 
 def near(got: str, known: Iterable[str]) -> str | None:

@@ -42,6 +42,7 @@ class Spec:
         levels: The number of values of a `byte`, `category` or `ordinal` support.
         kinds: Of `mixed` data, the support of each column, with its levels where it has some:
             `real`, `count`, `category:4`.
+        names: Of a table, the names of its columns.
         condition: The width C of the condition, 0 for none.
         unlabelled: Where the condition is one label, how many training data lack it; else None.
         count: The number of training data N.
@@ -59,6 +60,7 @@ class Spec:
     support: Support = "real"
     levels: int | None = None
     kinds: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     condition: int = 0
     unlabelled: int | None = None
     count: int = 0

@@ -10,6 +10,7 @@ import torch
 
 from diabolo.config import DataConfig
 from diabolo.data import Data, Loaded, Schema, load
+from diabolo.data.infer import parse_support
 from diabolo.noise import KeyedNoise, mix_seed
 
 SMALL = {torch.uint8: 1, torch.int16: 2, torch.int32: 4, torch.float32: 4}
@@ -45,6 +46,12 @@ def values_lie_in_their_support(loaded: Loaded) -> None:
             assert bool((x >= 0).all() and (x <= 1).all())
         elif data.support == "count":
             assert bool((x >= 0).all() and (x == x.round()).all())
+        elif data.support == "mixed":
+            for kind, column in zip(data.kinds, x.T, strict=True):
+                _, levels = parse_support(kind)
+                whole = levels is not None or kind in ("count", "binary")
+                assert not whole or bool(((column >= 0) & (column == column.round())).all())
+                assert levels is None or bool((column < levels).all())
         else:
             assert data.support == "real"
 
@@ -78,10 +85,10 @@ def a_seed_fixes_the_split(source: object, **options: object) -> None:
 
 
 def restoring_inverts_reading(x: np.ndarray, loaded: Loaded) -> None:
-    """`restore` gives back what was read: values, type, layout and constant columns."""
+    """`array` gives back what was read: values, type, layout and constant columns."""
     for data in (loaded.splits.train, loaded.splits.valid):
         rows = data.rows.numpy()
-        back = loaded.schema.restore(data.batch(torch.arange(len(data))).x)
+        back = loaded.schema.array(data.batch(torch.arange(len(data))).x)
         assert back.shape == x[rows].shape
         assert back.dtype == x.dtype or back.dtype == np.float32
         # Values pass through float32 and, for grey levels, a division: 1e-6 of their size.

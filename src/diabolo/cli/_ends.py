@@ -11,9 +11,11 @@ import ctypes
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from ..errors import DiaboloError, lacks_memory, unknown
+from ..errors import DiaboloError, DiaboloWarning, lacks_memory, unknown
 from ..signals import Terminated, terminable
 
 __all__ = [
@@ -56,7 +58,7 @@ def guarded(call: Callable[[], int | None], words: Sequence[str] = ()) -> int:
     from ._words import on_command_line
 
     try:
-        with terminable(), _first_speaks():
+        with terminable(), _first_speaks(), _warnings_told():
             code = call()
         sys.stdout.flush()
         return code or 0
@@ -113,6 +115,25 @@ def _is_other() -> bool:
 def _who() -> tuple[str, ...]:
     """Which process speaks, where that is not the first."""
     return (f"(Process {os.environ['RANK']}.)",) if _is_other() else ()
+
+
+@contextlib.contextmanager
+def _warnings_told() -> Iterator[None]:
+    """Tells what was passed over in the user's data in a line of its own."""
+    from ._words import on_command_line
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DiaboloWarning)
+        plain = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, DiaboloWarning):
+                print(f"note: {on_command_line(str(message))}", file=sys.stderr)
+            else:
+                plain(message, category, *rest, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 @contextlib.contextmanager

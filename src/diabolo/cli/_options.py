@@ -19,6 +19,7 @@ __all__ = [
     "Precision",
     "Several",
     "instead",
+    "pairs",
     "parse_set",
     "parse_value",
     "reading",
@@ -40,6 +41,23 @@ FLAGS = {
     "start": "use --from",
     **{name: f"use --{name}" for name in ("force", "out", "recipe", "resume", "test")},
 }
+
+
+def pairs(flag: str, words: Iterable[str]) -> dict[str, str]:
+    """Returns what `name=value` words after a flag say; a name may hold blanks, not `=`.
+
+    Raises:
+        DiaboloError: If a word is no pair, or a name comes twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name or not value or name in found:
+            raise DiaboloError(
+                f"{flag} takes name=value, each name once, such as age=real, but got '{word}'."
+            )
+        found[name] = value
+    return found
 
 
 def parse_set(pairs: Iterable[str], **flags: Any) -> dict[str, Any]:

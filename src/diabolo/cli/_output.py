@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "destination", "write"]
 
-FORMATS = (".png", ".npz", ".npy", ".csv", ".parquet")
+FORMATS = (".png", ".npz", ".npy", ".csv", ".parquet", ".arrow", ".feather")
 
 
 def destination(path: Path, *, picture: bool = True) -> None:
@@ -66,18 +66,19 @@ def writable(folder: Path) -> None:
 
 def write(
     path: Path,
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, Any],
     *,
     names: Sequence[str] | None = None,
     rows: Mapping[str, np.ndarray] | None = None,
-    beside: Mapping[str, np.ndarray] | None = None,
+    beside: Mapping[str, Any] | None = None,
     picture: Callable[[], np.ndarray] | None = None,
 ) -> None:
-    """Writes arrays to a file in the format of its extension.
+    """Writes arrays or a data frame to a file in the format of its extension.
 
     Arguments:
         path: Checked by `destination`.
         arrays: What the result is, each with N rows; columns of a table, or one array in `.npy`.
+            A data frame has its columns.
         names: Names of the columns, where there is one array and they are known.
         rows: A first column that says which datum each row of a table is of, by its title.
         beside: More arrays that only `.npz` has room for.
@@ -95,15 +96,17 @@ def write(
 
 def _write(
     path: Path,
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, Any],
     names: Sequence[str] | None,
     rows: Mapping[str, np.ndarray],
-    beside: Mapping[str, np.ndarray] | None,
+    beside: Mapping[str, Any] | None,
     picture: Callable[[], np.ndarray] | None,
 ) -> None:
     from ..checkpoint import atomic  # brings torch, which --help has no need of
 
     kind = path.suffix.lower()
+    if kind in (".npz", ".npy"):
+        arrays, beside = _numbers(arrays, path), _numbers(beside or {}, path)
     plain = {k: _plain(v) for k, v in arrays.items()}
     if kind == ".npy" and len(plain) > 1:
         raise DiaboloError(
@@ -123,27 +126,69 @@ def _write(
         elif kind == ".npy":
             with part.open("wb") as file:
                 np.save(file, next(iter(plain.values())), allow_pickle=False)
-        elif kind == ".csv":
-            from pyarrow import csv
-
-            csv.write_csv(_table({**rows, **plain}, names), part)
         else:
-            from pyarrow import parquet
-
-            parquet.write_table(_table({**rows, **plain}, names), part)
+            _write_table(_table({**rows, **plain}, names), part, kind)
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
+def _write_table(table: pa.Table, part: Path, kind: str) -> None:
+    import pyarrow as pa
+    from pyarrow import csv, feather, parquet
+
+    if kind == ".csv":
+        # Of numbers that float32 holds, these digits are all there are.
+        for i, (name, kind_) in enumerate(zip(table.column_names, table.schema.types, strict=True)):
+            if kind_ == pa.float64():
+                narrow = table[name].cast(pa.float32(), safe=False)
+                if narrow.cast(pa.float64()).equals(table[name]):
+                    table = table.set_column(i, name, narrow)
+        csv.write_csv(table, part)
+    elif kind == ".parquet":
+        parquet.write_table(table, part)
+    else:
+        feather.write_feather(table, str(part), compression="uncompressed")
+
+
+def _numbers(arrays: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
+    """Returns arrays, data frames as arrays of their numbers.
+
+    Raises:
+        DiaboloError: If a column holds no numbers.
+    """
+    found = {}
+    for key, value in arrays.items():
+        if isinstance(value, np.ndarray):
+            found[key] = value
+            continue
+        from ..data.table import Frame, numbers_of
+
+        try:
+            found[key] = numbers_of(Frame.of(value))
+        except DiaboloError:
+            raise DiaboloError(
+                f"'{path.suffix}' holds numbers, but this table has columns of text or dates: use "
+                ".csv, .parquet or .arrow."
+            ) from None
+    return found
+
+
+def _plain(array: Any) -> Any:
     """Strings as NumPy's own: an array of objects would be written as a pickle."""
-    return array.astype(str) if array.dtype == object else array
+    objects = isinstance(array, np.ndarray) and array.dtype == object
+    return array.astype(str) if objects else array
 
 
-def _table(arrays: Mapping[str, np.ndarray], names: Sequence[str] | None) -> pa.Table:
+def _table(arrays: Mapping[str, Any], names: Sequence[str] | None) -> pa.Table:
     """Returns one column for each element of a row, called by its name or `z0`, `z1`, ..."""
     import pyarrow as pa
 
-    columns: dict[str, np.ndarray] = {}
+    columns: dict[str, Any] = {}
     for key, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            from ..data.table import to_arrow
+
+            table = to_arrow(array)
+            columns.update(zip(table.column_names, table.columns, strict=True))
+            continue
         if array.ndim == 1:
             columns[key] = array
             continue

@@ -103,13 +103,14 @@ def balance(
         print_json(told)
 
 
-def _rows(data: str, labels: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], str]:
+def _rows(data: str, labels: str) -> tuple[Any, np.ndarray, tuple[str, ...], str]:
     """Returns rows, labels, the names of columns and that of the labels.
 
     Raises:
         DiaboloError: If the data cannot be read or there are no such labels.
     """
     import numpy as np
+    import pyarrow as pa
 
     from ..config import DataConfig
     from ..data.loading import find
@@ -120,6 +121,9 @@ def _rows(data: str, labels: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ..
         note(sentence)
     if found.train.labels is None:
         raise DiaboloError(f"There are no labels '{labels}' in '{data}'.")
+    if found.train.frame is not None:
+        table = pa.table(dict(found.train.frame.columns))
+        return table, found.train.labels, found.columns, found.label
     x = found.train.x
     x = x.gather(np.arange(len(x))) if isinstance(x, Mapped) else x
     return x, found.train.labels, found.columns, found.label

@@ -108,6 +108,7 @@ def learned_from(run: Run, source: str, labels: str) -> tuple[Data, Any]:
     Raises:
         DiaboloError: If there are none, or the data are not like those fitted.
     """
+    from ..data.found import Rows
     from ..data.loading import find
 
     config = replace(run.config.data, condition=None, labels=labels, labelled="some")
@@ -116,4 +117,6 @@ def learned_from(run: Run, source: str, labels: str) -> tuple[Data, Any]:
     if rows.labels is None:
         raise DiaboloError(f"There are no labels '{labels}' in '{source}'.")
     own = labels == "labels"  # beside the data, in no column of theirs
+    if rows.frame is not None:
+        return run.schema.read(Rows(run.schema.numbered(rows).x)), rows.labels
     return data_of(run, source) if own else run.schema.data(rows.x), rows.labels

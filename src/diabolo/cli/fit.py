@@ -14,7 +14,7 @@ from ..signals import Terminated
 from ._ends import FAULT, ending, lost
 from ._finish import cut_off, draw, interrupted, measure, report, shown, tracked
 from ._launch import launch
-from ._options import Flag, Force, Json, Several, parse_set, parse_value, reading
+from ._options import Flag, Force, Json, Several, pairs, parse_set, parse_value, reading
 from ._output import writable
 from ._talk import Training
 
@@ -41,8 +41,10 @@ class DataFlags:
     """The channels of a folder's images."""
     key: str | None = None
     """The name of the array in a .npz or .mat file."""
-    missing: Literal["refuse", "nan"] | None = None
-    """What NaN means: a mistake, or an entry that was not seen."""
+    missing: Literal["auto", "refuse", "nan"] | None = None
+    """What NaN means: a mistake, or an entry that was not seen; auto: not seen, in tables."""
+    kinds: Annotated[tuple[str, ...], Several] = ()
+    """What columns of a table are: age=real sex=category size='ordinal:S<M<L' note=skip."""
     strict: Annotated[bool, Flag] = False
     """Refuse a folder with an unreadable image instead of skipping the image."""
 
@@ -114,6 +116,7 @@ def fit(
         raise DiaboloError("DATA is empty: name a set, a file or a folder.")
     given = {f.name: getattr(flags, f.name) for f in fields(flags)}
     given["data_dir"] = None if flags.data_dir is None else str(flags.data_dir)
+    given["kinds"] = pairs("--kinds", flags.kinds) or None
     given["size"] = None if flags.size is None else parse_value(flags.size)
     options = parse_set(set, **given)
     read = reading(options, labels=labels, condition=condition, valid=valid)

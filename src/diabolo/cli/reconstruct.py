@@ -54,7 +54,9 @@ def reconstruct(
     if out.suffix.lower() == ".png":
         rows = rows.take(torch.arange(min(MOST, len(rows))))
     again = opened.reconstruct(rows, mean=not draw, seed=seed, precision=precision)
-    x = opened.schema.restore(torch.cat([b.x for b in rows.batches(500)]))
+    masks = [m.cpu() for m in rows.masks()] if opened.schema.table is not None else []
+    mask = torch.cat(masks) if masks else None
+    x = opened.schema.restore(torch.cat([b.x for b in rows.batches(500)]), mask=mask)
     write(
         out,
         {"reconstruction": again},

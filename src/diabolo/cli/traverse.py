@@ -43,6 +43,8 @@ def traverse(
         label: For a conditional model: the class of all data.
         json: Print one JSON object.
     """
+    import numpy as np
+
     from ..run.traversal import moving
 
     destination(out)
@@ -55,13 +57,18 @@ def traverse(
         start = opened.encode(row(data_of(opened, data), at, "--at"))[0]
     given = label_value(label, opened.schema.classes)
     x = opened.traverse(start, dims=dims or None, steps=steps, span=span, label=given)
-    flat = x.reshape(-1, *x.shape[2:])
-    arrays = {"x": flat if out.suffix.lower() in (".csv", ".parquet") else x}
-    write(out, arrays, names=opened.schema.columns, picture=picture_of(opened, flat, x.shape[1]))
     chosen = moving(opened, dims or None, given is not None)
+    if opened.schema.table is not None:
+        count = len(x) // len(chosen)
+        places = np.repeat(chosen, count), np.tile(np.arange(count), len(chosen))
+        write(out, {"x": x}, rows=dict(zip(("element", "step"), places, strict=True)))
+    else:
+        count, flat = x.shape[1], x.reshape(-1, *x.shape[2:])
+        arrays = {"x": x if out.suffix.lower() in (".npz", ".npy") else flat}
+        write(out, arrays, names=opened.schema.columns, picture=picture_of(opened, flat, count))
     if json:
-        print_json({"out": str(out), "dims": chosen, "steps": x.shape[1], "span": span})
+        print_json({"out": str(out), "dims": chosen, "steps": count, "span": span})
     else:
         say(
-            f"{len(x)} latent elements ({', '.join(map(str, chosen))}) in {x.shape[1]} steps: {out}"
+            f"{len(chosen)} latent elements ({', '.join(map(str, chosen))}) in {count} steps: {out}"
         )

@@ -6,6 +6,7 @@ Shapes: N data, D features.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -78,7 +79,8 @@ def fit_schema(
     notes = [guess] if guess else []
     meaning = _meaning(found, config)
     notes += meaning.notes
-    kinds = config.kinds
+    said = config.kinds if isinstance(config.kinds, tuple) else ()
+    kinds = said or found.kinds
     if meaning.support == "mixed" and not kinds and layout == "vector":
         kinds = infer_kinds([p.x for p in found.parts])
     schema = Schema(
@@ -92,13 +94,14 @@ def fit_schema(
         source=meaning.support,
         grey=meaning.levels if meaning.units != "plain" else None,
         units=meaning.units,
-        missing=config.missing,
+        missing=_missing(found, config),
         seed=config.seed,
         columns=found.columns,
         label=found.label,
+        table=found.table,
     )
     _refuse_kinds(schema)
-    notes += _kinds_told(schema) if kinds != config.kinds else []
+    notes += _kinds_told(schema) if kinds not in (said, found.kinds) else []
     schema = _decoded(schema, config)
     schema, more = _constants(schema, found.train.x, rows)
     notes += more
@@ -124,6 +127,11 @@ def fit_schema(
     return replace(schema, conditions=conditions, labelled="some"), notes
 
 
+def _missing(found: Found, config: DataConfig) -> Literal["refuse", "nan", "auto"]:
+    """Returns what NaN means, of a table or an array."""
+    return "refuse" if config.missing == "auto" and found.table is None else config.missing
+
+
 def _varies(x: Values) -> bool:
     """Whether not all seen values are the same."""
     low, high = _range(x)
@@ -138,7 +146,7 @@ def _layout(text: str) -> Layout:
 
 def _meaning(found: Found, config: DataConfig) -> Meaning:
     """Returns what the values are: as the user says, as the reader knows, or as it looks."""
-    said = config.support or ("mixed" if config.kinds else found.support)
+    said = config.support or ("mixed" if config.kinds and not found.kinds else found.support)
     parts = [p.x for p in found.parts]
     if said is None:
         return infer_support(parts)
@@ -213,9 +221,10 @@ def _kinds_told(schema: Schema) -> list[str]:
 
 def _constants(schema: Schema, x: Values, rows: Array) -> tuple[Schema, list[str]]:
     """Leaves out columns of continuous tables that never vary: no density on them is bounded."""
-    if schema.support == "mixed":
+    table = schema.table is not None and schema.table.mixed
+    if schema.support == "mixed" and not table:
         _refuse_constants(schema, x, rows)
-    if schema.layout != "vector" or schema.support not in ("real", "unit", "positive"):
+    if schema.layout != "vector" or not (schema.support in ("real", "unit", "positive") or table):
         return schema, []
     if schema.grey is not None:
         return schema, []
@@ -250,7 +259,11 @@ def _constants(schema: Schema, x: Values, rows: Array) -> tuple[Schema, list[str
         return schema, notes
     constants = tuple((int(i), _only(x, rows, int(i))) for i in still)
     left_out = "left out of the model and put back on output."
-    fixed = np.setdiff1d(still, lost)
+    empty = np.array([i for i, value in constants if value is None], int)
+    if len(empty):
+        have = "has" if len(empty) == 1 else "have"
+        notes.append(f"{_named(schema, empty)} {have} no value: {left_out}")
+    fixed = np.setdiff1d(still, np.union1d(lost, empty))
     if len(fixed):
         are = "is" if len(fixed) == 1 else "are"
         notes.append(f"{_named(schema, fixed)} {are} constant: {left_out}")
@@ -363,6 +376,11 @@ def _conditions(
             fitted.append(fit_condition(name, columns, rows=rows))
         elif name in ("labels", found.label) and found.train.labels is not None:
             columns = [p.labels for p in found.parts if p.labels is not None]
+            if found.table is not None and len(classes) == 1:
+                raise DiaboloError(
+                    f"'{found.label}' has the one value '{classes[0]}', so that there is nothing "
+                    "to condition on: leave the condition out."
+                )
             fitted.append(fit_condition(found.label, columns, classes, rows))
         elif name == "labels":
             raise DiaboloError(

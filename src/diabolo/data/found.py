@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from .mapped import Array, Values
+
+if TYPE_CHECKING:
+    from .table import Frame, Table
 
 __all__ = ["Array", "Found", "Rows", "Values"]
 
@@ -18,16 +22,19 @@ class Rows:
     """One part of what was read.
 
     Arguments:
-        x: The data (N, *) in the user's layout, in memory or in files.
+        x: The data (N, *) in the user's layout, in memory or in files; of a table whose columns
+            are no numbers yet (N, 0).
         labels: A label for each row (N,), of any type; None without.
         conditions: Columns (N,) that a conditional model reads, by name.
         names: Where each row is from, (N,), such as an image's file; None without.
+        frame: The columns of a table that are no numbers yet; None once they are.
     """
 
     x: Values
     labels: Array | None = None
     conditions: Mapping[str, Array] = field(default_factory=dict)
     names: tuple[str, ...] | None = None
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +51,9 @@ class Found:
         support: What a value is, where the reader knows it, such as `byte:17`.
         label: What the labels are called in the source.
         notes: Sentences for the user.
+        types: Arrow's types of the features of a table whose numbers stay in files.
+        kinds: Of a table, the support of each column, as in a `Spec`.
+        table: How a table's columns became numbers.
     """
 
     train: Rows
@@ -55,6 +65,9 @@ class Found:
     support: str | None = None
     label: str = "labels"
     notes: tuple[str, ...] = ()
+    types: Mapping[str, str] = field(default_factory=dict)
+    kinds: tuple[str, ...] = ()
+    table: Table | None = None
 
     @property
     def parts(self) -> list[Rows]:

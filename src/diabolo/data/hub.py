@@ -145,11 +145,14 @@ def _one(
                     "with data.select_columns([...])."
                 )
         table = data.select_columns(rest).with_format("arrow")[:]
-        found = from_frame(table.replace_schema_metadata(None), columns=columns)
+        plain = table.replace_schema_metadata(None)
+        found = from_frame(plain, columns=columns, library="file")
     named = kinds[label].names if label in classes and label in kinds else ()
     return replace(
         found,
-        train=Rows(found.train.x, labels, {n: extra[n] for n in conditions if n in extra}),
+        train=replace(
+            found.train, labels=labels, conditions={n: extra[n] for n in conditions if n in extra}
+        ),
         classes=tuple(named) if labels is not None else (),
         label=label or "labels",
     )

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from ..config import DataConfig
 from ..errors import DiaboloError, unknown
-from ..noise import mix_seed
 from .conditions import codes, label_column
 from .data import Data, Splits
+from .dividing import divide
 from .fetch import Store
 from .fitting import condition_names, fit_schema
 from .found import Array, Found, Rows, Values
@@ -30,8 +30,9 @@ from .memory import as_values, from_frame, is_frame
 from .readers import open_path, options
 from .schema import Schema
 from .sets import SETS
+from .table import tabulate
 
-__all__ = ["Loaded", "divide", "load", "read"]
+__all__ = ["Loaded", "load", "read"]
 
 CHOICES = ("key", "size", "color", "strict", "labels", "memory")  # not for every source
 
@@ -97,6 +98,10 @@ def load(
     if found.valid is not None and config.valid != DataConfig().valid:
         raise DiaboloError("These data have their own validation part: leave data.valid out.")
     rows, held = divide(len(found.train.x), config, apart=found.valid is not None)
+    if found.train.frame is not None or found.types:
+        found = tabulate(found, config, rows.numpy())
+    else:
+        _refuse_kinds_by_name(source, config)
     schema, notes = fit_schema(found, config, rows.numpy(), tensor=tensor)
     splits = hide(_splits(found, schema, rows, held), config)
     held_x = _at(found.train.x, held.numpy()) if schema.constants else None
@@ -107,6 +112,21 @@ def load(
         if moved:
             notes.append(f"Of the {part} data: {moved[0].lower()}{moved[1:]}")
     return Loaded(splits, schema, (*found.notes, *_kept(found), *notes))
+
+
+def _refuse_kinds_by_name(source: Any, config: DataConfig) -> None:
+    """Refuses options of tables for data that are none."""
+    named = isinstance(config.kinds, Mapping)
+    for name, given in (
+        ("kinds by name", named),
+        ("rare", config.rare is not None),
+        ("unseen", config.unseen != "refuse"),
+    ):
+        if given:
+            raise DiaboloError(
+                f"data.{name} is for tables: a data frame, CSV, Parquet or Arrow. Leave it out"
+                + (", or give the kind of each column in order." if named else ".")
+            )
 
 
 def _at(x: Values, rows: Array) -> Values:
@@ -197,7 +217,7 @@ def read(
         features=schema.columns,
         aside=names if condition is None else (),
     )
-    rows = found.test or found.train
+    rows = schema.numbered(found.test or found.train)
     rows = replace(rows, x=_in_layout(rows.x, found, schema))
     if asked is not None and asked != "none" and rows.labels is None:
         raise _no_labels(source, asked)
@@ -286,7 +306,8 @@ def find(
         found = replace(found, train=replace(found.train, conditions=columns))
 
     def checked(rows: Rows) -> Rows:
-        as_values(rows.x, config.memory)
+        if rows.frame is None:
+            as_values(rows.x, config.memory)
         count, labels = len(rows.x), rows.labels
         if labels is not None:
             labels = label_column(labels, found.label, count, some=some)
@@ -349,38 +370,6 @@ def _read(rows: Rows, schema: Schema, index: Tensor) -> Data:
         if lacking:
             raise DiaboloError(f"The condition '{lacking[0]}' is lacking in a part of the data.")
     return schema.read(rows, condition=condition, index=index)
-
-
-def divide(n: int, config: DataConfig, *, apart: bool = False) -> tuple[Tensor, Tensor]:
-    """Returns the positions of n rows to fit and of those held out (none if `apart`), by the seed.
-
-    Raises:
-        DiaboloError: If nothing would be left to fit.
-    """
-    if not config.valid > 0:
-        raise DiaboloError(f"data.valid must be positive, not {config.valid}.")
-    if config.valid > 1 and config.valid != round(config.valid):
-        raise DiaboloError(
-            f"data.valid is a part below 1 or a whole number of rows, not {config.valid}."
-        )
-    if config.limit is not None and config.limit < 1:
-        raise DiaboloError(f"data.limit must be positive or none, not {config.limit}.")
-    if n < 2:
-        raise DiaboloError(f"Expected at least two rows to learn from, but got {n}.")
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(mix_seed(config.seed, 5)))
-    if apart:
-        return order[: config.limit].sort().values, order[:0]
-    held = round(config.valid)
-    if config.valid < 1:
-        whole_count = n if config.limit is None else min(n, config.limit / (1 - config.valid))
-        held = max(1, round(config.valid * whole_count))
-    if held >= n:
-        asked = f"{config.valid:g}" if config.valid < 1 else held  # 1000000, not 1e+06
-        raise DiaboloError(
-            f"data.valid={asked} leaves nothing to learn from of {n} rows: hold out fewer."
-        )
-    last = None if config.limit is None else held + config.limit
-    return order[held:last].sort().values, order[:held].sort().values
 
 
 def _splits(found: Found, schema: Schema, rows: Tensor, held: Tensor) -> Splits:

@@ -14,38 +14,17 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 import torch
-from narwhals.exceptions import DuplicateError
 from torch import Tensor
 
 from ..errors import DiaboloError, unknown
 from .found import Array, Found, Rows, Values
 from .mapped import Mapped, Memory, mapping
+from .table import Frame, is_frame, label_values, native
 
-__all__ = ["as_array", "as_values", "from_memory", "is_frame"]
+__all__ = ["as_array", "as_values", "from_frame", "from_memory", "is_frame"]
 
 INDEX = re.compile(r"|Unnamed: 0|__index_level_0__|column_0_index")  # names of a column of counts
 INDEX_NOTE = "The first column counts the rows and was left out."
-
-
-def is_frame(value: Any) -> bool:
-    """Whether this is a data frame of any library that narwhals knows.
-
-    Raises:
-        DiaboloError: If it is one with two columns of the same name.
-    """
-    return isinstance(_native(value), (nw.DataFrame, nw.LazyFrame))
-
-
-def _native(value: Any) -> Any:
-    try:
-        return nw.from_native(value, pass_through=True)
-    except DuplicateError as error:
-        twice = re.search(r"- '(.*)' (\d+) times", str(error))
-        name, count = twice.groups() if twice else ("?", "2")
-        times = "twice" if count == "2" else f"{count} times"
-        raise DiaboloError(
-            f"Column '{name}' occurs {times}: give each column a name of its own."
-        ) from None
 
 
 def as_values(value: Any, memory: Memory = "auto") -> Values:
@@ -137,8 +116,9 @@ def from_frame(
     label: str | None = None,
     conditions: tuple[str, ...] = (),
     strict: bool = False,
+    library: str | None = None,
 ) -> Found:
-    """Returns what is in a data frame.
+    """Returns what is in a data frame; its columns are no numbers yet.
 
     Arguments:
         frame: The data frame.
@@ -146,55 +126,41 @@ def from_frame(
         label: The column of labels.
         conditions: The columns of conditions.
         strict: Refuse a label or condition that is not there.
+        library: What to say that it is a frame of; None finds out.
 
     Raises:
-        DiaboloError: If a column is lacking or holds no numbers, naming it.
+        DiaboloError: If a column is lacking, or has values of several types, naming it.
     """
-    table = _native(frame)
+    table = native(frame)
     table = table.collect() if isinstance(table, nw.LazyFrame) else table
     names = [str(c) for c in table.columns]
     for name in (*columns, *([label] if strict and label else []), *(conditions if strict else ())):
         if name not in names:
             raise unknown("column", name, names)
-    aside = {*conditions, *([label] if label else [])}
+    beside = [n for n in dict.fromkeys((*([label] if label else []), *conditions)) if n in names]
+    own = columns or tuple(n for n in names if n not in beside)
+    found = Frame.of(table, (*own, *(n for n in beside if n not in own)), library=library)
     notes: list[str] = []
-    if not columns:
-        columns = tuple(n for n in names if n not in aside)
-        if columns and INDEX.fullmatch(columns[0]):
-            first = table[columns[0]].to_numpy()
-            if np.array_equal(first, np.arange(len(first))):
-                columns = columns[1:]
-                notes.append(INDEX_NOTE)
-    if not columns or not len(table):
+    if not columns and own and INDEX.fullmatch(own[0]):
+        first = label_values(found.columns[own[0]])
+        if np.array_equal(first, np.arange(len(first))):
+            own = own[1:]
+            notes.append(INDEX_NOTE)
+    if not own or not len(found):
         raise DiaboloError(
-            f"Expected rows and numeric columns, but the table has {len(table)} rows and "
-            f"{len(columns)} columns of data."
+            f"Expected rows and columns of data, but the table has {len(found)} rows and "
+            f"{len(own)} columns of data."
         )
-    arrays = [_numeric(table[name], name) for name in columns]
-    x = np.stack(arrays, axis=1)
-    extra: Mapping[str, Array] = {n: table[n].to_numpy() for n in conditions if n in names}
-    labels = table[label].to_numpy() if label in names else None
+    extra: Mapping[str, Array] = {n: label_values(found.columns[n]) for n in beside}
     return Found(
-        Rows(x, labels, extra),
-        columns=columns,
+        Rows(
+            np.empty((len(found), 0), np.float32),
+            extra.get(label) if label else None,
+            {n: extra[n] for n in conditions if n in extra},
+            frame=found.select(own),
+        ),
+        columns=own,
         layout="vector",
         label=label or "labels",
         notes=tuple(notes),
-    )
-
-
-def _numeric(series: Any, name: str) -> Array:
-    dtype = series.dtype
-    if dtype == nw.Boolean and not series.is_null().any():
-        return series.to_numpy().astype(np.uint8)
-    if dtype.is_numeric():
-        if series.is_null().any():
-            return series.cast(nw.Float64).to_numpy().astype(np.float64)
-        values = series.to_numpy()
-        return values.astype(np.float64) if values.dtype.kind == "O" else values
-    some = series.drop_nulls()
-    example = f", such as {some[0]!r}" if len(some) else ""
-    raise DiaboloError(
-        f"Column '{name}' is not numeric ({dtype}{example}): make numbers of it, leave it out, or "
-        f"use it as the labels or the condition (labels='{name}')."
     )

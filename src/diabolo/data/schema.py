@@ -5,8 +5,9 @@ Shapes: N or n data, E event (one datum inside), C width of a condition.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from ..errors import DiaboloError, unknown
+from ..errors import DiaboloError, DiaboloWarning, unknown
 from ..spec import Support
 from .conditions import Condition, codes, encode, label_column
 from .data import Data
@@ -24,6 +25,7 @@ from .found import Array, Rows, Values
 from .infer import Layout, Units, to_inside
 from .mapped import Mapped, pieces
 from .memory import from_memory
+from .table import Table, named, numbers_of
 from .values import element_name, refuse_infinite, refuse_missing, stored_values
 
 __all__ = ["Schema"]
@@ -47,7 +49,7 @@ class Schema:
         binarize: How grey levels become bits.
         dequantize: Whether noise is added to grey levels; likelihoods are lower bounds then.
         standardize: Whether the model is to standardise.
-        missing: What NaN means.
+        missing: What NaN means; `auto`, of a table, is `nan` where there is one.
         seed: Keys the noise of decoding.
         columns: The names of a table's features; () where they have none.
         constants: The columns that are left out, and their only value; None if never seen.
@@ -55,6 +57,7 @@ class Schema:
         classes: The names of the labels' codes.
         conditions: What a conditional model reads.
         labelled: Whether all data have the label that is their condition, or some.
+        table: What the columns of a table are, and how they become numbers; None for arrays.
     """
 
     shape: tuple[int, ...]
@@ -70,7 +73,7 @@ class Schema:
     binarize: Literal["no", "dynamic", "static", "threshold"] = "no"
     dequantize: bool = False
     standardize: bool = False
-    missing: Literal["refuse", "nan"] = "refuse"
+    missing: Literal["refuse", "nan", "auto"] = "refuse"
     seed: int = 0
     columns: tuple[str, ...] = ()
     constants: tuple[tuple[int, float | None], ...] = ()
@@ -78,6 +81,7 @@ class Schema:
     classes: tuple[str, ...] = ()
     conditions: tuple[Condition, ...] = ()
     labelled: Literal["all", "some"] = "all"
+    table: Table | None = None
 
     @property
     def width(self) -> int:
@@ -178,6 +182,7 @@ class Schema:
         label = None if labels is not None else self.label
         names = tuple(c.name for c in self.conditions)
         found = from_memory(x, columns=self.columns, label=label, conditions=names).train
+        found = self.numbered(found)
         if labels is None:
             labels = found.labels
         rows = Rows(found.x, None if labels is None else self._labels(labels, None))
@@ -188,6 +193,36 @@ class Schema:
         if moved:
             raise DiaboloError(moved)
         return data
+
+    def numbered(self, rows: Rows) -> Rows:
+        """Returns rows of a table as numbers, (n, *shape), each column read as in training.
+
+        A column that training had not is passed over, with a warning.
+
+        Raises:
+            DiaboloError: If a column is lacking, or holds a value that it cannot have.
+        """
+        frame, table = rows.frame, self.table
+        if frame is None and table is None:
+            return rows
+        if frame is None:
+            assert table is not None
+            x = rows.x
+            mapped = x.then(lambda v, _: table.numbers(v)) if isinstance(x, Mapped) else None
+            return replace(rows, x=table.numbers(x) if mapped is None else mapped)  # type: ignore[arg-type]
+        if table is None:
+            return replace(rows, x=numbers_of(frame), frame=None)
+        aside = (self.label, *(c.name for c in self.conditions))
+        extra = table.extra(frame, aside)
+        if extra:
+            many = "Columns" if len(extra) > 1 else "Column"
+            warnings.warn(
+                f"{many} {named(extra)} {'were' if len(extra) > 1 else 'was'} not there in "
+                "training: passed over.",
+                DiaboloWarning,
+                stacklevel=2,
+            )
+        return replace(rows, x=table.encode(frame), frame=None)
 
     def moved(self, x: Values) -> str | None:
         """Returns a sentence if a column that was constant in training has another value."""
@@ -200,11 +235,18 @@ class Schema:
                 if other.any():
                     row = int(other.nonzero()[0][0])
                     return (
-                        f"{self.column(i).capitalize()} was always {value:g} in training and is "
-                        f"left out of the model, but is {column[row]:g} in row {first + row}: "
-                        "train without it."
+                        f"{self.column(i).capitalize()} was always {self._shown(i, value)} in "
+                        "training and is left out of the model, but is "
+                        f"{self._shown(i, float(column[row]))} in row {first + row}: train without "
+                        "it."
                     )
         return None
+
+    def _shown(self, i: int, value: float) -> str:
+        """Returns a value of a column as the user has it."""
+        if self.table is None or not self.table.mixed:
+            return f"{value:g}"
+        return str(self.table.columns[i].decode(np.array([value]))[0].as_py())
 
     def column(self, i: int) -> str:
         """Returns what to call the i-th element of a datum in a sentence."""
@@ -240,7 +282,7 @@ class Schema:
             x=stored,
             support=self.support,
             levels=self.levels,
-            kinds=self.kinds,
+            kinds=tuple(self.kinds[i] for i in self.kept) if self.kinds else (),
             decoder=self.decoder,
             c=c,
             mask=mask,
@@ -283,20 +325,30 @@ class Schema:
         for first, block in pieces(x):
             stored, mask = self._stored(block, first)
             types.add(stored.dtype)
-            masked = mask is not None
+            masked = masked or mask is not None
         dtype = np.result_type(*types)  # counts take the type of the largest
 
         def values(block: Array, rows: Array) -> Array:
             return self._stored(block)[0].astype(dtype, copy=False)
 
         def seen(block: Array, rows: Array) -> Array:
-            mask = self._stored(block)[1]
-            assert mask is not None
-            return mask
+            stored, mask = self._stored(block)
+            return np.ones(stored.shape, bool) if mask is None else mask
 
         return x.then(values), x.then(seen) if masked else None
 
-    def restore(self, x: Tensor) -> Array:
+    def restore(self, x: Tensor, like: Any = None, *, mask: Tensor | None = None) -> Any:
+        """Returns model values (n, *E) as the user has data: a data frame, or what `array` returns.
+
+        Arguments:
+            x: The values.
+            like: A data frame of the user whose library and row names to take.
+            mask: Which of them to give, (n, *E); the others are missing. None gives all.
+        """
+        values = self.array(x, mask=mask)
+        return values if self.table is None else self.table.decode(values, like)
+
+    def array(self, x: Tensor, *, mask: Tensor | None = None) -> Array:
         """Returns model values (n, *E) in the user's layout, type and grey levels, (n, *shape).
 
         Grey levels of an integer type are rounded. Other values that the user's integer type
@@ -320,11 +372,12 @@ class Schema:
         dtype = np.dtype(self.dtype)
         if self.units == "levels" and self.grey is not None:
             values = values * (self.grey - 1)
-            if dtype.kind in "iu":
+            if dtype.kind in "iu" and mask is None:
                 return np.clip(np.rint(values), 0, self.grey - 1).astype(dtype)
         if dtype.kind == "f":
             return values.astype(dtype, copy=False)
-        exact = values.astype(dtype)
+        with np.errstate(invalid="ignore"):  # NaN is no whole number
+            exact = values.astype(dtype)
         if (exact == values).all():
             return np.ascontiguousarray(exact)
         return np.ascontiguousarray(values.astype(np.float32))

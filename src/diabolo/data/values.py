@@ -83,7 +83,7 @@ def stored_values(
     support: Support,
     levels: int | None,
     units: Units,
-    missing: Literal["refuse", "nan"],
+    missing: Literal["refuse", "nan", "auto"],
     name: Name,
     first: int = 0,
     kinds: tuple[str, ...] = (),
@@ -95,7 +95,7 @@ def stored_values(
         support: What they must be.
         levels: The number of grey levels or codes, where there are such.
         units: How the user writes grey levels; `plain` where they are none.
-        missing: What NaN means.
+        missing: What NaN means; `auto` is `nan` without a mask where all is seen.
         name: What to call an element of a datum in a sentence.
         first: How many rows came before these, for sentences.
         kinds: Of `mixed` data, what the values of each column must be.
@@ -112,9 +112,9 @@ def stored_values(
         raise DiaboloError(f"Expected numbers, but the array holds '{x.dtype}'.")
     if x.dtype.kind == "f":
         refuse_infinite(x, name)
-        if missing == "nan":
+        if missing != "refuse":
             unseen = np.isnan(x)
-            mask = ~unseen
+            mask = None if missing == "auto" and not unseen.any() else ~unseen
             fill = 1.0 if support in ("positive", "mixed") else 0.0  # it lies in the support
             x = np.where(unseen, np.asarray(fill, x.dtype), x) if unseen.any() else x
         else:

@@ -6,7 +6,7 @@ A file holds a density (`Normal`) and, where it can serve as a likelihood, its f
 
 from __future__ import annotations
 
-from ._named import DEFAULTS, default_family, families, family
+from ._named import DEFAULTS, default_column, default_family, families, family
 from .base import Distribution, Family, draw, total
 from .bernoulli import Bernoulli
 from .beta_binomial import BetaBinomial
@@ -67,6 +67,7 @@ __all__ = [
     "StudentT",
     "VonMisesFisher",
     "ZeroInflatedNegativeBinomial",
+    "default_column",
     "default_family",
     "draw",
     "families",

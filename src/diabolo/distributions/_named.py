@@ -12,7 +12,7 @@ from ..errors import DiaboloError, unknown
 from ..registry import check_options, parse_call
 from .base import Family
 
-__all__ = ["DEFAULTS", "default_family", "families", "family"]
+__all__ = ["DEFAULTS", "default_column", "default_family", "families", "family"]
 
 DEFAULTS = {
     "binary": "Bernoulli",
@@ -24,6 +24,8 @@ DEFAULTS = {
     "category": "Categorical",
     "ordinal": "Categorical",
 }
+# Of one column among others: a real one may have outliers, counts vary more than Poisson's.
+COLUMN = {**DEFAULTS, "real": "StudentT", "count": "NegativeBinomial"}
 
 
 @cache
@@ -90,13 +92,14 @@ def default_family(support: str, kinds: tuple[str, ...] = ()) -> str:
         DiaboloError: If there is none.
     """
     if support == "mixed" and kinds:
-        return f"Product(columns={tuple(map(_default_column, kinds))})"
+        return f"Product(columns={tuple(map(default_column, kinds))})"
     if support not in DEFAULTS:
         raise DiaboloError(f"There is no default likelihood for '{support}' data: name one.")
     return DEFAULTS[support]
 
 
-def _default_column(kind: str) -> str:
+def default_column(kind: str) -> str:
+    """Returns the likelihood that a column of mixed data of this support gets: `category:4`."""
     support, _, levels = kind.partition(":")
-    name = default_family(support)
+    name = COLUMN.get(support) or default_family(support)
     return f"{name}(levels={levels}, support={support})" if levels else name

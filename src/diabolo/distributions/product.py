@@ -141,11 +141,12 @@ class ProductFamily(Family):
             return None
         return torch.cat([torch.zeros(1, dtype=torch.bool) if s is None else s for s in found])
 
-    def check(self, kinds: tuple[str, ...]) -> None:
+    def check(self, kinds: tuple[str, ...], names: tuple[str, ...] = ()) -> None:
         """Refuses data whose columns are not what the densities are for.
 
         Arguments:
             kinds: The support of each column of the data, as in a `Spec`.
+            names: The names of the columns, where they have some.
 
         Raises:
             DiaboloError: Naming the column, or the number of them.
@@ -153,8 +154,9 @@ class ProductFamily(Family):
         self.width((len(kinds),))
         for i, (f, own, kind) in enumerate(zip(self.members, self.kinds, kinds, strict=True)):
             if kind != own and kind not in f.supports:
+                column = f"'{names[i]}'" if names else str(i)
                 raise DiaboloError(
-                    f"Column {i} has the density {_name(f)}, which is for '{own}' values, but "
+                    f"Column {column} has the density {_name(f)}, which is for '{own}' values, but "
                     f"these are '{kind}': change one of them."
                 )
 

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..data import Data
+    from ..data.table import Column
     from ..run import Run
 
 __all__ = [
+    "by_name",
     "codes",
     "continuous",
     "held_out",
@@ -104,6 +106,44 @@ def shown(run: Run, data: Data, n: int) -> tuple[Tensor, Tensor | None, Tensor |
     """Returns the first n data as the model sees them: x (n, *E), c and the mask."""
     batch = data.batch(torch.arange(min(n, len(data))))
     return batch.x, batch.c, batch.mask
+
+
+def by_name(run: Run, x: Tensor, mask: Tensor | None = None) -> dict[str, np.ndarray]:
+    """Returns the columns (n,) of data that are no pictures: numbers, or levels as text.
+
+    Arguments:
+        run: Knows the columns.
+        x: Data as the model sees them, (n, *E).
+        mask: What of them was seen; the rest is NaN, or None.
+    """
+    values = run.schema.array(x.cpu()).reshape(len(x), -1)
+    if mask is not None:
+        kept = run.schema.kept if run.schema.layout == "vector" else slice(None)
+        seen = np.ones(values.shape, bool)
+        seen[:, kept] = mask.cpu().numpy().reshape(len(x), -1)
+        values = np.where(seen, values, np.nan)
+    table = run.schema.table
+    names = run.schema.columns or [f"x{i}" for i in range(values.shape[1])]
+    found = {}
+    for i, name in enumerate(names):
+        title, values_of = str(name), values[:, i]
+        if table is not None and table.mixed:
+            title, values_of = _column(table.columns[i], values_of)
+        found[title] = values_of
+    return found
+
+
+def _column(column: Column, values: np.ndarray) -> tuple[str, np.ndarray]:
+    """Returns a column's title and its values: numbers, or levels as text."""
+    if column.kind == "date":
+        first = column.decode(np.zeros(1))[0].as_py()
+        return f"{column.name}, days from {str(first)[:10]}", values
+    if not column.levels:
+        return column.name, values
+    if column.kind == "ordinal" and column.numeric:
+        levels = np.array([*map(float, column.levels), np.nan])
+        return column.name, levels[np.where(np.isnan(values), -1, values).astype(int)]
+    return column.name, np.array(column.decode(values).to_pylist(), dtype=object)
 
 
 def codes(run: Run, data: Data, most: int = 10_000) -> np.ndarray:

@@ -79,7 +79,7 @@ def manifold(run: Run, *, steps: int = 16) -> Figure:
     device = next(run.model.parameters()).device
     codes_ = torch.as_tensor(z, device=device)
     px = run.model.decode(codes_, None if c is None else c.to(device).expand(len(z), -1))
-    x = pictures(run, run.schema.restore(px.point.cpu()))
+    x = pictures(run, run.schema.array(px.point.cpu()))
 
     axes_ = f"$z_{{{a}}}$" + (f" and $z_{{{b}}}$" if size > 1 else "")
     caption = f"The mean of p(x|z) over {axes_}, at {where}{given}."

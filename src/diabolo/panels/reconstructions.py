@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..evaluate.drawing import reconstructed
 from ._figure import BLUE, bare, by_column, new, tidy
 from ._images import grid, size_note
-from ._run import held_out, is_pictures, measured, pictures, shown
+from ._run import by_name, held_out, is_pictures, measured, pictures, shown
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ..data import Data
@@ -63,38 +65,65 @@ def reconstructions(run: Run, *, n: int = 40, split: str | None = None) -> Figur
     return figure
 
 
-def _both(run: Run, data: Data, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns n data and their reconstructions, as the user knows them."""
-    # Spread over the data, which may be sorted by class.
-    few = data.take(torch.linspace(0, len(data) - 1, min(n, len(data))).long())
-    x, _, _ = shown(run, few, n)
-    return run.schema.restore(x.cpu()), run.reconstruct(measured(run, few))
+def _few(data: Data, n: int) -> Data:
+    """Returns n data, spread over all of them, which may be sorted by class."""
+    return data.take(torch.linspace(0, len(data) - 1, min(n, len(data))).long())
 
 
 def _pair(run: Run, data: Data, n: int) -> tuple[np.ndarray, np.ndarray]:
-    x, again = _both(run, data, n)
+    few = _few(data, n)
+    x = run.schema.array(shown(run, few, n)[0].cpu())
+    again = run.reconstruct(measured(run, few))
     return pictures(run, x), pictures(run, again, like=x)
 
 
 def _table(run: Run, data: Data) -> Figure:
-    x, again = (a.reshape(len(a), -1) for a in _both(run, data, 1000))
-    names = run.schema.columns or [f"x{i}" for i in range(x.shape[1])]
+    few = _few(data, 1000)
+    x, _, mask = shown(run, few, len(few))
+    before = by_name(run, x, mask)
+    after = by_name(run, reconstructed(run.model, measured(run, few)))
     caption = (
         f"{len(x)} data that were not trained on: the value across, its reconstruction up (the "
-        "mean of p(x|z) at the encoder's mean); on the line it is exact."
+        "mean of p(x|z) at the encoder's mean); on the line it is exact. Of levels: how often each "
+        "(across) becomes which (up), dark for always."
     )
-    figure, axes = by_column(names, 2.5, "Reconstructions, by column", caption)
+    figure, axes = by_column(list(before), 2.5, "Reconstructions, by column", caption)
     left = min(ax.get_position().x0 for ax in axes)
-    for j, ax in enumerate(axes):
-        if not np.issubdtype(x.dtype, np.number):
-            ax.set_visible(False)
-            continue
-        tidy(ax, str(names[j]), "reconstruction" if ax.get_position().x0 == left else "")
-        ax.axline((float(np.nanmean(x[:, j])),) * 2, slope=1, color="#bbbbbb", lw=1)
-        size = float(np.clip(3000 / len(x), 5, 20))
-        ax.scatter(x[:, j], again[:, j], s=size, color=BLUE, alpha=0.6, linewidths=0)
-        seen = np.concatenate([x[:, j], again[:, j]])
-        low, high = float(np.nanmin(seen)), float(np.nanmax(seen))
-        edge = 0.05 * (high - low) or 1.0
-        ax.set(xlim=(low - edge, high + edge), ylim=(low - edge, high + edge))
+    for name, ax in zip(before, axes, strict=False):
+        x, again = before[name], after[name]
+        tidy(ax, name, "reconstruction" if ax.get_position().x0 == left else "")
+        if np.issubdtype(x.dtype, np.number):
+            _points(ax, x.astype(float), again.astype(float))
+        else:
+            _levels(ax, x, again)
     return figure
+
+
+def _points(ax: Axes, x: np.ndarray, again: np.ndarray) -> None:
+    seen = np.isfinite(x)
+    x, again = x[seen], again[seen]
+    if not len(x):
+        return
+    ax.axline((float(x.mean()),) * 2, slope=1, color="#bbbbbb", lw=1)
+    size = float(np.clip(3000 / len(x), 5, 20))
+    ax.scatter(x, again, s=size, color=BLUE, alpha=0.6, linewidths=0)
+    both = np.concatenate([x, again])
+    low, high = float(np.nanmin(both)), float(np.nanmax(both))
+    edge = 0.05 * (high - low) or 1.0
+    ax.set(xlim=(low - edge, high + edge), ylim=(low - edge, high + edge))
+
+
+def _levels(ax: Axes, x: np.ndarray, again: np.ndarray) -> None:
+    seen = np.array([v is not None for v in x], dtype=bool)
+    x, again = x[seen].astype(str), again[seen].astype(str)
+    values = sorted({*x.tolist(), *again.tolist()})
+    share = np.zeros((len(values), len(values)))
+    np.add.at(share, (np.searchsorted(values, again), np.searchsorted(values, x)), 1.0)
+    share /= np.maximum(share.sum(0), 1)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1, origin="lower", aspect="auto")
+    few = len(values) <= 8
+    short = [v if len(v) <= 8 else f"{v[:7]}\u2026" for v in values] if few else []
+    ticks = range(len(values)) if few else []
+    ax.set_xticks(ticks, short, fontsize=6, rotation=40, ha="right")
+    ax.set_yticks(ticks, short, fontsize=6)
+    ax.grid(False)

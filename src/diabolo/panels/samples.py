@@ -10,7 +10,7 @@ import torch
 
 from ._figure import BLUE, ORANGE, NotApplicable, bare, by_column, new, tidy
 from ._images import grid, size_note
-from ._run import held_out, is_pictures, pictures, shown
+from ._run import by_name, held_out, is_pictures, pictures, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,7 @@ __all__ = ["samples"]
 
 DRAWS = 2000  # draws for histograms
 MOST = 40  # bins of a histogram
+LEVELS = 8  # of a category, the most frequent ones
 
 
 def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figure:
@@ -79,13 +80,19 @@ def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figu
 
 
 @torch.no_grad()
-def _draw(run: Run, n: int, c: Tensor | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns n draws and their means in the user's layout; the caller's generator is kept."""
+def _drawn(run: Run, n: int, c: Tensor | None, seed: int) -> tuple[Tensor, Tensor]:
+    """Returns n draws and their means, (n, *E); the caller's generator is kept."""
     device = next(run.model.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         px = run.model.sample(n, None if c is None else c.to(device))
-        return run.schema.restore(px.sample().cpu()), run.schema.restore(px.point.cpu())
+        return px.sample().cpu(), px.point.cpu()
+
+
+def _draw(run: Run, n: int, c: Tensor | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns n draws and their means in the user's layout."""
+    draws, means = _drawn(run, n, c, seed)
+    return run.schema.array(draws), run.schema.array(means)
 
 
 def _conditions(run: Run, rows: int, columns: int) -> tuple[Tensor | None, list[str]]:
@@ -107,19 +114,18 @@ def _conditions(run: Run, rows: int, columns: int) -> tuple[Tensor | None, list[
 
 def _table(run: Run, seed: int) -> Figure:
     data = held_out(run)
-    x, c, _ = shown(run, data, DRAWS)
-    real = run.schema.restore(x).reshape(len(x), -1)
+    x, c, mask = shown(run, data, DRAWS)
+    real = by_name(run, x, mask)
     if c is not None:  # as many draws, with the conditions of the data over and over
         c = c.repeat(math.ceil(DRAWS / len(c)), 1)[:DRAWS]
-    drawn = _draw(run, DRAWS, c, seed)[0].reshape(DRAWS, -1)
-    names = run.schema.columns or [f"x{i}" for i in range(real.shape[1])]
+    drawn = by_name(run, _drawn(run, DRAWS, c, seed)[0])
     caption = (
         f"{DRAWS} draws of the model (seed {seed}) beside {len(x)} data that were not trained on, "
         "as densities."
     )
-    figure, axes = by_column(names, 2.1, "Samples of the prior, by column", caption)
-    for j, ax in enumerate(axes):
-        _histograms(ax, real[:, j], drawn[:, j], str(names[j]))
+    figure, axes = by_column(list(real), 2.1, "Samples of the prior, by column", caption)
+    for name, ax in zip(real, axes, strict=False):
+        _histograms(ax, real[name], drawn[name], name)
     axes[0].legend(fontsize=8, frameon=False)
     return figure
 
@@ -128,14 +134,20 @@ def _histograms(ax: Axes, real: np.ndarray, drawn: np.ndarray, name: str) -> Non
     tidy(ax, name, "")
     ax.set_yticks([])
     if not np.issubdtype(real.dtype, np.number):
-        values = sorted({str(v) for v in real})
+        real, drawn = (a[[v is not None for v in a]] for a in (real, drawn))
+        values, counts = np.unique(real.astype(str), return_counts=True)
+        often = np.argsort(-counts, kind="stable")[:LEVELS]
+        chosen = values[often].tolist()
         for shift, x, colour, label in (
             (-0.2, real, BLUE, "data"),
             (0.2, drawn, ORANGE, "samples"),
         ):
-            share = [np.mean([str(v) == value for v in x]) for value in values]
-            ax.bar(np.arange(len(values)) + shift, share, 0.4, color=colour, label=label)
-        ax.set_xticks(range(len(values)), values, fontsize=7)
+            share = [np.mean(x.astype(str) == value) for value in chosen]
+            ax.bar(np.arange(len(chosen)) + shift, share, 0.4, color=colour, label=label)
+        short = [v if len(v) <= 12 else f"{v[:11]}\u2026" for v in chosen]
+        ax.set_xticks(range(len(chosen)), short, fontsize=6, rotation=40, ha="right")
+        if len(often) < len(values):
+            ax.set_xlabel(f"{name} ({len(often)} of {len(values)} levels)", fontsize=9.5)
         return
     real, drawn = (a[np.isfinite(a)] for a in (real.astype(float), drawn.astype(float)))
     edges = _edges(real, drawn).tolist()

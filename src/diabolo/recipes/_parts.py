@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import prod
 from typing import Literal
@@ -10,7 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..distributions import Family, ProductFamily, StandardizedFamily, default_family, family
+from ..distributions import (
+    Family,
+    ProductFamily,
+    StandardizedFamily,
+    default_column,
+    default_family,
+    family,
+)
 from ..errors import DiaboloError, unknown
 from ..model import Conditional, Trace
 from ..nets import NETS, Net, set_start
@@ -20,6 +27,7 @@ from ..views import default_view
 
 __all__ = [
     "Jacobian",
+    "Likelihood",
     "above",
     "at_least",
     "choice",
@@ -35,6 +43,7 @@ __all__ = [
     "warmed",
 ]
 
+Likelihood = str | Family | Mapping[str, str]  # of some columns of a table by their names
 Jacobian = Literal["auto", "exact", "estimate"]
 FEW = 8  # gradients for each datum that are worth a Jacobian without error
 
@@ -180,19 +189,22 @@ def view(spec: Spec) -> tuple[nn.Module, tuple[int, ...]]:
     return module, tuple(module.shape)  # type: ignore[arg-type]
 
 
-def likelihood(spec: Spec, call: str | Family | None, net: Net, code: int) -> Conditional:
+def likelihood(spec: Spec, call: Likelihood | None, net: Net, code: int) -> Conditional:
     """Returns p(x | code, c), in the data's own units.
 
     Arguments:
         spec: What is known of the data.
-        call: A family, its name with options, or None for the default of the data's support.
+        call: A family, its name with options, a mapping of columns of a table to such names, or
+            None for the default of the data's support.
         net: The decoder.
         code: The width of the code.
 
     Raises:
-        DiaboloError: If the family has no density on the data's support.
+        DiaboloError: If the family has no density on the data's support, or a column is unknown.
     """
     usual = default_family(spec.support, spec.kinds)
+    if isinstance(call, Mapping):
+        call = _by_name(spec, call)
     members = family(call or usual, levels=spec.levels, support=spec.support)
     if spec.support not in members.supports:
         wanted = sorted(members.supports)
@@ -205,7 +217,7 @@ def likelihood(spec: Spec, call: str | Family | None, net: Net, code: int) -> Co
             f"these data are '{spec.support}'. Use likelihood='{usual}', or {change}."
         )
     if isinstance(members, ProductFamily):
-        members.check(spec.kinds)
+        members.check(spec.kinds, spec.names)
     if spec.scale is not None:
         loc = torch.zeros_like(spec.scale) if spec.mean is None else spec.mean
         if isinstance(members, ProductFamily):
@@ -220,3 +232,22 @@ def likelihood(spec: Spec, call: str | Family | None, net: Net, code: int) -> Co
     if spec.mean is not None:
         set_start(module, members.start, spec.mean)
     return conditional
+
+
+def _by_name(spec: Spec, calls: Mapping[str, str]) -> ProductFamily:
+    """Returns the densities of a table's columns, some of which are said by name."""
+    if spec.support != "mixed" or not spec.names:
+        raise DiaboloError(
+            "Likelihoods by name are for tables: give one for all elements, as in "
+            "likelihood='Normal'."
+        )
+    for name in calls:
+        if name not in spec.names:
+            raise unknown("column in likelihood", name, spec.names)
+    columns = []
+    for name, kind in zip(spec.names, spec.kinds, strict=True):
+        support, _, levels = kind.partition(":")
+        call = calls.get(name) or default_column(kind)
+        of = family(call, levels=int(levels) if levels else None, support=support)
+        columns.append(of)
+    return ProductFamily(columns=tuple(columns))

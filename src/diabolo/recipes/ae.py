@@ -9,7 +9,6 @@ References:
 
 from __future__ import annotations
 
-from ..distributions import Family
 from ..distributions.dirac import DiracFamily
 from ..latents import Amortized
 from ..model import Conditional, LatentModel, Recipe
@@ -27,7 +26,7 @@ def ae(
     latent: int = 32,
     net: Net | None = None,
     decoder: Net | None = None,
-    likelihood: str | Family | None = None,
+    likelihood: parts.Likelihood | None = None,
 ) -> Recipe:
     """A code that is a function of x; no prior, hence no samples and no likelihood of x.
 

@@ -18,7 +18,6 @@ from typing import Literal
 import torch
 
 from .. import objectives
-from ..distributions import Family
 from ..distributions.categorical import CategoricalFamily
 from ..errors import DiaboloError
 from ..latents import Discrete
@@ -39,7 +38,7 @@ def discrete_vae(
     values: int = 10,
     net: Net | None = None,
     decoder: Net | None = None,
-    likelihood: str | Family | None = None,
+    likelihood: parts.Likelihood | None = None,
     weights: Literal["equal", "learned"] = "equal",
     estimator: Literal["auto", "exact", "relaxed", "straight"] = "auto",
     temperature: float | None = None,

@@ -11,7 +11,6 @@ References:
 
 from __future__ import annotations
 
-from ..distributions import Family
 from ..errors import DiaboloError
 from ..latents import Amortized, Nested
 from ..model import LatentModel, Recipe
@@ -34,7 +33,7 @@ def hierarchical(
     net: Net | None = None,
     decoder: Net | None = None,
     inner: str = "mlp(hidden=(256, 256))",
-    likelihood: str | Family | None = None,
+    likelihood: parts.Likelihood | None = None,
     prior: str = "normal",
     posterior: str = "normal",
     warmup: float = 0.3,

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from torch import nn
 
-from ..distributions import Family
 from ..distributions.normal import NormalFamily
 from ..latents import Step, TopDown
 from ..model import Conditional, LatentModel, Recipe
@@ -34,7 +33,7 @@ def ladder(
     width: int = 128,
     net: Net | None = None,
     decoder: Net | None = None,
-    likelihood: str | Family | None = None,
+    likelihood: parts.Likelihood | None = None,
     warmup: float = 0.3,
 ) -> Recipe:
     """Groups of latents from the most general down, each with a learned prior given those above.

@@ -23,7 +23,6 @@ from typing import Literal
 
 import torch
 
-from ..distributions import Family
 from ..distributions.categorical import CategoricalFamily
 from ..distributions.normal import NormalFamily
 from ..errors import DiaboloError
@@ -49,7 +48,7 @@ def m2(
     decoder: Net | None = None,
     features: int = 128,
     inner: str = "mlp(hidden=(128,))",
-    likelihood: str | Family | None = None,
+    likelihood: parts.Likelihood | None = None,
     weights: Literal["equal", "learned"] = "equal",
     price: float | None = None,
     k: int = 1,

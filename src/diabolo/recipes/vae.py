@@ -13,7 +13,6 @@ References:
 
 from __future__ import annotations
 
-from ..distributions import Family
 from ..latents import Amortized
 from ..model import LatentModel, Recipe
 from ..nets import Net
@@ -32,7 +31,7 @@ def vae(
     latent: int = 32,
     net: Net | None = None,
     decoder: Net | None = None,
-    likelihood: str | Family | None = None,
+    likelihood: parts.Likelihood | None = None,
     prior: str = "normal",
     posterior: str = "normal",
     k: int = 1,

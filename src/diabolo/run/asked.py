@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..data import Data, load, read
 from ..data.hub import is_dataset
+from ..data.table import is_frame
 from ..errors import DiaboloError
 from ..evaluate import draw_digest
 from .folder import fingerprint
@@ -110,7 +111,7 @@ def as_code(run: Run, x: Any, label: Any, condition: Any) -> NDArray[np.float32]
     Raises:
         DiaboloError: If it is neither one datum nor one code.
     """
-    if not (isinstance(x, str | Path | Data) or is_dataset(x)):
+    if not (isinstance(x, str | Path | Data) or is_dataset(x) or is_frame(x)):
         array = np.asanyarray(x.detach().cpu() if isinstance(x, Tensor) else x)
         if array.shape == (run.latent,):
             return array.astype(np.float32)

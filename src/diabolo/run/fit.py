@@ -181,7 +181,9 @@ class Plan:
         loaded, origins = work
         splits = loaded.splits
         spec = splits.train.spec(standardize=loaded.schema.standardize)
-        spec = replace(spec, unlabelled=loaded.schema.unlabelled(splits.train))
+        schema = loaded.schema
+        names = tuple(schema.columns[i] for i in schema.kept) if schema.columns else ()
+        spec = replace(spec, names=names, unlabelled=schema.unlabelled(splits.train))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix_seed(self.config.train.seed, 0))
             recipe = build(self.function, spec, self.config.options)
@@ -278,6 +280,8 @@ def plan(
 def _kinds(config: RunConfig) -> DataConfig:
     """Returns how data are read, with the kinds of columns that a `Product` of densities tells."""
     call, data = config.options.get("likelihood"), config.data
+    if isinstance(call, Mapping) and data.support is None:
+        return replace(data, support="mixed")
     if isinstance(call, str) and families().get(parse_call(call)[0]) is ProductFamily:
         call = family(call)
     told = data.kinds or data.support not in (None, "mixed")

@@ -25,7 +25,7 @@ from .. import train
 from ..config import RefitConfig, RunConfig, TrainConfig, resolve
 from ..data import Data, Splits
 from ..data import load as load_data
-from ..data.loading import divide
+from ..data.dividing import divide
 from ..distributions import Normal
 from ..errors import DiaboloError, unknown
 from ..model import LatentModel, Recipe

@@ -1,7 +1,8 @@
-r"""A fitted model and what it can do, in NumPy arrays of the user's own layout.
+r"""A fitted model and what it can do, in NumPy arrays or data frames of the user's own layout.
 
-Codes are latent values (n, D) with D the sum over all latent groups. Noise is keyed by (seed,
-row), so that neither the size of a batch nor what is asked beside it changes an answer.
+A model of a table writes frames of the library that was fitted or is passed in; of a file pandas,
+if that is installed, else Arrow. Codes are latent values (n, D) with D the sum over all latent
+groups. Noise is keyed by (seed, row), so that no batch size, nor what is asked beside, has a part.
 
 Shapes: n rows, D latent elements, S the layout of one datum as the user gave it.
 """
@@ -129,7 +130,7 @@ class Run:
         mean: bool = False,
         seed: int = 0,
         precision: evaluation.Precision = "float32",
-    ) -> NDArray[Any]:
+    ) -> Any:
         """Returns n new data x ~ p(x | z), z ~ p(z), (n, *S).
 
         Arguments:
@@ -183,7 +184,7 @@ class Run:
         mean: bool = True,
         seed: int = 0,
         precision: evaluation.Precision = "float32",
-    ) -> NDArray[Any]:
+    ) -> Any:
         """Returns the mean of p(x | z) for each code, or a draw from it, (n, *S).
 
         Arguments:
@@ -210,7 +211,7 @@ class Run:
         mean: bool = True,
         seed: int = 0,
         precision: evaluation.Precision = "float32",
-    ) -> NDArray[Any]:
+    ) -> Any:
         """Returns what the model makes of each datum's code, (n, *S).
 
         Arguments:
@@ -228,7 +229,7 @@ class Run:
 
     def interpolate(
         self, a: Any, b: Any, *, steps: int = 8, label: Any = None, condition: Any = None
-    ) -> NDArray[Any]:
+    ) -> Any:
         """Returns data decoded along the shortest path between two codes, (steps, *S).
 
         That is a straight line or, where codes are directions, an arc of a great circle.
@@ -261,7 +262,7 @@ class Run:
         span: float | None = None,
         label: Any = None,
         condition: Any = None,
-    ) -> NDArray[Any]:
+    ) -> Any:
         """Returns data decoded while one latent element moves at a time, (dims, steps, *S).
 
         An element runs over its mean, give or take `span` of its standard deviations under the

@@ -114,6 +114,7 @@ def _facts(spec: Spec) -> dict[str, Any]:
         "support": spec.support,
         "levels": spec.levels,
         "kinds": list(spec.kinds),
+        "names": list(spec.names),
         "condition": spec.condition,
         "unlabelled": spec.unlabelled,
         "count": spec.count,
@@ -131,6 +132,7 @@ def spec(stored: Stored) -> Spec:
     facts = dict(stored.facts["spec"])
     count, event = facts.pop("examples"), tuple(facts.pop("event"))
     kinds = tuple(facts.pop("kinds", ()))  # runs of before there were any have none
+    names = tuple(facts.pop("names", ()))
     for name, good in (
         ("event", bool(event) and all(isinstance(e, int) and e > 0 for e in event)),
         ("support", facts["support"] in SUPPORTS),
@@ -144,6 +146,7 @@ def spec(stored: Stored) -> Spec:
         **facts,
         event=event,
         kinds=kinds,
+        names=names,
         mean=stored.tensors.get("spec.mean"),
         scale=stored.tensors.get("spec.scale"),
         resolution=stored.tensors.get("spec.resolution"),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..errors import DiaboloError
 from .asked import as_code
@@ -60,8 +59,8 @@ def traverse(
     span: float | None,
     label: Any,
     condition: Any,
-) -> NDArray[Any]:
-    """Returns what `Run.traverse` promises, (dims, steps, *S)."""
+) -> Any:
+    """Returns what `Run.traverse` promises, (dims, steps, *S), or a frame of as many rows."""
     found, levels = run.latents, run.model.levels
     chosen = moving(run, dims, label is not None or condition is not None)
     if span is not None and all(levels[d] for d in chosen):
@@ -84,4 +83,6 @@ def traverse(
             values = np.linspace(found.mean[d] - reach[d], found.mean[d] + reach[d], steps)
         rows.append(run.model.space.put(point, d, torch.from_numpy(values).float()))
     flat = run.decode(torch.cat(rows), label=label, condition=condition)
+    if run.schema.table is not None:
+        return flat
     return flat.reshape(len(chosen), steps, *flat.shape[1:])

@@ -1,4 +1,4 @@
-"""How a run samples, encodes and decodes: in batches that fit the cache, into one array.
+"""How a run samples, encodes and decodes: in batches that fit the cache, into one array or frame.
 
 Nothing here is trained, so that tensors need no bookkeeping for gradients (`inference_mode`).
 
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data.table import is_frame
 from ..evaluate import Precision
 from ..evaluate.drawing import drawn, joined, reconstructed, rows_of, seeded, value
 from ..evaluate.passes import autocast
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["classify", "decode", "encode", "reconstruct", "sample"]
 
 
-def sample(
-    run: Run, n: int, c: Tensor | None, mean: bool, seed: int, precision: Precision
-) -> NDArray[Any]:
+def sample(run: Run, n: int, c: Tensor | None, mean: bool, seed: int, precision: Precision) -> Any:
     """Returns what `Run.sample` promises, (n, *S)."""
     x = drawn(run.model, n, c, mean=mean, seed=seed, precision=precision)
     return run.schema.restore(x)
@@ -62,7 +61,7 @@ def classify(run: Run, x: Any) -> NDArray[Any]:
 
 def decode(
     run: Run, z: Tensor, c: Tensor | None, mean: bool, seed: int, precision: Precision
-) -> NDArray[Any]:
+) -> Any:
     """Returns what `Run.decode` promises, (n, *S)."""
 
     def part(rows: Tensor) -> Tensor:
@@ -84,8 +83,8 @@ def reconstruct(
     mean: bool,
     seed: int,
     precision: Precision,
-) -> NDArray[Any]:
+) -> Any:
     """Returns what `Run.reconstruct` promises, (n, *S)."""
     data = as_data(run, x, labels, condition)
     found = reconstructed(run.model, data, mean=mean, seed=seed, precision=precision)
-    return run.schema.restore(found)
+    return run.schema.restore(found, x if is_frame(x) else None)

@@ -124,16 +124,15 @@ def balance(
     )
     if mean is None:
         mean = run.spec.support not in ("category", "ordinal", "mixed")
-    drawn = np.concatenate(
-        [
-            run.sample(int(m), label=name, mean=mean, seed=mix_seed(seed, 7, code))
-            for code, (name, m) in enumerate(zip(classes.names, lacking, strict=True))
-            if m
-        ]
-    )
+    parts = [
+        run.sample(int(m), label=name, mean=mean, seed=mix_seed(seed, 7, code))
+        for code, (name, m) in enumerate(zip(classes.names, lacking, strict=True))
+        if m
+    ]
+    drawn: Any = nw.concat([nw.from_native(p) for p in parts]) if frame else np.concatenate(parts)
     codes = np.arange(len(lacking)).repeat(lacking)
     return Balanced(
-        x=_joined(rows, drawn, run.schema.columns),
+        x=_joined(rows, drawn),
         y=_more(y, classes.values[codes]),
         drawn=np.arange(len(rows) + len(codes)) >= len(rows),
         counts={n: int(m) for n, m in zip(classes.names, lacking, strict=True) if m},
@@ -218,22 +217,25 @@ def _settings(rows: Any, count: int, seed: int, options: Mapping[str, Any]) -> d
     return {**{k: v for k, v in base.items() if k not in said}, **options}
 
 
-def _joined(rows: Any, drawn: NDArray[Any], columns: tuple[str, ...]) -> Any:
+def _joined(rows: Any, drawn: Any) -> Any:
     """Returns the rows that were given with the drawn ones after them, of the same kind."""
     if not isinstance(rows, nw.DataFrame):
         like = rows.reshape(len(rows), -1)
         flat = _whole(like, drawn.reshape(len(drawn), -1)).reshape(drawn.shape)
         dtype = np.result_type(rows, flat) if rows.dtype.kind == "f" else rows.dtype
         return np.concatenate([rows, flat.astype(dtype)])
-    place = {name: i for i, name in enumerate(columns)}
     parts = []
     for name in rows.columns:
         given = rows[name]
-        if name in place:
-            column = _whole(given.to_numpy()[:, None], drawn[:, place[name], None])[:, 0]
-        else:  # the first column, which counts the rows, goes on counting
-            column = len(rows) + np.arange(len(drawn))
-        new = nw.new_series(name, column, backend=rows.implementation)
+        if name not in drawn.columns:  # the first column, which counts the rows, goes on counting
+            counted = given.dtype.is_integer()
+            more = len(rows) + np.arange(len(drawn)) if counted else [None] * len(drawn)
+            new = nw.new_series(name, more, dtype=given.dtype, backend=rows.implementation)
+        elif given.dtype.is_numeric():
+            values = _whole(given.to_numpy()[:, None], drawn[name].to_numpy()[:, None])[:, 0]
+            new = nw.new_series(name, values, backend=rows.implementation)
+        else:
+            new = drawn[name]
         parts.append(nw.concat([given.to_frame(), new.cast(given.dtype).to_frame()]))
     return nw.concat(parts, how="horizontal").to_native()
 

@@ -5,6 +5,7 @@ Shapes: n rows, S the layout of one datum as the user gave it, M draws.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
@@ -22,7 +23,7 @@ from ..data.hub import is_dataset
 from ..data.infer import to_inside
 from ..data.memory import as_array, from_frame, is_frame
 from ..distributions import REALS
-from ..errors import DiaboloError
+from ..errors import DiaboloError, DiaboloWarning
 from ..evaluate import Completion, Middle, Precision, complete
 from ..run import Run
 from ..run.asked import as_data
@@ -129,7 +130,7 @@ def impute(
 
     def numbers(values: Tensor) -> NDArray[np.float64]:
         gap = values.isnan()
-        told = run.schema.restore(torch.where(gap, found.best, values))
+        told = run.schema.array(torch.where(gap, found.best, values))
         known = _outside(run.schema, (~gap).numpy(), False)
         return given.spread(found.rows, np.where(known, told, np.nan))
 
@@ -142,9 +143,9 @@ def impute(
 
     certainty = _outside(run.schema, found.certainty.double().numpy(), np.nan)
     return Imputation(
-        data=given.filled(found.rows, run.schema.restore(found.best)),
+        data=given.filled(found.rows, run.schema.array(found.best)),
         method=method,
-        draws=tuple(given.filled(found.rows, run.schema.restore(x)) for x in found.draws),
+        draws=tuple(given.filled(found.rows, run.schema.array(x)) for x in found.draws),
         missing=given.hole,
         low=numbers(found.low),
         high=numbers(found.high),
@@ -185,7 +186,7 @@ class _Given:
         for i, value in self.schema.constants:
             flat[hole[:, i], i] = np.nan if value is None else value
         if is_frame(self.raw):
-            return _filled_frame(self.raw, self.schema.columns, self.hole, new)
+            return _filled_frame(self.raw, self.schema, self.hole, new)
         out = self.raw.copy()
         some = new[self.hole]
         out[self.hole] = np.rint(some) if out.dtype.kind in "iub" else some
@@ -193,17 +194,18 @@ class _Given:
 
 
 def _filled_frame(
-    frame: Any, columns: tuple[str, ...], hole: NDArray[np.bool_], new: NDArray[np.float64]
+    frame: Any, schema: Schema, hole: NDArray[np.bool_], new: NDArray[np.float64]
 ) -> Any:
-    """Returns a frame with holes (n, D) of these columns filled in; the rest is what it was."""
+    """Returns a frame with holes (n, D) of its columns filled in; the rest is what it was."""
     table = nw.from_native(frame)
     table = table.collect() if isinstance(table, nw.LazyFrame) else table
     changed = []
-    for j, name in enumerate(columns):
+    for j, name in enumerate(schema.columns):
         at = np.nonzero(hole[:, j])[0]
         if len(at):
-            column = table[name]
-            values = new[at, j]
+            column, values = table[name], new[at, j]
+            if schema.table is not None:  # levels, dates and whole numbers, as in training
+                values = np.array(schema.table.columns[j].decode(values).to_pylist())
             if column.dtype.is_integer():
                 values = np.rint(values).astype(np.int64)
             changed.append(column.scatter(at.tolist(), values.tolist()).alias(name))
@@ -219,14 +221,18 @@ def _given(run: Run, x: Any, mask: Any, labels: Any, condition: Any) -> _Given:
     schema = replace(run.schema, missing="nan")
     if isinstance(x, str | Path | Data) or is_dataset(x):
         data = as_data(replace(run, schema=schema), x, labels, condition)
-        raw = schema.restore(torch.cat([b.x for b in data.batches(500)]))
-        raw = raw.copy() if not raw.flags.writeable else raw
-        masks = [_outside(schema, m.cpu().numpy(), True) for m in data.masks()]
-        seen = np.concatenate(masks) if masks else np.ones(raw.shape, bool)
+        values = torch.cat([b.x for b in data.batches(500)])
+        masks = [m.cpu() for m in data.masks()]
+        mask_ = torch.cat(masks) if masks else None
+        raw = schema.restore(values, mask=mask_) if schema.table else schema.array(values).copy()
+        shape = (len(values), *schema.shape)
+        seen = np.ones(shape, bool) if mask_ is None else _outside(schema, mask_.numpy(), True)
         read: Any = data
     elif is_frame(x):
         raw = x
-        values = as_array(from_frame(x, columns=schema.columns).train.x)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DiaboloWarning)
+            values = as_array(schema.numbered(from_frame(x, columns=schema.columns).train).x)
         seen = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
         read = x
     else:
@@ -236,7 +242,9 @@ def _given(run: Run, x: Any, mask: Any, labels: Any, condition: Any) -> _Given:
         seen = seen & _as_mask(mask, seen.shape)
         if isinstance(raw, np.ndarray) and raw.dtype.kind == "f" and not isinstance(read, Data):
             read = np.where(seen, raw, np.nan)  # what stands in a hole may be anything
-    data = as_data(replace(run, schema=schema), read, labels, condition)
+    with warnings.catch_warnings():  # other columns of a frame stay what they are
+        warnings.simplefilter("ignore", DiaboloWarning)
+        data = as_data(replace(run, schema=schema), read, labels, condition)
     inside = to_inside(seen, schema.layout)
     inside = inside[:, schema.kept] if schema.constants else inside
     data = replace(data, mask=torch.from_numpy(np.ascontiguousarray(inside)))

@@ -24,6 +24,7 @@ from ..cache import Writer, decoded, state_of
 from ..found import Array, Found, Rows
 from ..mapped import mapping
 from ..memory import INDEX, INDEX_NOTE, from_frame
+from ..table import Frame, numbers_of
 from .ask import Ask, without_rows
 
 __all__ = ["COLUMNS", "read_columns"]
@@ -60,6 +61,7 @@ def read_columns(path: Path, files: Sequence[Path], ask: Ask) -> Found:
                 label=label,
                 conditions=ask.conditions,
                 strict=not ask.features,
+                library="file",
             )
         else:
             found = _decoded(path, kept, ask, label, schema)
@@ -177,13 +179,12 @@ def _decoded(
         layout="vector",
         label=label or "labels",
         notes=tuple(notes),
+        types={n: str(schema.field(n).type) for n in columns},
     )
 
 
 def _numbers(batch: pa.RecordBatch, columns: tuple[str, ...]) -> Array:
-    x = from_frame(pa.Table.from_batches([batch]), columns=columns).train.x
-    assert isinstance(x, np.ndarray)
-    return x
+    return numbers_of(Frame.of(pa.Table.from_batches([batch]), columns))
 
 
 def _plain(column: pa.ChunkedArray) -> Array:

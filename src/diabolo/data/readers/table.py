@@ -1,4 +1,4 @@
-"""Numeric tables: CSV with any usual separator, with or without a header, Parquet and Arrow."""
+"""Tables: CSV with any usual separator, with or without a header, Parquet and Arrow."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -16,6 +17,7 @@ from ...errors import DiaboloError
 from ..fetch import contents
 from ..found import Found
 from ..memory import from_frame
+from ..table.types import is_text, pc
 from .ask import Ask, shards
 from .columns import COLUMNS, read_columns
 
@@ -29,10 +31,10 @@ COMMA = r"\s*-?\d*,\d+(e-?\d+)?\s*"
 
 
 def table(path: Path, ask: Ask) -> Found:
-    """Returns the numeric columns of a table, with the columns asked for as labels, conditions.
+    """Returns the columns of a table, with those asked for as labels and conditions apart.
 
     Raises:
-        DiaboloError: If it is damaged, or a column is lacking or holds no numbers.
+        DiaboloError: If it is damaged, or a column is lacking.
     """
     if path.is_dir() or path.name.lower().endswith(COLUMNS):
         return read_columns(path, shards(path, SHARDS), ask)
@@ -52,6 +54,7 @@ def table(path: Path, ask: Ask) -> Found:
         label=None if ask.config.labels == "none" else ask.config.labels,
         conditions=ask.conditions,
         strict=not ask.features,
+        library="file",
     )
     return replace(found, notes=(*notes, *found.notes))
 
@@ -82,17 +85,48 @@ def _csv(raw: bytes, path: Path) -> tuple[pa.Table, tuple[str, ...]]:
         column_names=None if header else [f"column {i}" for i in range(len(fields))],
     )
     parse = pyarrow.csv.ParseOptions(delimiter=separator)
-    found = pyarrow.csv.read_csv(io.BytesIO(raw), read, parse)
-    text = [n for n, t in zip(found.column_names, found.schema.types, strict=True) if _is_text(t)]
+    found = _read(raw, read, parse)
+    text = [n for n, t in zip(found.column_names, found.schema.types, strict=True) if is_text(t)]
     if separator != "," and any(_decimal_comma(found[n]) for n in text):
-        convert = pyarrow.csv.ConvertOptions(decimal_point=",")
-        found = pyarrow.csv.read_csv(io.BytesIO(raw), read, parse, convert)
+        found = _read(raw, read, parse, decimal_point=",")
         notes = (*notes, "Numbers are written with decimal commas.")
     return found, notes
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+def _read(
+    raw: bytes, read: pyarrow.csv.ReadOptions, parse: pyarrow.csv.ParseOptions, **options: Any
+) -> pa.Table:
+    """Returns a table; `?`, `NA` and the like are missing values, blanks around text are none."""
+    words = [*pyarrow.csv.ConvertOptions().null_values, "?"]
+    convert = pyarrow.csv.ConvertOptions(null_values=words, strings_can_be_null=True, **options)
+    try:
+        found = pyarrow.csv.read_csv(io.BytesIO(raw), read, parse, convert)
+    except pa.ArrowInvalid as error:
+        if "conversion error" not in str(error):
+            raise
+        # A value far down is not of the type that the first ones have: all is read as text.
+        first = pyarrow.csv.open_csv(io.BytesIO(raw), read, parse).schema.names
+        convert.column_types = dict.fromkeys(first, pa.string())
+        found = pyarrow.csv.read_csv(io.BytesIO(raw), read, parse, convert)
+    columns = [_trimmed(c, words, options.get("decimal_point", ".")) for c in found.columns]
+    return pa.table(columns, names=found.column_names)
+
+
+def _trimmed(column: pa.ChunkedArray, words: list[str], point: str) -> pa.ChunkedArray:
+    """Returns a column of text without blanks at its ends, or what it is text of."""
+    if not is_text(column.type):
+        return column
+    text = pc.utf8_trim_whitespace(column)
+    text = pc.if_else(pc.is_in(text, value_set=pa.array(words)), pa.scalar(None, text.type), text)
+    if text.null_count == len(text):
+        return column.cast(pa.null()) if column.null_count == len(column) else text
+    numbers = text if point == "." else pc.replace_substring(text, point, ".")
+    for kind in (pa.int64(), pa.float64(), pa.date32(), pa.timestamp("s")):
+        try:
+            return (text if pa.types.is_temporal(kind) else numbers).cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    return text
 
 
 def _decimal_comma(column: pa.ChunkedArray) -> bool:

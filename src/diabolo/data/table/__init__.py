@@ -1,0 +1,24 @@
+"""Tables whose columns have kinds, names and types: from frames to numbers, and back."""
+
+from __future__ import annotations
+
+from .column import Column
+from .fit import tabulate
+from .frame import Frame, is_frame, label_values, native, to_arrow
+from .kinds import KINDS
+from .notes import named
+from .table import Table, numbers_of
+
+__all__ = [
+    "KINDS",
+    "Column",
+    "Frame",
+    "Table",
+    "is_frame",
+    "label_values",
+    "named",
+    "native",
+    "numbers_of",
+    "tabulate",
+    "to_arrow",
+]

@@ -1,0 +1,396 @@
+"""From the columns of a table to what they are, with sentences on all that was decided.
+
+What a column is (its kind, its levels) must hold for every row, so that all parts are looked at;
+which levels are rare follows from the training rows alone.
+
+Shapes: n rows, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...config import DataConfig
+from ...errors import DiaboloError, unknown
+from ..found import Found, Rows
+from ..mapped import Array, Mapped, pieces
+from ..values import refuse_infinite
+from . import notes as tell
+from .column import Column, Level
+from .kinds import UNIQUE, Numbers, Said, number_kind, read_kind, text_role
+from .table import Table
+from .types import as_numbers, as_times, is_date, is_number, is_text, pc, plain, type_of
+
+__all__ = ["tabulate"]
+
+MOST = 100  # levels of a category; what is rarer is pooled
+RARE = 10  # rows, or one in a hundred where that is fewer, below which a level is rare
+PIXELS = 50  # columns of whole numbers from which a table is read as one array
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """One column of all parts: in Arrow, or as numbers that lie in files.
+
+    Arguments:
+        base: What is known of it by its type alone.
+        parts: Its values in each part, without a dictionary; () where they lie in files.
+        numbers: What is seen of it, where it holds numbers.
+        rows: The positions of the training rows that are fitted.
+    """
+
+    base: Column
+    parts: tuple[pa.Array, ...]
+    numbers: Numbers | None
+    rows: Array
+
+    @property
+    def name(self) -> str:
+        """The name of the column."""
+        return self.base.name
+
+    @property
+    def seen(self) -> int:
+        """How many values there are."""
+        if self.numbers is not None:
+            return self.numbers.seen
+        return sum(len(p) - p.null_count for p in self.parts)
+
+    @property
+    def categorical(self) -> bool:
+        """Whether its type has categories."""
+        return pa.types.is_dictionary(type_of(self.base.type))
+
+    @property
+    def ordered(self) -> bool:
+        """Whether its type has categories in an order."""
+        return bool(getattr(type_of(self.base.type), "ordered", False))
+
+    def column(self, kind: str, **more: Any) -> Column:
+        """Returns the column as one of this kind."""
+        return replace(self.base, kind=kind, **more)  # type: ignore[arg-type]
+
+
+def tabulate(found: Found, config: DataConfig, rows: Array) -> Found:
+    """Returns a table's rows as numbers, with what its columns are.
+
+    Arguments:
+        found: What was read: frames, or numbers in files with the types of their columns.
+        config: How to read it: `kinds`, `support`, `rare`, `unseen`.
+        rows: The positions of the training rows that are fitted, not held out.
+
+    Raises:
+        DiaboloError: If a kind does not fit its column, or no column is left.
+    """
+    said = _said(config, found)
+    whole = config.support not in (None, "mixed") or (
+        isinstance(config.kinds, tuple) and config.kinds
+    )
+    if whole:
+        columns = [_plain(found, name) for name in found.columns]
+        return _read(found, Table(columns=tuple(columns), library=_library(found), mixed=False))
+    sources = _sources(found, rows)
+    kept: list[Column] = []
+    left: list[tuple[str, str]] = []
+    for source in sources:
+        column = _fit(source, said.get(source.name), config)
+        if isinstance(column, Column):
+            kept.append(column)
+        else:
+            left.append((source.name, column))
+    if not kept:
+        raise DiaboloError(
+            f"No column is left to learn from: {tell.named(left)}. Say what they are with "
+            "data.kinds, such as kinds={'" + sources[0].name + "': 'category'}."
+        )
+    alike = not said and config.support is None and _alike(sources, kept)
+    table = Table(
+        columns=tuple(_plain(found, c.name) for c in kept) if alike else tuple(kept),
+        library=_library(found),
+        mixed=not alike,
+        unseen=config.unseen,
+        left_out=tuple(left),
+    )
+    out = _read(found, table)
+    return replace(out, notes=(*out.notes, *tell.notes(found, table, out.train.x)))
+
+
+def _said(config: DataConfig, found: Found) -> dict[str, Said]:
+    """Returns what the user says of columns by name."""
+    if not isinstance(config.kinds, Mapping):
+        return {}
+    for name in config.kinds:
+        if name not in found.columns:
+            raise unknown("column in data.kinds", name, found.columns)
+    return {name: read_kind(kind, name) for name, kind in config.kinds.items()}
+
+
+def _library(found: Found) -> str:
+    return "file" if found.train.frame is None else found.train.frame.library
+
+
+def _plain(found: Found, name: str) -> Column:
+    """Returns a column by its type alone, as one of numbers."""
+    frame = found.train.frame
+    if frame is None:
+        return Column(name=name, kind="real", type=found.types[name])
+    kind = str(frame.columns[name].type)
+    return Column(name=name, kind="real", type=kind, dtype=frame.dtypes.get(name, ""))
+
+
+def _read(found: Found, table: Table) -> Found:
+    """Returns the same with the rows as numbers."""
+
+    def change(rows: Rows) -> Rows:
+        if rows.frame is not None:
+            return replace(rows, x=table.encode(rows.frame), frame=None)
+        at = [found.columns.index(n) for n in table.names]
+
+        def numbers(block: Array) -> Array:
+            return table.numbers(block[:, at] if table.names != found.columns else block)
+
+        x = rows.x
+        changed = x.then(lambda block, _: numbers(block)) if isinstance(x, Mapped) else numbers(x)
+        return replace(rows, x=changed)
+
+    support, kinds = ("mixed", table.kinds) if table.mixed else (found.support, ())
+    out = found.each(change)
+    return replace(out, columns=table.names, support=support, kinds=kinds, table=table)
+
+
+def _sources(found: Found, rows: Array) -> list[_Source]:
+    """Returns the columns of all parts."""
+    frames = [p.frame for p in found.parts if p.frame is not None]
+    bases = [_plain(found, name) for name in found.columns]
+    if not frames:
+        for part in found.parts:
+            if part.x.dtype.kind == "f":
+                refuse_infinite(part.x, lambda i: f"column '{found.columns[i]}'")
+        every = [Numbers(sum(len(p.x) for p in found.parts)) for _ in bases]
+        for part in found.parts:
+            for _, block in pieces(part.x):
+                for i, numbers in enumerate(every):
+                    numbers.add(block[:, i].astype(np.float64))
+        return [_Source(b, (), n, rows) for b, n in zip(bases, every, strict=True)]
+    made = []
+    count = sum(map(len, frames))
+    for base in bases:
+        columns = [f.columns[base.name] for f in frames]
+        parts = tuple(plain(c) for c in columns)
+        numbers = None
+        if is_number(parts[0].type):
+            values = [as_numbers(c, base.name) for c in columns]
+            for block in values:
+                refuse_infinite(block[:, None], lambda _, name=base.name: f"column '{name}'")
+            numbers = Numbers.of(values, count)
+        if pa.types.is_dictionary(columns[0].type):
+            base = replace(base, categories=_categories(columns))
+        made.append(_Source(base, parts, numbers, rows))
+    return made
+
+
+def _categories(columns: list[pa.ChunkedArray]) -> tuple[Level, ...]:
+    """Returns the categories that the type of a column has, in its order, seen or not."""
+    chunks = [chunk.dictionary.to_pylist() for c in columns for chunk in c.chunks]
+    return tuple(dict.fromkeys(v for values in chunks for v in values if v is not None))
+
+
+def _fit(source: _Source, said: Said | None, config: DataConfig) -> Column | str:
+    """Returns what a column is, or why it is left out.
+
+    Raises:
+        DiaboloError: If the user says a kind that it cannot have.
+    """
+    if said is None:
+        return _guess(source, config)
+    if said.kind == "skip":
+        return "skipped"
+    if not source.seen:
+        raise DiaboloError(
+            f"Column '{source.name}' has no value, so that it cannot be '{said.kind}'."
+        )
+    column = _as_said(source, said, config)
+    if _constant(source):
+        raise DiaboloError(
+            f"Column '{source.name}' is constant, so that there is nothing to learn of it: leave "
+            "it out of data.kinds."
+        )
+    return column
+
+
+def _constant(source: _Source) -> bool:
+    if source.numbers is not None:
+        return source.numbers.low >= source.numbers.high
+    return len(pc.unique(pa.chunked_array(source.parts).drop_null())) < 2
+
+
+def _guess(source: _Source, config: DataConfig) -> Column | str:
+    """Returns what a column looks like."""
+    numbers = source.numbers
+    if not source.seen:
+        return source.base
+    if numbers is not None and numbers.counts_rows:
+        return "running number"
+    if numbers is not None and source.categorical:
+        return _category(source, config)
+    if numbers is not None:
+        kind = "real" if numbers.low >= numbers.high else number_kind(numbers)
+        return source.column(kind, levels=_range(source) if kind == "ordinal" else ())
+    kind = source.parts[0].type
+    if is_date(kind):
+        return source.column("date", origin=_origin(source))
+    if not is_text(kind):
+        return f"of type {source.base.type}"
+    if not source.categorical:
+        _refuse_mixture(source)
+    levels, counts = _counts(source.parts)
+    role = text_role(pa.array(levels, pa.large_string()), counts)
+    if role != "category":
+        return role
+    if source.ordered:
+        return _ordered(source)
+    return _category(source, config)
+
+
+def _as_said(source: _Source, said: Said, config: DataConfig) -> Column:
+    """Returns a column of the kind that the user says."""
+    name, numbers = source.name, source.numbers
+    if said.kind == "date":
+        return source.column("date", origin=_origin(source))
+    if said.count is not None:
+        return source.column(said.kind, levels=tuple(range(said.count)))
+    if said.kind == "category":
+        counts = _counts(source.parts)[1] if source.parts else ()
+        if len(counts) == sum(counts) >= UNIQUE:
+            raise DiaboloError(
+                f"Column '{name}' has another value in each row, so that it is no category: leave "
+                "it out."
+            )
+        return _category(source, config)
+    if said.kind != "ordinal":
+        for part in source.parts if numbers is None else ():
+            as_numbers(pa.chunked_array([part]), name)
+        return source.column(said.kind)
+    if said.levels:
+        levels: tuple[Level, ...] = said.levels
+        return source.column(
+            "ordinal", levels=levels if numbers is None else tuple(map(_number, said.levels))
+        )
+    if numbers is not None:
+        return source.column("ordinal", levels=_range(source))
+    if source.ordered:
+        return _ordered(source)
+    few = "<".join(map(str, _counts(source.parts)[0][:4]))
+    raise DiaboloError(
+        f"Column '{name}' is text, whose order is not known: say it from the lowest to the "
+        f"highest, as in kinds={{'{name}': 'ordinal:{few}'}}."
+    )
+
+
+def _number(text: str) -> Level:
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return int(value) if value.is_integer() else value
+
+
+def _range(source: _Source) -> tuple[Level, ...]:
+    """Returns the levels of an ordinal of numbers: all whole ones between, if they are few."""
+    numbers = source.numbers
+    assert numbers is not None
+    if numbers.few is None:
+        found = pc.unique(pa.chunked_array(source.parts).drop_null()).to_pylist()
+        if len(found) > 1000 or not source.parts:
+            raise DiaboloError(
+                f"Column '{source.name}' has {len(found)} values, too many for an ordinal: say "
+                f"'real' or 'count' of it."
+            )
+        return tuple(sorted(found))
+    few = numbers.few.tolist()
+    if numbers.whole:
+        span = range(int(numbers.low), int(numbers.high) + 1)
+        return tuple(span) if len(span) <= 2 * len(few) else tuple(int(v) for v in few)
+    return tuple(few)
+
+
+def _ordered(source: _Source) -> Column:
+    """Returns an ordinal whose order is that of its categories."""
+    there = set(_counts(source.parts)[0])
+    return source.column("ordinal", levels=tuple(v for v in source.base.categories if v in there))
+
+
+def _counts(parts: tuple[pa.Array, ...]) -> tuple[tuple[Level, ...], tuple[int, ...]]:
+    """Returns the values that there are, sorted, and how often each comes."""
+    both = pc.value_counts(pa.chunked_array(parts).drop_null())
+    values, counts = both.field("values").to_pylist(), both.field("counts").to_pylist()
+    pairs = sorted(zip(values, counts, strict=True), key=lambda p: p[0])
+    return tuple(v for v, _ in pairs), tuple(n for _, n in pairs)
+
+
+def _category(source: _Source, config: DataConfig) -> Column:
+    """Returns a category, its rare levels pooled."""
+    if not source.parts:
+        numbers = source.numbers
+        if numbers is None or numbers.few is None:
+            raise DiaboloError(
+                f"Column '{source.name}' has too many values for a category of a table that "
+                "stays in its file: say data.memory=whole."
+            )
+        return source.column("category", levels=_range(source))
+    every = _counts(source.parts)[0]
+    train = source.parts[0].take(pa.array(source.rows))
+    count = dict(zip(*_counts((train,)), strict=True))
+    least = min(RARE, 0.01 * len(train)) if config.rare is None else config.rare
+    often = sorted(every, key=lambda v: -count.get(v, 0))
+    kept = {v for v in often[:MOST] if count.get(v, 0) >= least}
+    rare = tuple(v for v in every if v not in kept)
+    if not kept or not rare or (least <= 1 and len(every) <= MOST):
+        return source.column("category", levels=every)
+    weights = tuple(max(1, count.get(v, 0)) for v in rare)
+    levels = tuple(v for v in every if v in kept)
+    return source.column("category", levels=levels, pooled=rare, weights=weights)
+
+
+def _origin(source: _Source) -> int:
+    """Returns the first date."""
+    times = [as_times(pa.chunked_array([p]), source.name) for p in source.parts]
+    return int(np.nanmin(np.concatenate(times)))
+
+
+def _refuse_mixture(source: _Source) -> None:
+    """Refuses a column of text most of which is numbers."""
+    texts = pa.concat_arrays([p.cast(pa.large_string()) for p in source.parts])
+    unique = pc.unique(texts.drop_null())
+    numbers = pc.match_substring_regex(unique, r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$")
+    known = pc.is_in(texts, value_set=unique.filter(numbers))
+    share = pc.sum(known).as_py() / source.seen
+    if not 0.5 <= share < 1:
+        return
+    other = pc.and_(pc.is_valid(texts), pc.invert(known)).to_numpy(zero_copy_only=False)
+    row = int(other.nonzero()[0][0])
+    raise DiaboloError(
+        f"Column '{source.name}' holds numbers and text: row {row} has '{texts[row].as_py()}'. "
+        "Mend it or leave it empty, or say what the column is, such as "
+        f"kinds={{'{source.name}': 'category'}}."
+    )
+
+
+def _alike(sources: list[_Source], kept: list[Column]) -> bool:
+    """Whether all columns hold numbers of one support, so that they are one array."""
+    kinds = {c.name: c.kind for c in kept}
+    some = [s for s in sources if s.name in kinds and s.seen]
+    numbers = [s.numbers for s in some if s.numbers is not None and not s.categorical]
+    if len(numbers) < len(some):
+        return False
+    varying = {kinds[s.name] for s in some if not _constant(s)}
+    if varying <= {"real"} or varying == {"boolean"}:
+        return True
+    if all(n.low >= 0 and n.high <= 1 and not n.whole for n in numbers):
+        return True
+    return len(numbers) >= PIXELS and all(n.whole and n.low >= 0 for n in numbers)

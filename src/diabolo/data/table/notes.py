@@ -1,0 +1,150 @@
+"""Sentences on what a table's columns were taken for, and on what is odd in them.
+
+Shapes: n rows, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from ..found import Found
+from ..mapped import Array, Values, pieces
+from .column import Column
+from .table import Table
+from .types import pc, plain
+
+__all__ = ["named", "notes"]
+
+SHOWN = 5  # names in one sentence
+
+
+def named(names: Iterable[object]) -> str:
+    """Returns `'a', 'b' and 3 more`; a pair is a name and what is said of it."""
+    every = [f"'{n[0]}' ({n[1]})" if isinstance(n, tuple) else f"'{n}'" for n in names]
+    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
+    return ", ".join(every[:SHOWN]) + more
+
+
+def notes(found: Found, table: Table, x: Values) -> list[str]:
+    """Returns what to tell of a table.
+
+    Arguments:
+        found: What was read.
+        table: What its columns are.
+        x: The training rows as numbers, (n, D).
+    """
+    out = []
+    look = _Look.at(x)
+    if table.mixed:
+        varying = [c for c, v in zip(table.columns, look.varies, strict=True) if v]
+        out += [_kinds(varying)] if varying else []
+    if table.left_out:
+        many, are = ("Columns", "are") if len(table.left_out) > 1 else ("Column", "is")
+        out.append(
+            f"{many} {named(table.left_out)} {are} left out of the model and of what it writes; "
+            "data.kinds says otherwise."
+        )
+    out += _pooled(table.columns)
+    out += _missing(table, look)
+    return out + _copies(found, table)
+
+
+def _kinds(columns: Sequence[Column]) -> str:
+    kinds = dict.fromkeys(c.kind for c in columns)
+    each = [f"{named(c.name for c in columns if c.kind == k)} as {k}" for k in kinds]
+    return (
+        f"A table, whose columns are read by kind: {'; '.join(each)}. To say otherwise, name them, "
+        f"as in kinds={{'{columns[0].name}': 'real'}}."
+    )
+
+
+def _pooled(columns: Sequence[Column]) -> list[str]:
+    rare = [c for c in columns if c.pooled]
+    if not rare:
+        return []
+    each = [(c.name, f"{len(c.pooled)} of {len(c.levels) + len(c.pooled)}") for c in rare]
+    return [
+        f"Rare levels of {named(each)} share one code each, as will new ones: data.rare=0 keeps "
+        "them apart."
+    ]
+
+
+class _Look(NamedTuple):
+    """What a look at all rows finds.
+
+    Attributes:
+        missing: How many values each column lacks, (D,).
+        varies: Whether a column has more than one value, (D,).
+        rows: How many rows there are.
+        empty: How many of them have no value at all.
+    """
+
+    missing: Array
+    varies: Array
+    rows: int
+    empty: int
+
+    @classmethod
+    def at(cls, x: Values) -> _Look:
+        """Returns what is seen of rows (n, D)."""
+        missing, rows, empty = np.zeros(x.shape[1], np.int64), 0, 0
+        low, high = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
+        for _, block in pieces(x):
+            gone = np.isnan(block) if block.dtype.kind == "f" else np.zeros(block.shape, bool)
+            missing += gone.sum(0)
+            empty += int(gone.all(1).sum())
+            rows += len(block)
+            low = np.minimum(low, np.where(gone, np.inf, block).min(0))
+            high = np.maximum(high, np.where(gone, -np.inf, block).max(0))
+        return cls(missing, low < high, rows, empty)
+
+
+def _missing(table: Table, look: _Look) -> list[str]:
+    count, rows, empty = look.missing, look.rows, look.empty
+    out = []
+    some = [i for i in np.argsort(-count, kind="stable") if 0 < count[i] < rows]
+    if some:
+        total = int(count[some].sum())
+        each = [(table.names[i], f"{100 * count[i] / rows:.2g} %") for i in some]
+        values = "value is" if total == 1 else "values are"
+        out.append(
+            f"{total:,} {values} missing, in {named(each)}: taken as not seen, and never filled "
+            "in. data.missing=refuse refuses them."
+        )
+    if empty:
+        have = "row has" if empty == 1 else "rows have"
+        out.append(f"{empty:,} {have} no value at all, so that nothing is learned from them.")
+    return out
+
+
+def _copies(found: Found, table: Table) -> list[str]:
+    """Returns a sentence on columns each of whose values goes with one label, and back."""
+    frame, labels = found.train.frame, found.train.labels
+    if frame is None or labels is None:
+        return []
+    codes, distinct = _codes(pa.array(labels, from_pandas=True))
+    if distinct == 1:
+        return [f"All labels ('{found.label}') are the same."]
+    copies = []
+    for name in table.names if distinct <= len(labels) // 2 else ():
+        other, count = _codes(plain(frame.columns[name]))
+        if count == distinct and len(np.unique(codes * distinct + other)) == distinct:
+            copies.append(name)
+    if not copies:
+        return []
+    many = "Columns" if len(copies) > 1 else "Column"
+    tell = "tell" if len(copies) > 1 else "tells"
+    return [
+        f"{many} {named(copies)} {tell} the label '{found.label}': each value goes with one label. "
+        "Leave it out, kinds={'" + copies[0] + "': 'skip'}, if the label is to be found out."
+    ]
+
+
+def _codes(values: pa.Array) -> tuple[Array, int]:
+    """Returns a code (n,) for each value, missing ones too, and how many there are."""
+    coded = pc.dictionary_encode(values, null_encoding="encode")
+    return coded.indices.to_numpy(zero_copy_only=False).astype(np.int64), len(coded.dictionary)
