@@ -123,6 +123,21 @@ def test_in_a_pipeline_of_imbalanced_learn():
     assert sampler.sample_counts_ == {"1": 110}
 
 
+def test_a_column_that_is_a_copy_of_the_labels_is_named():
+    x, y = table()
+    x[:, 2] = 5.0 - 3 * y
+    said: list[Any] = []
+    balance(x, y, progress=said.append, **FAST)
+    assert [s for s in said if "copy of the labels" in str(s)] == [
+        "Column 2 is a copy of the labels: leave it out, unless it is known of rows whose class is "
+        "not."
+    ]
+    frame = pd.DataFrame(x, columns=list("abcd"))
+    said.clear()
+    balance(frame, y, progress=said.append, **FAST)
+    assert any("Column 'c' is a copy" in str(s) for s in said)
+
+
 def test_what_balance_refuses():
     x, y = table()
     for labels, words in (

@@ -85,6 +85,9 @@ def balance(
                 x, y, recipe, seed=seed, progress=progress, **numbers, **options
             )
         told["referee"] = verdict.to_json()
+        if out is None:  # else the training says so
+            for sentence in verdict.notes:
+                note(sentence)
         if not json:
             print_referee(verdict)
     if out is not None:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.conditions import class_names, label_column
+from ..data.values import element_name
 from ..errors import DiaboloError
 
-__all__ = ["Classes", "classes_of"]
+__all__ = ["Classes", "classes_of", "copies_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,3 +75,31 @@ def classes_of(y: Any, count: int | None = None, *, what: str = "labels") -> Cla
             "least are needed."
         )
     return Classes(values, names, codes.reshape(-1).astype(np.int64))
+
+
+def copies_of(classes: Classes, rows: Any) -> tuple[str, ...]:
+    """Returns a sentence for each column of a table that tells the classes, one value for each.
+
+    Arguments:
+        classes: The classes of the rows.
+        rows: A frame of narwhals' or an array; images have no such columns.
+    """
+    names: tuple[str, ...] = ()
+    if isinstance(rows, nw.DataFrame):
+        names = tuple(map(str, rows.columns))
+        columns = [rows[name].to_numpy() for name in names]
+    else:
+        columns = list(rows.T) if rows.ndim == 2 else []
+    first = [int(np.argmax(classes.codes == c)) for c in range(len(classes.names))]
+    told = []
+    for i, column in enumerate(columns):
+        values = column[first]
+        if bool((column == values[classes.codes]).all()) and len(set(values.tolist())) == len(
+            first
+        ):
+            name = element_name(i, (len(columns),), names)
+            told.append(
+                f"{name[0].upper()}{name[1:]} is a copy of the labels: leave it out, unless it is "
+                "known of rows whose class is not."
+            )
+    return tuple(told)

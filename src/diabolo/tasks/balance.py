@@ -24,7 +24,7 @@ from ..errors import DiaboloError, unknown, whole
 from ..model import Recipe
 from ..noise import mix_seed
 from ..run import Run, fit
-from ._classes import Classes, classes_of
+from ._classes import Classes, classes_of, copies_of
 
 __all__ = ["Balanced", "Strategy", "balance", "eager", "taken"]
 
@@ -105,6 +105,9 @@ def balance(
     for name in ("labels", "condition", "valid", "out", "force"):
         if name in options:
             raise DiaboloError(f"'{name}' is no option of balance: leave it out.")
+    if progress is not None:
+        for sentence in copies_of(classes, rows):
+            progress(sentence)
     if not lacking.any():
         return Balanced(x, y, np.zeros(len(rows), bool), {}, None)
     train, valid = _parts(classes, even, seed)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from ..data.memory import as_array, is_frame
 from ..errors import DiaboloError, whole
 from ..noise import mix_seed
-from ._classes import Classes, classes_of
+from ._classes import Classes, classes_of, copies_of
 from ._contest import METRICS, OURS, REMEDIES, Contest, Near, model_of, numbers_of
 from .balance import eager
 
@@ -72,6 +72,7 @@ class Referee:
         gains: The drawn rows beside every other remedy.
         near: By remedy that makes rows.
         drawn: How many rows were drawn in a fold, on average.
+        notes: Sentences for the user.
     """
 
     classifier: str
@@ -80,7 +81,8 @@ class Referee:
     scores: Mapping[str, Mapping[str, tuple[float, ...]]]
     gains: tuple[Gain, ...]
     near: Mapping[str, Near]
-    drawn: float = field(default=0.0)
+    drawn: float
+    notes: tuple[str, ...] = ()
 
     @property
     def verdicts(self) -> list[str]:
@@ -112,6 +114,7 @@ class Referee:
             "gains": [g._asdict() for g in self.gains],
             "near": {r: n._asdict() for r, n in self.near.items()},
             "verdicts": self.verdicts,
+            "notes": list(self.notes),
         }
 
 
@@ -201,6 +204,7 @@ def referee(
         gains=tuple(g for m in METRICS for g in _gains(m, final[m], share)),
         near={r: _together(found) for r, found in near.items()},
         drawn=float(np.mean(drawn)),
+        notes=copies_of(classes, rows),
     )
 
 
