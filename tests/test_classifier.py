@@ -160,6 +160,34 @@ def test_other_latents_have_probes_on_codes(recipe, few):
         make(found, *few, how="finetune")
 
 
+@pytest.mark.parametrize("how", ["probe", "finetune", "scratch"])
+def test_a_saved_classifier_is_the_same(run, few, how, tmp_path):
+    found = make(run, *few, how=how)
+    again = diabolo.Classifier.load(found.save(tmp_path / "trees.safetensors"), run)
+    x, _ = table(30, 9)
+    np.testing.assert_array_equal(again.predict_proba(x), found.predict_proba(x))
+    np.testing.assert_array_equal(again.predict(x), found.predict(x))
+    assert repr(again) == repr(found)
+    assert (again.strength, again.held_out) == (found.strength, found.held_out)
+
+
+def test_a_saved_classifier_belongs_to_its_run(run, few, tmp_path):
+    file = make(run, *few).save(tmp_path / "trees.safetensors")
+    other = diabolo.fit(table(60, 0)[0], "vae", latent=4, net=NET, epochs=1)
+    with pytest.raises(DiaboloError, match="was made with another run"):
+        diabolo.Classifier.load(file, other)
+    run.save(tmp_path / "run")
+    with pytest.raises(DiaboloError, match="no classifier that"):
+        diabolo.Classifier.load(tmp_path / "run" / "weights.safetensors", run)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(DiaboloError, match="Cannot read the classifier"):
+        diabolo.Classifier.load(file, run)
+    with pytest.raises(DiaboloError, match="Cannot read the classifier"):
+        diabolo.Classifier.load(tmp_path / "none", run)
+    with pytest.raises(DiaboloError, match="Cannot write"):
+        make(run, *few).save(file / "within")  # a file is no folder
+
+
 def test_what_it_refuses(run, few):
     x, y = few
     with pytest.raises(DiaboloError, match="way to make a classifier: 'svm'"):

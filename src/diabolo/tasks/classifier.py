@@ -18,6 +18,7 @@ import copy
 import warnings
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +35,7 @@ from ..run import Run
 from ..run.asked import as_data
 from ._classes import Classes, classes_of
 from ._encoder import Grown, features_of, grown, kinds_of, read, times, trained
+from ._kept import keep, kept
 
 __all__ = ["Classifier", "Features", "How", "classifier"]
 
@@ -98,6 +100,29 @@ class Classifier:
     def predict(self, x: Any) -> NDArray[Any]:
         """Returns the most probable class of each datum, as the labels were given, (n,)."""
         return self.values[self.predict_proba(x).argmax(1)]
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the classifier into a file, without the run, and returns the file.
+
+        Raises:
+            DiaboloError: If it cannot be written.
+        """
+        keep(self, Path(path))
+        return Path(path)
+
+    @staticmethod
+    def load(path: str | Path, run: Run) -> Classifier:
+        """Returns the classifier in a file that `save` wrote.
+
+        Arguments:
+            path: The file.
+            run: The run that it was made with.
+
+        Raises:
+            DiaboloError: If the file is no such one, or belongs to another run.
+        """
+        net, facts = kept(Path(path), run)
+        return Classifier(run=run, net=net, **facts)
 
 
 def classifier(
