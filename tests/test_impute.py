@@ -12,6 +12,7 @@ import pytest
 
 import diabolo
 from diabolo import DiaboloError
+from diabolo.__main__ import main
 
 KINDS = ("real", "category:3", "count", "positive", "ordinal:4", "binary")
 SMALL: dict[str, Any] = {"latent": 2, "net": "mlp(hidden=(16,))"}
@@ -233,3 +234,79 @@ def test_data_from_a_file_and_from_a_split(run: diabolo.Run, tmp_path: Path) -> 
     filled = diabolo.impute(run, split)
     assert filled.data.shape == (len(split), 6)
     assert bool(np.isfinite(filled.data.to_numpy(float)).all())
+
+
+@pytest.fixture(scope="module")
+def saved(run: diabolo.Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run in a folder, and beside it a table with empty cells."""
+    folder = tmp_path_factory.mktemp("impute")
+    run.save(folder / "run")
+    whole = table(25, seed=8)
+    whole.insert(1, "name", [f"row {i}" for i in range(25)])
+    whole.mask(holes(whole.shape, 0.2) & (whole.columns != "name")).to_csv(
+        folder / "x.csv", index=False
+    )
+    return folder
+
+
+def test_the_command_line_gives_a_table_back_without_its_empty_cells(saved: Path) -> None:
+    given = pd.read_csv(saved / "x.csv")
+    words = ["impute", str(saved / "run"), str(saved / "x.csv")]
+    bounds = ["--intervals", str(saved / "bounds.csv")]
+    assert main([*words, "--out", str(saved / "filled.csv"), *bounds]) == 0
+    filled = pd.read_csv(saved / "filled.csv")
+    assert list(filled.columns) == list(given.columns)
+    assert int(filled.isna().sum().sum()) == 0
+    seen = given.notna()
+    assert (filled[seen] == given[seen]).to_numpy()[seen.to_numpy()].all()
+    ends = pd.read_csv(saved / "bounds.csv")
+    gap = given["weight"].isna()
+    assert (ends["low of weight"].notna() == gap).all()
+    inside = filled["weight"][gap].between(ends["low of weight"][gap], ends["high of weight"][gap])
+    assert inside.mean() > 0.9  # a mean lies in the middle 90 %, mostly
+    assert main([*words, "--out", str(saved / "drawn.parquet"), "--draws", "3"]) == 0
+    drawn = pd.read_parquet(saved / "drawn.parquet")
+    assert list(drawn.columns) == ["draw", *given.columns]
+    assert drawn["draw"].tolist() == [i for i in (1, 2, 3) for _ in range(len(given))]
+    for _, one in drawn.groupby("draw"):
+        one = one.drop(columns="draw").reset_index(drop=True)
+        assert (one[seen] == given[seen]).to_numpy()[seen.to_numpy()].all()
+    assert (
+        not drawn["weight"][:25]
+        .reset_index(drop=True)
+        .equals(drawn["weight"][25:50].reset_index(drop=True))
+    )
+
+
+def test_the_command_line_fills_in_images(digits: diabolo.Run, tmp_path: Path) -> None:
+    digits.save(tmp_path / "run")
+    x = digits.sample(5, seed=3)
+    seen = np.ones((8, 8), bool)
+    seen[3:5] = False
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "seen.npy", seen)
+    words = ["impute", str(tmp_path / "run"), str(tmp_path / "x.npy"), "--draws", "2"]
+    words += ["--mask", str(tmp_path / "seen.npy"), "--method", "gibbs(chains=2, sweeps=4)"]
+    assert main([*words, "--out", str(tmp_path / "y.npz")]) == 0
+    with np.load(tmp_path / "y.npz") as found:
+        assert found["x"].shape == (2, 5, 8, 8)
+        assert (found["x"][:, :, seen] == x[:, seen]).all()
+        assert (found["low"] <= found["high"])[:, ~seen].all()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--out", "y.xls"], "The extension of --out"),
+        (["--out", "y.csv", "--method", "mean"], "Unknown method"),
+        (["--out", "y.csv", "--labels", "nme"], "Did you mean 'name'"),
+        (["--out", "y.csv", "--mask", "x.csv"], "--mask is a .npy file"),
+    ],
+)
+def test_mistakes_on_the_command_line_leave_nothing(
+    saved: Path, words: list[str], sentence: str, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.chdir(saved)
+    assert main(["impute", "run", "x.csv", *words]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not Path(words[1]).exists()

@@ -27,7 +27,7 @@ from ..memory import INDEX, INDEX_NOTE, from_frame
 from ..table import Frame, numbers_of
 from .ask import Ask, without_rows
 
-__all__ = ["COLUMNS", "read_columns"]
+__all__ = ["COLUMNS", "read_columns", "whole_table"]
 
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather")
 COLUMNS = PARQUET + ARROW
@@ -66,6 +66,19 @@ def read_columns(path: Path, files: Sequence[Path], ask: Ask) -> Found:
         else:
             found = _decoded(path, kept, ask, label, schema)
         return replace(found, notes=(*without_rows(files, kept), *found.notes))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        reason = str(error).split("\n")[0]
+        raise DiaboloError(f"Cannot read the table '{path}': {reason}") from None
+
+
+def whole_table(path: Path, files: Sequence[Path]) -> pa.Table:
+    """Returns all columns of files, one under the other.
+
+    Raises:
+        DiaboloError: If a file is damaged or has other columns.
+    """
+    try:
+        return pa.concat_tables(map(_table, _alike(files)[2]), promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         reason = str(error).split("\n")[0]
         raise DiaboloError(f"Cannot read the table '{path}': {reason}") from None

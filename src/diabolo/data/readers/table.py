@@ -19,9 +19,9 @@ from ..found import Found
 from ..memory import from_frame
 from ..table.types import is_text, pc
 from .ask import Ask, shards
-from .columns import COLUMNS, read_columns
+from .columns import COLUMNS, read_columns, whole_table
 
-__all__ = ["ENDINGS", "table"]
+__all__ = ["ENDINGS", "as_it_is", "table"]
 
 ENDINGS = (".csv", ".tsv", ".txt", ".data", *COLUMNS)
 OPTIONS: tuple[str, ...] = ("labels", "condition", "memory")
@@ -38,16 +38,7 @@ def table(path: Path, ask: Ask) -> Found:
     """
     if path.is_dir() or path.name.lower().endswith(COLUMNS):
         return read_columns(path, shards(path, SHARDS), ask)
-    raw = contents(path)
-    if not raw.strip():
-        raise DiaboloError(f"The table '{path}' is empty.")
-    try:
-        raw, told = _as_utf8(raw)
-        read, notes = _csv(raw, path)
-        notes = (*told, *notes)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        reason = str(error).split("\n")[0]
-        raise DiaboloError(f"Cannot read the table '{path}': {reason}") from None
+    read, notes = _text(path)
     found = from_frame(
         read,
         columns=ask.features,
@@ -57,6 +48,31 @@ def table(path: Path, ask: Ask) -> Found:
         library="file",
     )
     return replace(found, notes=(*notes, *found.notes))
+
+
+def as_it_is(path: Path) -> pa.Table:
+    """Returns all columns of a table in a file or a folder, which no schema was asked of.
+
+    Raises:
+        DiaboloError: If it is damaged.
+    """
+    if path.is_dir() or path.name.lower().endswith(COLUMNS):
+        return whole_table(path, shards(path, SHARDS))
+    return _text(path)[0]
+
+
+def _text(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
+    """Returns the table in a file of text, and sentences about what was guessed."""
+    raw = contents(path)
+    if not raw.strip():
+        raise DiaboloError(f"The table '{path}' is empty.")
+    try:
+        raw, told = _as_utf8(raw)
+        read, notes = _csv(raw, path)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        reason = str(error).split("\n")[0]
+        raise DiaboloError(f"Cannot read the table '{path}': {reason}") from None
+    return read, (*told, *notes)
 
 
 def _as_utf8(raw: bytes) -> tuple[bytes, tuple[str, ...]]:

@@ -1,0 +1,148 @@
+"""The verb `impute`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import DiaboloError, unknown
+from ._options import Json, Precision
+from ._output import destination, write
+from ._runs import open_run
+from ._talk import note, print_json, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from ..run import Run
+
+__all__ = ["impute"]
+
+
+def impute(
+    run: Path,
+    data: str,
+    /,
+    *,
+    out: Path,
+    draws: int = 0,
+    intervals: Path | None = None,
+    mask: Path | None = None,
+    labels: str | None = None,
+    method: str | None = None,
+    point: Literal["mean", "median"] = "mean",
+    interval: float = 0.9,
+    seed: int = 0,
+    precision: Precision = "float32",
+    json: Json = False,
+) -> None:
+    """Fills in the holes of data: with the best guess, or with draws of what may be there.
+
+    Of a table all columns are written, and what was seen as it was. With --draws there are as many
+    whole tables in the file, one under the other, and a first column says which.
+
+    Args:
+        run: The folder of the run.
+        data: A file of data like those fitted: a table with empty cells, arrays with NaN.
+        out: The file; its extension gives the format: .npz (with the ends of the intervals), .npy,
+            .csv, .parquet, .arrow.
+        draws: Write so many whole data with draws in the holes instead of the best guess.
+        intervals: A second file of the same kinds, with the ends of each hole's interval.
+        mask: A .npy file, 1 (or true) where an entry was seen: for each datum, or one for all.
+        labels: For a conditional model: where the labels of DATA are (a column, an array's key).
+        method: How the conditional is found: importance(k=500), or gibbs(chains=10, sweeps=60);
+            left out, the one that suits the run.
+        point: The best guess of a number.
+        interval: The nominal probability of the intervals.
+        seed: Keys the draws.
+        precision: The type in which networks compute: bf16 is faster, float32 exact.
+        json: Print one JSON object.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from ..tasks import impute as fill
+
+    for place in (out, *([] if intervals is None else [intervals])):
+        destination(place, picture=False)
+    opened = open_run(run)
+    x, known = _read(opened, data, labels)
+    found = fill(
+        opened,
+        x,
+        mask=None if mask is None else _mask(mask),
+        draws=draws,
+        method=method,
+        point=point,
+        interval=interval,
+        seed=seed,
+        precision=precision,
+        **known,
+    )
+    for sentence in found.notes:
+        note(sentence)
+    names, x = opened.schema.columns, found.data
+    which = None
+    if draws and isinstance(x, np.ndarray) and out.suffix.lower() in (".npz", ".npy"):
+        x = np.stack(found.draws)
+    elif draws:
+        which = {"draw": np.repeat(np.arange(1, draws + 1), len(x))}
+        arrays = isinstance(x, np.ndarray)
+        x = np.concatenate(found.draws) if arrays else pa.concat_tables(found.draws)
+    bounds = {"low": found.low, "high": found.high}
+    write(out, {"x": x}, names=names, rows=which, beside=bounds)
+    if intervals is not None:
+        write(intervals, _by_name(bounds, names) if intervals.suffix != ".npz" else bounds)
+    holes = int(found.missing.sum())
+    rows = int(found.missing.reshape(len(found.missing), -1).any(1).sum())
+    if json:
+        told = {"out": str(out), "n": len(found.missing), "rows": rows, "holes": holes}
+        print_json({**told, "draws": draws, "method": found.method, "seed": seed})
+        return
+    say(f"{holes} holes in {rows} of {len(found.missing)} rows are filled in, by {found.method}")
+    say(f"{f'{draws} whole data' if draws else 'the data'} are in {out}")
+
+
+def _read(run: Run, source: str, labels: str | None) -> tuple[Any, dict[str, Any]]:
+    """Returns data as a file has them, so that what was seen can be given back, and their labels.
+
+    Raises:
+        DiaboloError: If there is no such column of labels, or the table is damaged.
+    """
+    import numpy as np
+
+    from ..data.readers.table import ENDINGS, as_it_is
+    from ..data.table import label_values
+
+    path = Path(source).expanduser()
+    if path.is_file() and path.name.lower().endswith(ENDINGS):
+        table = as_it_is(path)
+        if labels is None:
+            return table, {}
+        if labels not in table.column_names:
+            raise unknown("column", labels, table.column_names)
+        return table, {"labels": label_values(table[labels])}
+    if path.is_file() and path.suffix.lower() == ".npy" and labels is None:
+        try:
+            return np.load(path, allow_pickle=False), {}
+        except (OSError, ValueError):
+            pass  # what is wrong with it, the reader says
+    return source, {} if labels is None else {"labels": labels}
+
+
+def _mask(path: Path) -> np.ndarray:
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError):
+        raise DiaboloError(f"--mask is a .npy file of ones and zeros, but got '{path}'.") from None
+
+
+def _by_name(bounds: dict[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Returns the ends of intervals as columns, `low of age`, where columns have names."""
+    if not names:
+        return bounds
+    return {f"{end} of {n}": x[:, i] for i, n in enumerate(names) for end, x in bounds.items()}
