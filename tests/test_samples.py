@@ -158,6 +158,11 @@ def test_manifolds_count_by_hand():
     assert found.recall.value == pytest.approx(2 / 3)  # 1 in that of 1.5, 3 in that of 9
     assert found.density.value == pytest.approx(4 / 3)  # 1.5 and 2 about 1 and 3
     assert found.coverage.value == pytest.approx(2 / 3)
+    # An error that is not known is none, and not 0.
+    known = {r.name: (r.mc_stderr is not None, r.data_stderr is not None) for r in found.rows()}
+    of_samples, of_data = (True, False), (False, True)
+    assert known == dict(zip(known, [of_samples, of_data] * 2, strict=True))
+    assert str(found.precision).endswith("(standard errors: samples 0.333)")
 
 
 def test_manifolds_hold_points_that_are_equal():
@@ -216,7 +221,9 @@ def test_ratio_of_means_has_the_errors_of_its_linear_term():
         for i in range(100)
     ]
     assert found.stderr == pytest.approx(np.std(several), rel=0.3)  # known to 7 %
-    assert ratio(2 * x, x, kind="ratio", paired=True).stderr == pytest.approx(0, abs=ROUNDING)
+    paired = ratio(2 * x, x, kind="ratio", paired=True)
+    assert paired.stderr == pytest.approx(0, abs=ROUNDING)
+    assert paired.mc_stderr is None
 
 
 def parts(x: Tensor, size: int = 64):

@@ -39,8 +39,9 @@ class Comparison:
 
     Arguments:
         value: The number.
-        mc_stderr: The part of its standard error that comes of the samples.
-        data_stderr: The part that comes of the data.
+        mc_stderr: The part of its standard error that comes of the samples; None where it is
+            not told apart, or not known.
+        data_stderr: The part that comes of the data, likewise.
         n: The number N of data.
         m: The number M of samples.
         kind: What the number is, in words.
@@ -50,8 +51,8 @@ class Comparison:
     """
 
     value: float
-    mc_stderr: float
-    data_stderr: float
+    mc_stderr: float | None
+    data_stderr: float | None
     n: int
     m: int
     kind: str
@@ -60,11 +61,12 @@ class Comparison:
 
     @property
     def stderr(self) -> float:
-        """The standard error from samples and data together."""
-        return math.hypot(self.mc_stderr, self.data_stderr)
+        """The standard error from samples and data together, of the parts that are known."""
+        return math.hypot(self.mc_stderr or 0.0, self.data_stderr or 0.0)
 
     def __str__(self) -> str:
-        errors = f"samples {self.mc_stderr:.3g}, data {self.data_stderr:.3g}"
+        parts = (("samples", self.mc_stderr), ("data", self.data_stderr))
+        errors = ", ".join(f"{of} {part:.3g}" for of, part in parts if part is not None)
         return f"{self.value:.4g} (standard errors: {errors})"
 
     def row(self, name: str, unit: str = "") -> Quantity:
@@ -155,14 +157,14 @@ def ratio(samples: Tensor, data: Tensor, *, kind: str, paired: bool = False) -> 
         samples: The quantity of each sample.
         data: The quantity of each datum.
         kind: What the number is.
-        paired: Whether each sample was made of the datum in its place; then all of the error is
-            that of the data.
+        paired: Whether each sample was made of the datum in its place; then all of the error
+            counts as that of the data.
     """
     below = float(data.mean())
     found = float(samples.mean()) / below if below else math.nan
+    mc: float | None = None
     if paired:
-        both = stderr(samples - found * data) / abs(below) if below else math.nan
-        mc, of_data = 0.0, both
+        of_data = stderr(samples - found * data) / abs(below) if below else math.nan
     else:
         mc = stderr(samples) / abs(below) if below else math.nan
         of_data = abs(found) * stderr(data) / abs(below) if below else math.nan

@@ -67,8 +67,9 @@ def manifolds(data: Tensor, samples: Tensor, *, neighbours: int = 5) -> Manifold
     """Returns precision, recall, density and coverage of samples.
 
     The errors are those of means over samples (precision, density) or over data (recall,
-    coverage), given the balls. Density and coverage of samples with the law of the data are known
-    whatever that law is, if it is continuous.
+    coverage), given the balls; what the choice of the other set adds is not known. Density and
+    coverage of samples with the law of the data are known whatever that law is, if it is
+    continuous.
 
     Arguments:
         data: Points (N, D).
@@ -103,7 +104,7 @@ def manifolds(data: Tensor, samples: Tensor, *, neighbours: int = 5) -> Manifold
     def over(values: Tensor, of: str, kind: str, same: float | None = None) -> Comparison:
         values = values.double()
         error = stderr(values)
-        mc, of_data = (error, 0.0) if of == "samples" else (0.0, error)
+        mc, of_data = (error, None) if of == "samples" else (None, error)
         return Comparison(float(values.mean()), mc, of_data, n, m, kind, same)
 
     return Manifolds(
