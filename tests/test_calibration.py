@@ -129,6 +129,7 @@ def test_the_pit_of_the_true_model_is_uniform() -> None:
     exact = torch.distributions.Normal(true.mu, scale).cdf(x)
     assert float((found.values - exact).abs().mean()) < 0.05
     assert found.rows()[1].how == "of 3: p < 0.01 for all of them together"
+    assert found.rows()[0].name == f"p-value of {found.of}"
 
 
 def test_the_pit_tells_what_is_wrong_with_the_model() -> None:

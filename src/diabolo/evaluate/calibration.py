@@ -157,7 +157,9 @@ class Calibration:
         spread = _over_elements(12 * (self.values - 0.5) ** 2)
         # A p-value is told as it is, for small ones are not 0.
         return [
-            Quantity(f"p of {self.of}", self.p_all, "", None, None, f"chi-squared, {self.how}"),
+            Quantity(
+                f"p-value of {self.of}", self.p_all, "", None, None, f"chi-squared, {self.how}"
+            ),
             Quantity(
                 f"miscalibrated elements of {self.of}",
                 wrong,

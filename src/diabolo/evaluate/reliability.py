@@ -85,7 +85,7 @@ class Reliability:
         return [
             Quantity("calibration error of bits", self.ece.value, "", None, self.ece.data_stderr,
                      f"ECE over {len(self.count)} bins, {self.how}; by chance {self.chance:.2g}"),
-            Quantity("p of the reliability of bits", self.p, "", None, None,
+            Quantity("p-value of the reliability of bits", self.p, "", None, None,
                      "the worst bin, all bins together"),
         ]  # fmt: skip
 
