@@ -142,6 +142,8 @@ def test_a_method_without_effect_is_refused(name: str, given: dict, sentence: st
         ({"method": "anealed"}, r"Unknown method: 'anealed'\. Did you mean 'annealed'"),
         ({"method": "annealed(k=3)"}, "'k' is no option of method 'annealed': give it by itself"),
         ({"method": "annealed(temperature=3)"}, "Did you mean 'temperatures'"),
+        ({"method": "annealed(n=3)"}, r"Known: leapfrog, start, temperatures\."),
+        ({"method": "exact(n=3)"}, r"Unknown option of method 'exact': 'n'\. Known: \w+"),
         ({"method": "annealed(temperatures=x)"}, "Option 'temperatures' of method 'annealed'"),
         ({"method": "annealed(start=q)"}, "Option 'start' of method 'annealed'"),
         ({"method": "prior(proposal=posterior)"}, "'proposal' is no option of method 'prior'"),

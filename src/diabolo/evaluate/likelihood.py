@@ -153,9 +153,12 @@ def _estimator(method: str, given: Mapping[str, Any]) -> _Estimator:
     if word not in METHODS:
         raise unknown("method", word, METHODS)
     function = METHODS[word]
+    own = [n for n in keywords(function) if n not in BESIDE and n != "proposal"]
     for name in options:
         if name in BESIDE or name == "proposal":
             raise DiaboloError(f"'{name}' is no option of method '{word}': give it by itself.")
+        if name not in own:
+            raise unknown(f"option of method '{word}'", name, own)
     options = typed(f"method '{word}'", function, options)
     for name, value in given.items():
         if value == BESIDE[name]:
