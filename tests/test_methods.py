@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -159,3 +160,15 @@ def test_mistakes_are_told_in_one_sentence(options: dict[str, object], sentence:
     true = textbook()
     with pytest.raises(DiaboloError, match=sentence):
         log_likelihood(true.model(), Data(true.draw(2)), **options)
+
+
+@pytest.mark.parametrize("method", ["importance", "importance(refine=20)", "prior"])
+def test_progress_is_told_within_a_batch(method: str) -> None:
+    """Many samples of one datum take long: how far they are is told, up to all of them."""
+    true, parts = textbook(), []
+    data = Data(true.draw(3))
+    sizes = {"k": 400, "chunk": 10, "batch": 2}
+    log_likelihood(true.model(), data, method=method, **sizes, progress=parts.append)
+    assert parts == sorted(set(parts))
+    assert parts[-1] == 1
+    assert max(np.diff([0, *parts])) <= 0.15

@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -207,6 +208,14 @@ def test_densities_are_what_their_free_numbers_make() -> None:
         z = torch.randn(4, 5, 3, dtype=F64)
         torch.testing.assert_close(made.density(*made.values).log_prob(z), q.log_prob(z))
         assert all(len(v) == 5 for v in made.values)
+
+
+def test_progress_is_told_along_the_climb() -> None:
+    true, parts = textbook(), []
+    refine(true.model(), Data(true.draw(3)), steps=40, k=50, batch=2, progress=parts.append)
+    assert parts == sorted(set(parts))
+    assert parts[-1] == 1
+    assert max(np.diff([0, *parts])) < 0.06
 
 
 # -- as a proposal -------------------------------------------------------------------------------

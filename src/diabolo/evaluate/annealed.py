@@ -25,7 +25,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
 from typing import Literal, NamedTuple
 
 import torch
@@ -44,8 +43,10 @@ from .hamiltonian import Path, schedule, tune, tunings, walk
 from .passes import (
     Precision,
     Progress,
+    Told,
     autocast,
     batches,
+    counted,
     decoder_rows,
     dequantized,
     networks,
@@ -59,7 +60,6 @@ __all__ = ["Sandwich", "Start", "annealed", "bidirectional"]
 Start = Literal["prior", "posterior"]
 NAME = "Annealed importance sampling"
 PILOTS = 4  # chains a datum that tune the steps
-BLOCKS = 100  # how often, at least, the part that is done is told of each batch
 PILOT, BACK = 1, 2  # what a seed is mixed with: each stream has noise of its own
 
 
@@ -110,31 +110,6 @@ class _Chains(NamedTuple):
     steps: list[Tensor]
 
 
-class _Told:
-    """Tells how much is done of walks that take minutes, a hundred times for each batch.
-
-    Arguments:
-        progress: Who is told, or None.
-        batches: The number of batches.
-        plan: How chains walk.
-        ways: The number of walks of each chain.
-    """
-
-    def __init__(self, progress: Progress | None, batches: int, plan: _Plan, ways: int = 1) -> None:
-        tuning = PILOTS * sum(tunings(plan.temperatures))
-        self.whole = tuning + ways * plan.k * plan.temperatures  # moves of the chains of a datum
-        self.progress, self.batches = progress, batches
-        self.done = self.said = 0
-
-    def __call__(self, chains: int) -> None:
-        """Counts a move of so many chains of each datum of a batch."""
-        self.done += chains
-        batch = self.done % self.whole == 0
-        if self.progress is not None and (batch or self.done - self.said >= self.whole / BLOCKS):
-            self.said = self.done
-            self.progress(self.done / (self.whole * self.batches))
-
-
 def annealed(
     model: LatentModel,
     data: Data,
@@ -183,7 +158,7 @@ def annealed(
     plan = _checked(model, k, temperatures, start, leapfrog, seed)
     found = []
     size = _size(data, model, k, batch)
-    told = _Told(progress, _count(data, size), plan)
+    told = Told(progress, counted(data, size), _moves(plan))
     with quiet(model), autocast(precision, next(model.parameters()).device):
         for b in batches(model, data, size):
             weights, accepted = Weights(k), torch.zeros(len(b.x), dtype=torch.float64)
@@ -244,7 +219,7 @@ def bidirectional(
     with quiet(model), autocast(precision, next(model.parameters()).device):
         data, z = simulated(model, n, c, seed, NAME)
         size = _size(data, model, k, batch)
-        told = _Told(progress, _count(data, size), plan, ways=2)
+        told = Told(progress, counted(data, size), _moves(plan, ways=2))
         for b in batches(model, data, size):
             there, back = Weights(k), Weights(k)
             accepted = torch.zeros(len(b.x), dtype=torch.float64)
@@ -299,14 +274,13 @@ def _size(data: Data, model: LatentModel, k: int, batch: int | None) -> int:
     return max(1, decoder_rows(data, next(model.parameters()).device) // k)
 
 
-def _count(data: Data, size: int) -> int:
-    """How many batches this process goes through."""
-    part = ranks.part(ceil(len(data) / size))
-    return part.stop - part.start
+def _moves(plan: _Plan, ways: int = 1) -> int:
+    """How many moves the chains of a datum make, each of them in so many walks."""
+    return PILOTS * sum(tunings(plan.temperatures)) + ways * plan.k * plan.temperatures
 
 
 def _chains(
-    model: LatentModel, b: Batch, data: Data, plan: _Plan, precision: Precision, told: _Told
+    model: LatentModel, b: Batch, data: Data, plan: _Plan, precision: Precision, told: Told
 ) -> Iterator[_Chains]:
     """Yields the k chains of a batch in parts that fit the cache, once the steps are tuned."""
     q, p, c = densities(model, b, NAME)
@@ -327,7 +301,7 @@ def _chains(
         yield _Chains(first, min(most, plan.k - first), path, start, steps)
 
 
-def _forward(chains: _Chains, b: Batch, plan: _Plan, told: _Told) -> tuple[Tensor, Tensor]:
+def _forward(chains: _Chains, b: Batch, plan: _Plan, told: Told) -> tuple[Tensor, Tensor]:
     """Returns log-weights and acceptance of the walk to p(x, z), each (K, B)."""
     noise = KeyedNoise(plan.seed, b.index, start=chains.first)
     point = chains.path.point(draws(chains.start, chains.count, len(b.x), noise))

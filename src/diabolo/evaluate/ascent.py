@@ -36,10 +36,22 @@ from ..noise import KeyedNoise, Noise, mix_seed
 from .continuous import densities
 from .graph import Decoding
 
-__all__ = ["FORMS", "SAMPLES", "Ascent", "Form", "Free", "Joint", "ascend", "check_form", "free"]
+__all__ = [
+    "FORMS",
+    "SAMPLES",
+    "STEP",
+    "Ascent",
+    "Form",
+    "Free",
+    "Joint",
+    "ascend",
+    "check_form",
+    "free",
+]
 
 Form = Literal["own", "diagonal", "full"]
 SAMPLES = 8  # of each step: four pairs
+STEP = 3 * SAMPLES  # passes of the decoder that a step costs, its gradients among them
 RATE = 0.1  # of Adam at first, in units of z and of log-scales
 MEMORY = (0.9, 0.99)  # of Adam: the second follows a gradient that shrinks on the way
 TRIALS = 256  # samples that tell whether the climb was worth it
@@ -141,6 +153,7 @@ def ascend(
     steps: int,
     seed: int,
     what: str,
+    tell: Callable[[int], None],
 ) -> Ascent:
     """Returns the posterior of each datum that the bound led to, from the encoder's.
 
@@ -157,6 +170,7 @@ def ascend(
         steps: How many steps the climb has.
         seed: Keys the noise by row.
         what: Who asks: the subject of an error.
+        tell: Called with `STEP` after each step.
 
     Raises:
         DiaboloError: If the posterior has no parameters by which it could be refined.
@@ -179,6 +193,7 @@ def ascend(
         adam.step()
         if step >= steps - last:
             ends = [e + v.detach() / last for e, v in zip(ends, values, strict=True)]
+        tell(STEP)
     better = _better(joint, start.density(*start.values), start.density(*ends), seed)
     kept = tuple(
         torch.where(better[(..., *[None] * (new.ndim - 1))], new, old)

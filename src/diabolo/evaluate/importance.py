@@ -33,15 +33,17 @@ from ..data import Batch, Data
 from ..errors import DiaboloError, whole
 from ..model import LatentModel
 from ..noise import MEAN, KeyedNoise
-from .ascent import FORMS, SAMPLES, Ascent, Form, ascend, check_form
+from .ascent import FORMS, SAMPLES, STEP, Ascent, Form, ascend, check_form
 from .continuous import check_continuous, has_density
 from .estimate import Estimate, Kind
 from .graph import Compile, Decoding, pays
 from .passes import (
     Precision,
     Progress,
+    Told,
     autocast,
     batches,
+    counted,
     decoder_rows,
     dequantized,
     networks,
@@ -133,17 +135,27 @@ def importance(
     size = batch or max(1, rows // SAMPLES if refine else min(rows, most // drawn))
     drawn = max(1, min(k, most // size))
     found: list[Tensor] = []
+    told = Told(progress, counted(data, size), STEP * refine + k)
     with quiet(model), autocast(precision, device):
-        for b in batches(model, data, size, progress):
+        for b in batches(model, data, size):
             if refine:
                 climb = ascend(
-                    model, b, decoding, form=form, steps=refine, seed=seed, what="Refinement"
+                    model,
+                    b,
+                    decoding,
+                    form=form,
+                    steps=refine,
+                    seed=seed,
+                    what="Refinement",
+                    tell=told,
                 )
                 propose = partial(_refined, climb)
             sums = Weights(k)
             for start in range(0, k, drawn):
-                z = propose(model, b, min(drawn, k - start), start, seed)
+                few = min(drawn, k - start)
+                z = propose(model, b, few, start, seed)
                 sums.add(_log_weights(z, b, rows // size, decoding))
+                told(few)
             found.append(sums.summary().cpu())
     value, variance, ess, shape = ranks.gather(torch.cat(found, dim=1), len(data), dim=1)
     how = "samples of the prior" if naive else "importance-weighted"

@@ -27,9 +27,11 @@ from ..noise import KeyedNoise, mix_seed
 __all__ = [
     "Precision",
     "Progress",
+    "Told",
     "autocast",
     "averages",
     "batches",
+    "counted",
     "decoder_rows",
     "dequantized",
     "draw_digest",
@@ -49,6 +51,35 @@ Progress = Callable[[float], None]
 DECODED = {"cpu": 3 * 2**16, "cuda": 2**24, "mps": 2**23}
 ORDER = 0x6F72646572  # apart from the noise of a model that is evaluated with the same seed
 LARGER = 8  # by which factor in a compiled graph, which holds no temporaries
+TOLD = 100  # how often, at least, the part that is done of each batch is told
+
+
+class Told:
+    """Tells how much is done of work that takes minutes, a hundred times for each batch.
+
+    Arguments:
+        progress: Who is told, or None.
+        batches: The number of batches.
+        whole: The work on a batch, in any unit.
+    """
+
+    def __init__(self, progress: Progress | None, batches: int, whole: int) -> None:
+        self.progress, self.batches, self.whole = progress, batches, whole
+        self.done = self.said = 0
+
+    def __call__(self, work: int) -> None:
+        """Counts work that is done on a batch."""
+        self.done += work
+        batch = self.done % self.whole == 0
+        if self.progress is not None and (batch or self.done - self.said >= self.whole / TOLD):
+            self.said = self.done
+            self.progress(self.done / (self.whole * self.batches))
+
+
+def counted(data: Data, size: int) -> int:
+    """Returns how many batches this process goes through."""
+    part = ranks.part(ceil(len(data) / max(1, size)))
+    return part.stop - part.start
 
 
 @contextlib.contextmanager

@@ -30,15 +30,17 @@ from ..distributions import Distribution
 from ..errors import whole
 from ..model import LatentModel
 from ..noise import KeyedNoise
-from .ascent import FORMS, SAMPLES, Ascent, Form, Free, ascend, check_form
+from .ascent import FORMS, SAMPLES, STEP, Ascent, Form, Free, ascend, check_form
 from .continuous import check_continuous
 from .estimate import Estimate, Kind, difference
 from .graph import Decoding
 from .passes import (
     Precision,
     Progress,
+    Told,
     autocast,
     batches,
+    counted,
     decoder_rows,
     dequantized,
     networks,
@@ -162,10 +164,13 @@ def refine(
     climbs: list[tuple[Free, Tensor]] = []
     with quiet(model), autocast(precision, device):
         decoding = Decoding(model, precision, compiled=False, needed=False)
-        for b in batches(model, data, size, progress):
-            climb = ascend(model, b, decoding, form=form, steps=steps, seed=seed, what=NAME)
+        told = Told(progress, counted(data, size), STEP * steps + 2 * k)
+        for b in batches(model, data, size):
+            climb = ascend(
+                model, b, decoding, form=form, steps=steps, seed=seed, what=NAME, tell=told
+            )
             climbs.append((climb.refined, climb.better))
-            found.append(_measured(climb, k, seed, max(1, rows // len(b.x))).cpu())
+            found.append(_measured(climb, k, seed, max(1, rows // len(b.x)), told).cpu())
     values, better = _joined(climbs, len(data), device)
     m = ranks.gather(torch.cat(found, 1), len(data), dim=1)
     of, said = subject(model, data), networks(precision) + dequantized(data)
@@ -199,7 +204,7 @@ def refine(
     )
 
 
-def _measured(climb: Ascent, k: int, seed: int, few: int) -> Tensor:
+def _measured(climb: Ascent, k: int, seed: int, few: int, tell: Told) -> Tensor:
     """Returns what k samples of both q tell of each datum, (12, B), float64.
 
     They are mean and variance of the mean of: the encoder's bound, the refined one, their
@@ -215,6 +220,7 @@ def _measured(climb: Ascent, k: int, seed: int, few: int) -> Tensor:
             for q in (climb.amortized, refined)
         )
         parts.append((one, two))
+        tell(2 * len(one))
     before, after = (torch.cat(p) for p in zip(*parts, strict=True))
     weights = Weights(k)
     weights.add(after)
