@@ -9,7 +9,7 @@ PIP    := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint cons
 PEERS  := benchmarks/.venv-peers
 BENCH  ?= --rounds 5
 
-.PHONY: help demo test slow lint docs table experiments few-labels balance impute bench clean
+.PHONY: help demo test slow lint docs table experiments few-labels balance impute anomalies bench clean
 help:
 	@echo "make demo    train a VAE on real handwritten digits; look at runs/demo"
 	@echo "make test    the fast tests"
@@ -21,6 +21,7 @@ help:
 	@echo "make few-labels   a classifier from 100 labels of MNIST: docs/results/few_labels.json; DATA=DATA"
 	@echo "make balance   drawn rows of rare classes and their referee: docs/results/balance.json; DATA=DATA"
 	@echo "make impute  holes filled in, beside other imputers: docs/results/impute.json; DATA=DATA"
+	@echo "make anomalies   strange rows of the ADBench tables beside PyOD: docs/results/anomalies.json; DATA=DATA"
 	@echo "make bench   Diabolo beside its peers and this machine's limit; BENCH=\"--rounds 3 --data-dir DATA\""
 	@echo "make clean   remove the environment, caches and built documentation (runs stay)"
 
@@ -79,6 +80,9 @@ $(PEERS)/.made: pyproject.toml constraints.txt benchmarks/peers.txt
 	$(PEERS)/bin/uv pip install --quiet --python $(PEERS)/bin/python --constraint constraints.txt \
 	--requirement benchmarks/peers.txt --editable .
 	@touch $@
+
+anomalies: $(PEERS)/.made
+	OMP_NUM_THREADS=1 $(PEERS)/bin/python benchmarks/anomalies.py --data-dir $(DATA) --out docs/results/anomalies.json
 
 bench: $(PEERS)/.made
 	$(PEERS)/bin/python benchmarks/bench.py --against docs/results $(BENCH)

@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 import warnings
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ CHOOSING = (
 )
 REPORTED = ("10_cover", "18_Ionosphere", "23_mammography", "27_PageBlocks", "45_wine")
 MOST = 10_000  # rows of one set
+PACKAGES = ("diabolo", "torch", "pyod", "scikit-learn", "numpy")
 
 Scores = NDArray[np.float64]
 
@@ -135,7 +138,7 @@ def measure(folder: Path, name: str, seed: int, method: str) -> list[dict[str, A
 def mean(rows: list[dict[str, Any]], method: str, sets: tuple[str, ...], what: str) -> float:
     """Returns the mean over sets of the means over seeds; NaN if one is lacking."""
     each = [[r[what] for r in rows if r["method"] == method and r["set"] == name] for name in sets]
-    return float(np.mean([np.mean(e) if e else np.nan for e in each]))
+    return float(np.mean([np.mean(e) if e else math.nan for e in each]))
 
 
 def main() -> None:
@@ -167,6 +170,7 @@ def main() -> None:
                 rows += measure(asked.data_dir, name, seed, method)
                 record = {
                     **describe(),
+                    "versions": {name: metadata.version(name) for name in PACKAGES},
                     "settings": settings,
                     "choosing": CHOOSING,
                     "reported": REPORTED,
