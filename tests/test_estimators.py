@@ -146,3 +146,20 @@ def test_an_imputer_fills_holes_and_leaves_the_rest(wine: Any) -> None:
     # A row's holes are filled in alike, whatever rows are beside it.
     assert_allclose(imputer.transform(holed[5:8]), filled[5:8], rtol=1e-9)
     assert_array_equal(pickle.loads(pickle.dumps(imputer)).transform(holed), filled)
+
+
+def test_a_detector_finds_rows_that_are_strange(wine: Any) -> None:
+    X = wine[0].to_numpy()
+    strange = X[:8] + 6 * X.std(0)
+    detector = est.AnomalyDetector(latent=2, epochs=20, contamination=0.05, random_state=0).fit(X)
+    assert (detector.predict(strange) == -1).all()
+    assert (detector.predict(X) == -1).mean() == pytest.approx(0.05, abs=0.01)
+    assert detector.score_samples(strange).max() < detector.score_samples(X).mean()
+    both = est.AnomalyDetector("ae", latent=2, epochs=5, anomaly="distortion", random_state=0)
+    assert both.fit(X).score_samples(strange).mean() < both.score_samples(X).mean()
+
+
+@pytest.mark.parametrize("contamination", [0.0, 0.7])
+def test_an_impossible_contamination_is_refused(wine: Any, contamination: float) -> None:
+    with pytest.raises(diabolo.DiaboloError, match=r"contamination is above 0"):
+        est.AnomalyDetector(contamination=contamination).fit(wine[0].to_numpy())

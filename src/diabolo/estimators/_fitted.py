@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -65,6 +65,7 @@ class Fitted(BaseEstimator):
         n_features_in_: The number of columns, the first axis of a row.
     """
 
+    made_anew: ClassVar[tuple[str, ...]] = ()  # what follows from the rest, and is not pickled
     recipe: str | Callable[..., Recipe]
     latent: int | None
     epochs: int
@@ -111,7 +112,8 @@ class Fitted(BaseEstimator):
 
     def _keyed(self, X: Any) -> Data:
         """Returns X as the model's data, whose noise is a function of each row's values."""
-        data = as_data(self.run_, self._rows(X), None, None)
+        rows = self._rows(X)
+        data = as_data(self.run_, rows, None, None)
         return replace(data, index=_digests(data), decoder=Doubled(data.decoder))
 
     def _typed(self, found: Any, X: Any) -> Any:
@@ -128,7 +130,7 @@ class Fitted(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns the parameters, and the run as the bytes of its files: nothing of torch."""
-        state = dict(super().__getstate__())
+        state = {k: v for k, v in super().__getstate__().items() if k not in self.made_anew}
         run = state.pop("run_", None)
         if run is not None:
             with tempfile.TemporaryDirectory() as place:
