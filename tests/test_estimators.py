@@ -6,6 +6,7 @@ import pickle
 import pickletools
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -122,6 +123,21 @@ def test_missing_entries_are_used_as_missing(wine: Any) -> None:
     assert codes.run_.spec.missing
     assert np.isfinite(codes.transform(X)).all()
     assert np.isfinite(codes.score_samples(X)).all()
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_frames_of_mixed_columns_go_in_and_come_out(wine: Any, library: str) -> None:
+    frame = wine[0][["alcohol", "proline"]].assign(grower=np.array(["a", "b", "c"])[wine[1]])
+    mixed = nw.from_dict({c: list(frame[c]) for c in frame.columns}, backend=library).to_native()
+    codes = est.Autoencoder(latent=2, epochs=2, random_state=0).fit(mixed)
+    assert codes.run_.spec.kinds[2] == "category:3"
+    again = nw.from_native(codes.inverse_transform(codes.transform(mixed)))
+    assert again.columns == list(frame.columns)
+    assert set(again["grower"].to_list()) <= {"a", "b", "c"}
+    numbers = nw.from_native(mixed).select("alcohol", "proline").to_native()
+    plain = est.Autoencoder(latent=2, epochs=2, random_state=0)
+    matrix = clone(plain).fit_transform(frame[["alcohol", "proline"]].to_numpy())
+    assert_array_equal(plain.fit_transform(numbers), matrix)
 
 
 def test_an_autoencoder_without_a_density_says_so(wine: Any) -> None:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import narwhals as nw
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import (
     check_is_fitted,
     validate_data,  # pyrefly: ignore [missing-module-attribute] (old stubs)
@@ -28,7 +29,7 @@ from torch import Tensor
 from ..data import Data
 from ..data.decode import Decoder
 from ..data.mapped import Mapped
-from ..data.memory import is_frame
+from ..data.table import is_frame
 from ..errors import DiaboloError
 from ..model import Recipe
 from ..noise import Noise
@@ -94,21 +95,30 @@ class Fitted(BaseEstimator):
         run.model.double()
         return run
 
-    def _rows(self, X: Any, *, reset: bool = False) -> Any:
-        """Returns X checked as scikit-learn does: a frame as it is, or an array (n, *S)."""
+    def _rows(self, X: Any, *, reset: bool = False, frames: bool = False) -> Any:
+        """Returns X checked as scikit-learn does: an array (n, *S), or a frame of mixed columns.
+
+        Arguments:
+            X: What the user gave.
+            reset: Whether it is fitted, and not compared with what was fitted.
+            frames: Whether a frame of nothing but numbers stays one, too.
+        """
         if not reset:
             check_is_fitted(self, "run_")
-        if is_frame(X):
-            validate_data(self, X, reset=reset, skip_check_array=True)
+        checks: dict[str, Any] = {
+            "allow_nd": True,
+            "ensure_all_finite": "allow-nan",
+            "ensure_min_samples": 2 if reset else 1,
+        }
+        if not is_frame(X):
+            return validate_data(self, X, reset=reset, **checks)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        table: Any = nw.from_native(X)
+        table = table.collect() if isinstance(table, nw.LazyFrame) else table
+        kinds = {"kinds", "data.kinds"} & set(self.options or {})
+        if frames or kinds or not all(kind.is_numeric() for kind in table.schema.values()):
             return X
-        return validate_data(
-            self,
-            X,
-            reset=reset,
-            allow_nd=True,
-            ensure_all_finite="allow-nan",
-            ensure_min_samples=2 if reset else 1,
-        )
+        return check_array(table.to_numpy(), **checks)
 
     def _keyed(self, X: Any) -> Data:
         """Returns X as the model's data, whose noise is a function of each row's values."""

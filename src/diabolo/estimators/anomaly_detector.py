@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import OutlierMixin
 
-from ..data.memory import is_frame
+from ..data.table import is_frame
 from ..errors import DiaboloError
 from ..model import Recipe
 from ..noise import mix_seed

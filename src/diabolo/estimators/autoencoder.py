@@ -25,8 +25,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Fitted):
     """An autoencoder, variational or not, as a transformer with a density where it has one.
 
     X is a matrix (n, columns), a data frame of any kinds of columns, or images (n, H, W) and
-    (n, H, W, channels). A matrix of floats is read as real numbers; frames, integers and images
-    as `diabolo.fit` reads them. NaN are entries that were not seen.
+    (n, H, W, channels). A matrix of floats is read as real numbers; integers and images as
+    `diabolo.fit` reads them, and a frame too, unless it holds nothing but numbers: then it is the
+    matrix of them, as everywhere in scikit-learn. NaN are entries that were not seen.
 
     Arguments:
         recipe: The name of a recipe, or a function `(spec, *, options) -> Recipe`.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
-from ..data.memory import is_frame
+from ..data.table import is_frame
 from ..model import Recipe
 from ..tasks import impute
 from ._fitted import Fitted
@@ -73,9 +73,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Fitted):
 
     def transform(self, X: Any) -> Any:
         """Returns X without its holes, as a new array or frame of the type of X."""
-        if is_frame(X):
-            return impute(self.run_, self._rows(X), method=self.method).data
         x = self._rows(X)
+        if is_frame(x):
+            return impute(self.run_, x, method=self.method).data
         hole = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
         if not hole.any():
             return x.copy()

@@ -10,7 +10,7 @@ from typing import Any
 
 from sklearn.utils import check_random_state
 
-from ..data.memory import is_frame
+from ..data.table import is_frame
 from ..model import Recipe
 from ..tasks import balance
 from ..tasks.balance import Strategy
@@ -76,7 +76,7 @@ class Oversampler(Fitted):
         Raises:
             DiaboloError: As `diabolo.balance`.
         """
-        x = self._rows(X, reset=True)
+        x = self._rows(X, reset=True, frames=True)
         given = {"latent": self.latent, "epochs": self.epochs}
         own: dict[str, Any] = {
             "batch_size": self.batch_size,
