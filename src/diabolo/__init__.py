@@ -43,6 +43,8 @@ if TYPE_CHECKING:
         classifier,
         impute,
         referee,
+        synthesis_report,
+        synthesize,
     )
     from .train import Diverged, History, Row
     from .views import View
@@ -68,6 +70,8 @@ _HOMES = {
         "classifier",
         "impute",
         "referee",
+        "synthesis_report",
+        "synthesize",
     ),
     "train": ("Diverged", "History", "Row"),
     "views": ("View",),
@@ -141,6 +145,8 @@ __all__ = [
     "refit",
     "resume",
     "search",
+    "synthesis_report",
+    "synthesize",
     "tasks",
     "tradeoff",
 ]

@@ -12,6 +12,7 @@ from .conformal import conformal_p_values, discoveries
 from .impute import Imputation, impute
 from .referee import Gain, Referee, referee
 from .scores import SCORES
+from .synthesis import Judged, Synthesis, SynthesisReport, synthesis_report, synthesize
 
 __all__ = [
     "SCORES",
@@ -20,7 +21,10 @@ __all__ = [
     "Classifier",
     "Gain",
     "Imputation",
+    "Judged",
     "Referee",
+    "Synthesis",
+    "SynthesisReport",
     "anomalies",
     "attribution",
     "balance",
@@ -29,4 +33,6 @@ __all__ = [
     "discoveries",
     "impute",
     "referee",
+    "synthesis_report",
+    "synthesize",
 ]
