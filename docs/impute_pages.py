@@ -18,6 +18,7 @@ TITLES = {"adult": "Adult", "wine_quality": "Wine quality", "breast_cancer": "Br
 MEASURES = {"rmse": "numbers", "error_rate": "classes"}
 WORDS = {"better": "better than", "level": "level with", "worse": "**worse than**"}
 LEVEL = 0.02  # of the other's error: a difference that is no better and no worse
+NOISE = 0.05  # likewise, where masks differ by as much
 
 
 def _values(rows: list[dict[str, Any]], imputer: str, key: str) -> np.ndarray:
@@ -36,11 +37,12 @@ def _cell(values: np.ndarray, digits: int = 3) -> str:
 def compared(ours: np.ndarray, other: np.ndarray) -> str:
     """`better`, `level` or `worse`: by the paired differences over the masks.
 
-    A difference counts if it is beyond two of its standard errors and one in fifty of the error.
+    A difference of one in fifty of the error is none, and one of up to one in twenty is none if
+    it lies within two of its standard errors.
     """
     gap = ours - other
     error = gap.std(ddof=1) / math.sqrt(len(gap)) if len(gap) > 1 else math.inf
-    if abs(gap.mean()) <= max(2 * error, LEVEL * other.mean()):
+    if abs(gap.mean()) <= max(LEVEL * other.mean(), min(2 * error, NOISE * other.mean())):
         return "level"
     return "better" if gap.mean() < 0 else "worse"
 
@@ -48,6 +50,8 @@ def compared(ours: np.ndarray, other: np.ndarray) -> str:
 def _verdict(rows: list[dict[str, Any]]) -> str:
     """A sentence on one set under one pattern."""
     parts = []
+    if not any(r["imputer"] == OURS for r in rows):
+        return ""
     for key, what in MEASURES.items():
         ours = _values(rows, OURS, key)
         if not len(ours):
