@@ -246,6 +246,22 @@ def test_types_of_pandas_are_kept(values: Any) -> None:
         assert (back["x"][seen] == frame["x"][seen]).all()
 
 
+def test_holes_are_filled_in_with_values_of_their_columns(run: diabolo.Run) -> None:
+    frame = holes(people()).head(60)
+    found = diabolo.impute(run, frame, draws=1)
+    for filled in (found.data, *found.draws):
+        assert (filled.dtypes == frame.dtypes).all()
+        assert not filled.isna().any().any()
+        assert set(filled["city"]) <= {"Bern", "Oslo", "Rome"}
+        assert filled["grade"].between(1, 5).all()
+    for name in frame.columns:  # what was seen is what it was
+        seen = frame[name].notna()
+        assert (found.data[name][seen] == frame[name][seen]).all()
+    low, high = found.low[:, 4], found.high[:, 4]  # of the grade, in its own numbers
+    assert np.nanmin(low) >= 1
+    assert np.nanmax(high) <= 5
+
+
 def test_a_run_answers_in_frames(run: diabolo.Run) -> None:
     frame = people()
     for x in (
@@ -526,6 +542,14 @@ def test_numbers_in_files_have_kinds_too(tmp_path: Path, monkeypatch: pytest.Mon
     rows = torch.arange(50)
     assert mapped.splits.train.batch(rows).x.equal(whole.splits.train.batch(rows).x)
     assert set(mapped.schema.table.kinds) == set(whole.schema.kinds)  # type: ignore[union-attr]
+
+
+def test_text_is_read_whole(tmp_path: Path) -> None:
+    people().to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(DiaboloError, match=r"Column 'city' is not numeric.*data.memory=whole"):
+        load(tmp_path / "x.parquet", DataConfig(memory="mapped"))
+    with pytest.raises(DiaboloError, match=r"No column is left to learn from: 'id' \(identifier"):
+        load(pd.DataFrame({"id": [f"a{i}" for i in range(50)]}))
 
 
 def test_wide_tables_are_fitted() -> None:

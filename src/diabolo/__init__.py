@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .config import DataConfig, RunConfig, TrainConfig
     from .data import Batch, Data, Schema, Splits
     from .distributions import Distribution, Family
-    from .errors import DiaboloError
+    from .errors import DiaboloError, DiaboloWarning
     from .model import Conditional, Draw, LatentModel, Recipe, Trace
     from .recipes import build
     from .run import Codes, Interrupted, Run, fit, load, refit, resume
@@ -53,7 +53,7 @@ _HOMES = {
     "config": ("DataConfig", "RunConfig", "TrainConfig"),
     "data": ("Batch", "Data", "Schema", "Splits"),
     "distributions": ("Distribution", "Family"),
-    "errors": ("DiaboloError",),
+    "errors": ("DiaboloError", "DiaboloWarning"),
     "model": ("Conditional", "Draw", "LatentModel", "Recipe", "Trace"),
     "recipes": ("build",),
     "run": ("Codes", "Interrupted", "Run", "fit", "load", "refit", "resume"),
@@ -102,6 +102,7 @@ __all__ = [
     "Data",
     "DataConfig",
     "DiaboloError",
+    "DiaboloWarning",
     "Distribution",
     "Diverged",
     "Draw",

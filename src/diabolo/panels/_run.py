@@ -124,25 +124,25 @@ def by_name(run: Run, x: Tensor, mask: Tensor | None = None) -> dict[str, np.nda
         values = np.where(seen, values, np.nan)
     table = run.schema.table
     names = run.schema.columns or [f"x{i}" for i in range(values.shape[1])]
+    shown = values if table is None else table.shown(values)
     found = {}
     for i, name in enumerate(names):
         title, values_of = str(name), values[:, i]
         if table is not None and table.mixed:
-            title, values_of = _column(table.columns[i], values_of)
+            title, values_of = _column(table.columns[i], values_of, shown[:, i])
         found[title] = values_of
     return found
 
 
-def _column(column: Column, values: np.ndarray) -> tuple[str, np.ndarray]:
-    """Returns a column's title and its values: numbers, or levels as text."""
+def _column(column: Column, values: np.ndarray, shown: np.ndarray) -> tuple[str, np.ndarray]:
+    """Returns a column's title and its values: numbers as they are shown, or levels as text."""
     if column.kind == "date":
         first = column.decode(np.zeros(1))[0].as_py()
         return f"{column.name}, days from {str(first)[:10]}", values
     if not column.levels:
         return column.name, values
     if column.kind == "ordinal" and column.numeric:
-        levels = np.array([*map(float, column.levels), np.nan])
-        return column.name, levels[np.where(np.isnan(values), -1, values).astype(int)]
+        return column.name, shown
     return column.name, np.array(column.decode(values).to_pylist(), dtype=object)
 
 

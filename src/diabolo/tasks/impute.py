@@ -45,6 +45,7 @@ class Imputation:
         draws: M such data, with independent draws of p(unseen | seen) in the holes.
         missing: Where the holes were, (n, *S).
         low: The lower end of each hole's interval, (n, *S), float64; NaN elsewhere and at classes.
+            Of a table, levels of text are their codes, and dates days since the first.
         high: The upper end, likewise.
         certainty: The probability of the class that was filled in, (n, *S); NaN elsewhere and at
             numbers.
@@ -131,6 +132,7 @@ def impute(
     def numbers(values: Tensor) -> NDArray[np.float64]:
         gap = values.isnan()
         told = run.schema.array(torch.where(gap, found.best, values))
+        told = told if run.schema.table is None else run.schema.table.shown(told)
         known = _outside(run.schema, (~gap).numpy(), False)
         return given.spread(found.rows, np.where(known, told, np.nan))
 
@@ -187,6 +189,8 @@ class _Given:
             flat[hole[:, i], i] = np.nan if value is None else value
         if is_frame(self.raw):
             return _filled_frame(self.raw, self.schema, self.hole, new)
+        if self.schema.table is not None:
+            new = self.schema.table.shown(new)
         out = self.raw.copy()
         some = new[self.hole]
         out[self.hole] = np.rint(some) if out.dtype.kind in "iub" else some

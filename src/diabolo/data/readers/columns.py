@@ -25,6 +25,7 @@ from ..found import Array, Found, Rows
 from ..mapped import mapping
 from ..memory import INDEX, INDEX_NOTE, from_frame
 from ..table import Frame, numbers_of
+from ..table.types import is_number
 from .ask import Ask, without_rows
 
 __all__ = ["COLUMNS", "read_columns", "whole_table"]
@@ -35,7 +36,7 @@ PIECE = 1 << 22  # numbers that are decoded at once
 
 
 def read_columns(path: Path, files: Sequence[Path], ask: Ask) -> Found:
-    """Returns the numeric columns of files, with those asked for as labels and conditions.
+    """Returns the columns of files, with those asked for as labels and conditions.
 
     Arguments:
         path: The file, or the folder.
@@ -43,8 +44,8 @@ def read_columns(path: Path, files: Sequence[Path], ask: Ask) -> Found:
         ask: What is asked for.
 
     Raises:
-        DiaboloError: If a file is damaged or has other columns, a column is lacking or holds no
-            numbers, or the cache cannot be written.
+        DiaboloError: If a file is damaged or has other columns, a column is lacking, text is to
+            stay in its file, or the cache cannot be written.
     """
     label = None if ask.config.labels == "none" else ask.config.labels
     try:
@@ -53,7 +54,14 @@ def read_columns(path: Path, files: Sequence[Path], ask: Ask) -> Found:
         names = [n for n in (ask.features or schema.names) if n not in aside]
         numeric = [schema.field(n).type for n in names if n in schema.names]
         wide = max((t.bit_width for t in numeric if pa.types.is_primitive(t)), default=64)
-        if not count or not mapping(ask.config.memory, count * len(names) * wide // 8):
+        other = [n for n in names if n in schema.names and not is_number(schema.field(n).type)]
+        if other and ask.config.memory == "mapped" and aside <= set(schema.names):
+            raise DiaboloError(
+                f"Column '{other[0]}' is not numeric ({schema.field(other[0]).type}), and only "
+                "numbers can stay in their file: say data.memory=whole, or leave the column out."
+            )
+        text = other and ask.config.memory != "mapped"
+        if text or not count or not mapping(ask.config.memory, count * len(names) * wide // 8):
             whole = pa.concat_tables(map(_table, kept), promote_options="permissive")
             found = from_frame(
                 whole,

@@ -105,8 +105,7 @@ def tabulate(found: Found, config: DataConfig, rows: Array) -> Found:
             left.append((source.name, column))
     if not kept:
         raise DiaboloError(
-            f"No column is left to learn from: {tell.named(left)}. Say what they are with "
-            "data.kinds, such as kinds={'" + sources[0].name + "': 'category'}."
+            f"No column is left to learn from: {tell.named(left)} are no data by themselves."
         )
     alike = not said and config.support is None and _alike(sources, kept)
     table = Table(

@@ -91,6 +91,19 @@ class Table:
             out[:, i] = narrow(numbers, column.name)
         return out
 
+    def shown(self, values: Array) -> Array:
+        """Returns numbers (n, D) with levels that are numbers in place of their codes, float64.
+
+        Codes of text stay codes, dates stay days since the first; NaN stays NaN.
+        """
+        out = values.astype(np.float64)
+        for i, column in enumerate(self.columns if self.mixed else ()):
+            if column.levels and column.numeric:
+                levels = np.array([*map(float, column.levels + column.pooled), np.nan])
+                code = np.where(np.isnan(out[:, i]), len(levels) - 1, np.rint(out[:, i]))
+                out[:, i] = levels[code.astype(np.int64)]
+        return out
+
     def decode(self, values: Array, like: Any = None) -> Any:
         """Returns a frame of n rows from a model's numbers (n, D).
 
