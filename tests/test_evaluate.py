@@ -459,6 +459,8 @@ def test_marginal_sums_over_the_classes() -> None:
     assert told.likelihood is not None
     with pytest.raises(DiaboloError, match=r"frequencies of the 3 classes.*\(0.5, 0.5\)"):
         log_likelihood(wide, Data(x), k=5, marginal=(0.5, 0.5))
+    with pytest.raises(DiaboloError, match=r"frequencies of the 3 classes.*nan"):
+        log_likelihood(wide, Data(x), k=5, marginal=(0.5, 0.5, math.nan))
     several = Data(x, c=torch.ones(len(x), 3, dtype=F64))
     with pytest.raises(DiaboloError, match="one label"):
         log_likelihood(wide, several, k=5, marginal=frequencies)

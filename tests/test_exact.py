@@ -249,7 +249,7 @@ def test_models_without_an_exact_likelihood_are_refused() -> None:
     for name, options, why in (
         ("ladder", {"layers": 1}, "decodes what is made of z, not z itself"),
         ("ladder", {"layers": 1, "latent": 2}, "decodes what is made of z, not z itself"),
-        ("discrete_vae", {"estimator": "relaxed"}, "decodes what is made of z, not z itself"),
+        ("discrete_vae", {"estimator": "relaxed"}, "has discrete values"),
         ("discrete_vae", {"estimator": "exact", "latent": 1}, "has discrete values"),
     ):
         model = build(name, spec, **options).model.double()

@@ -154,6 +154,8 @@ def test_a_method_without_effect_is_refused(name: str, given: dict, sentence: st
         ({"method": "annealed", "chunk": 5}, "chunk has no effect"),
         ({"method": "annealed("}, "Expected a name, or a name with options"),
         ({"k": 0}, "k is a whole number of 1 or more"),
+        ({"method": 3}, "method is a word such as 'importance', but got 3"),
+        ({"compile": "yes"}, r"Unknown value of compile: 'yes'\. Known: auto, off, on"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(options: dict[str, object], sentence: str) -> None:

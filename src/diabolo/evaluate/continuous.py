@@ -70,7 +70,7 @@ def check_continuous(model: LatentModel, what: str, instead: str = OTHER) -> Non
         DiaboloError: If the model is deterministic, discrete, on a sphere, or a hierarchy.
     """
     has_density(model)
-    if model.enumerates is not None:
+    if model.enumerates is not None or all(model.levels):
         raise _refusal(what, "has discrete values", instead)
     if model.space != REALS:
         raise _refusal(what, f"has {model.space}", instead)

@@ -23,14 +23,14 @@ from __future__ import annotations
 import math
 from functools import partial
 from math import ceil
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from .. import ranks
 from ..data import Batch, Data
-from ..errors import DiaboloError, whole
+from ..errors import DiaboloError, unknown, whole
 from ..model import LatentModel
 from ..noise import MEAN, KeyedNoise
 from .ascent import FORMS, SAMPLES, STEP, Ascent, Form, ascend, check_form
@@ -121,6 +121,8 @@ def importance(
     for name, value in (("chunk", chunk), ("batch", batch)):
         if value is not None:
             whole(name, value, least=1)
+    if compile not in get_args(Compile):
+        raise unknown("value of compile", str(compile), get_args(Compile))
     device = next(model.parameters()).device
     naive = proposal == "prior"
     propose, values = (_prior, 1) if naive else (_posterior, model.enumerates or 1)

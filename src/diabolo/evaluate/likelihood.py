@@ -149,6 +149,8 @@ _Estimator = Callable[[LatentModel, Data, int, Progress | None], Estimate]
 
 def _estimator(method: str, given: Mapping[str, Any]) -> _Estimator:
     """Returns what estimates by a method, given arguments that are not the default ones."""
+    if not isinstance(method, str):
+        raise DiaboloError(f"method is a word such as 'importance', but got {method!r}.")
     word, options = parse_call(method)
     if word not in METHODS:
         raise unknown("method", word, METHODS)
@@ -188,7 +190,8 @@ def _marginal(
         why = "takes no condition" if not model.condition else "sums over its classes itself"
         raise DiaboloError(f"This model {why}: leave marginal out.")
     prior = torch.as_tensor(marginal, dtype=torch.float64)
-    if prior.shape != (model.condition,) or bool((prior < 0).any()) or float(prior.sum()) <= 0:
+    sound = bool(prior.isfinite().all() and (prior >= 0).all())
+    if prior.shape != (model.condition,) or not sound or float(prior.sum()) <= 0:
         raise DiaboloError(
             f"marginal needs the frequencies of the {model.condition} classes of the condition, "
             f"none negative, but got {tuple(prior.tolist()) if prior.ndim == 1 else marginal}."
