@@ -175,6 +175,25 @@ def test_a_group_that_collapsed_is_named() -> None:
     assert found[0].sentence.startswith("Group 2 of 3 has collapsed")
 
 
+def test_all_elements_that_are_all_but_unused_are_a_fault() -> None:
+    """Many elements of little rate each make up more than none, and nobody uses the code."""
+    model, data = of_recipe("vae")
+    parts = bound(model, data)
+    rise = Estimate.of(torch.full((6,), 0.1), None, k=1, seed=0, kind="rise")
+    rate = torch.full((4,), 0.005)
+    (found,) = verdict(parts, rate, rise, None)
+    assert (found.name, found.fault) == ("unused", True)
+    assert found.sentence.startswith("All latent elements are all but unused")
+    rate[0] = torch.nan  # not known: perhaps used
+    (found,) = verdict(parts, rate, rise, None)
+    assert (found.name, found.fault) == ("unused", False)
+    assert "others" not in found.sentence
+    rate[0] = 1.0
+    assert "The others are used." in verdict(parts, rate, rise, None)[0].sentence
+    told = verdict(None, torch.full((4,), torch.nan), rise, None)[0].sentence
+    assert told.endswith("The code of another datum costs the decoder 0.10 nats.")
+
+
 def test_a_prior_with_holes_is_found_out() -> None:
     model, data, _ = optimum(0.6, n=600)
     assert "holes" not in names(diagnose(model, data))

@@ -26,6 +26,10 @@ GENTLE = (
     "let the price of the rate rise slowly (recipe='beta_vae' with beta=1 and warmup=0.5), give "
     "each element some rate for free (free_bits=0.1), or take a smaller decoder"
 )
+WAKE = (
+    f"To use it, {GENTLE}; of real data, a likelihood with a narrower scale. It is no fault only "
+    "where the data vary less in every direction than beta times the variance of the likelihood."
+)
 
 
 class Finding(NamedTuple):
@@ -89,9 +93,7 @@ def _collapse(parts: Bound | None, rate: Tensor, rise: Estimate) -> list[Finding
                 True,
                 f"The whole latent is ignored (posterior collapse): its rate is {total:.3f} nats, "
                 f"and the code of another datum costs the decoder {rise.value:.3f} nats.",
-                f"To use it, {GENTLE}; of real data, a likelihood with a narrower scale. It is no "
-                "fault only where the data vary less in every direction than beta times the "
-                "variance of the likelihood.",
+                WAKE,
             )
         ]
     found = []
@@ -110,9 +112,20 @@ def _collapse(parts: Bound | None, rate: Tensor, rise: Estimate) -> list[Finding
                 )
     known = rate[~rate.isnan()]
     idle = int((known <= RATE).sum())
-    told = "" if total is None else f"The code costs {total:.2f} nats, and t"
-    told = f"{told or 'T'}hat of another datum costs the decoder {rise.value:.2f} nats."
-    if idle and not found:
+    told = "The code" if total is None else f"The code costs {total:.2f} nats, and that"
+    told = f"{told} of another datum costs the decoder {rise.value:.2f} nats."
+    if idle == len(rate) and not found:
+        found.append(
+            Finding(
+                "unused",
+                True,
+                "All latent elements are all but unused (posterior collapse): none has a rate of "
+                f"{RATE:g} nats. {told}",
+                WAKE,
+            )
+        )
+    elif idle and not found:
+        rest = " The others are used." if idle < len(known) else ""
         found.append(
             Finding(
                 "unused",
@@ -120,7 +133,7 @@ def _collapse(parts: Bound | None, rate: Tensor, rise: Estimate) -> list[Finding
                 f"{idle} of {len(known)} latent elements are unused (rate below {RATE:g} nats), "
                 "which is no fault: the optimum leaves out what explains less variance than beta "
                 "times the variance of the likelihood (in a linear model, eigenvalues below "
-                f"beta sigma^2). The others are used. {told}",
+                f"beta sigma^2).{rest} {told}",
                 f"A smaller latent would do as well; to use more, lower beta, or {GENTLE}.",
             )
         )
