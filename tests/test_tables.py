@@ -276,7 +276,9 @@ def test_a_run_answers_in_frames(run: diabolo.Run) -> None:
         assert len(x) == 7
         assert not x.isna().any().any()  # what is written is complete
     assert (run.sample(7).dtypes == frame.convert_dtypes().dtypes).all()
-    assert set(run.sample(200)["city"]) <= {"Bern", "Oslo", "Rome"}
+    x = run.sample(200)
+    assert set(x["city"]) <= {"Bern", "Oslo", "Rome"}
+    assert (x["day"] == x["day"].dt.normalize()).all()  # as in the data, no time of day
 
 
 def test_rows_keep_their_names_and_frames_their_library(run: diabolo.Run) -> None:
@@ -554,10 +556,14 @@ def test_text_is_read_whole(tmp_path: Path) -> None:
 
 def test_wide_tables_are_fitted() -> None:
     rng = np.random.default_rng(0)
-    wide = pd.DataFrame(rng.normal(size=(200, 999)), columns=[f"c{i}" for i in range(999)])
-    wide["kind"] = rng.choice(["a", "b"], 200)
-    run = diabolo.fit(wide, **{**SMALL, "epochs": 1})
+    wide = pd.DataFrame(rng.normal(size=(200, 1000)), columns=[f"c{i}" for i in range(1000)])
+    run = diabolo.fit(wide, **SMALL)
     assert run.sample(3).shape == (3, 1000)
+    wide["kind"] = rng.choice(["a", "b"], 200)
+    found = load(wide)
+    assert found.schema.kinds == (*["real"] * 1000, "category:2")
+    few = diabolo.fit(wide.iloc[:, 900:], **SMALL)
+    assert few.sample(3).shape == (3, 101)
 
 
 def test_no_warning_is_given_where_nothing_is_passed_over(run: diabolo.Run) -> None:

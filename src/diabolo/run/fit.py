@@ -231,8 +231,9 @@ def _stepped(recipe: Recipe, schema: Schema) -> list[str]:
         return []
     found = stepped.flatten().nonzero().flatten().tolist()
     name = type(family.base if isinstance(family, StandardizedFamily) else family).__name__
+    density = "the density" if name == "ProductFamily" else name.removesuffix("Family")
     tail = (
-        f"take values in steps: the scale of {name.removesuffix('Family')} is kept above "
+        f"take values in steps: the scale of {density} is kept above "
         "step / sqrt(12) there, so that the density cannot narrow onto the values."
     )
     if schema.layout != "vector":

@@ -19,7 +19,7 @@ from ..mapped import Array
 from .kinds import Kind
 from .types import as_numbers, as_text, as_times, is_date, is_text, pc, type_of
 
-__all__ = ["Column", "Level", "Unseen"]
+__all__ = ["DAY", "Column", "Level", "Unseen"]
 
 Level = str | int | float | bool
 Unseen = Literal["refuse", "missing"]
@@ -41,6 +41,7 @@ class Column:
         weights: How often each of them comes in training.
         categories: All categories of a column whose type has such, seen or not.
         origin: The date whose number is 0, in microseconds since 1970.
+        daily: Whether dates have no time of day.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Column:
     weights: tuple[int, ...] = ()
     categories: tuple[Level, ...] = ()
     origin: int = 0
+    daily: bool = False
 
     @property
     def count(self) -> int:
@@ -134,7 +136,8 @@ class Column:
         if self.kind in ("category", "ordinal"):
             return self._levels(filled, missing, kind)
         if self.kind == "date":
-            micros = np.rint(filled * DAY).astype(np.int64) + self.origin
+            days = np.rint(filled) if self.daily else filled
+            micros = np.rint(days * DAY).astype(np.int64) + self.origin
             return _dates(micros, missing, kind)
         if self.kind == "boolean":
             filled = (filled >= 0.5).astype(np.float64)

@@ -21,7 +21,7 @@ from ..found import Found, Rows
 from ..mapped import Array, Mapped, pieces
 from ..values import refuse_infinite
 from . import notes as tell
-from .column import Column, Level
+from .column import DAY, Column, Level
 from .kinds import UNIQUE, Numbers, Said, number_kind, read_kind, text_role
 from .table import Table
 from .types import as_numbers, as_times, is_date, is_number, is_text, pc, plain, type_of
@@ -242,7 +242,7 @@ def _guess(source: _Source, config: DataConfig) -> Column | str:
         return source.column(kind, levels=_range(source) if kind == "ordinal" else ())
     kind = source.parts[0].type
     if is_date(kind):
-        return source.column("date", origin=_origin(source))
+        return _date(source)
     if not is_text(kind):
         return f"of type {source.base.type}"
     if not source.categorical:
@@ -260,7 +260,7 @@ def _as_said(source: _Source, said: Said, config: DataConfig) -> Column:
     """Returns a column of the kind that the user says."""
     name, numbers = source.name, source.numbers
     if said.kind == "date":
-        return source.column("date", origin=_origin(source))
+        return _date(source)
     if said.count is not None:
         return source.column(said.kind, levels=tuple(range(said.count)))
     if said.kind == "category":
@@ -356,10 +356,13 @@ def _category(source: _Source, config: DataConfig) -> Column:
     return source.column("category", levels=levels, pooled=rare, weights=weights)
 
 
-def _origin(source: _Source) -> int:
-    """Returns the first date."""
+def _date(source: _Source) -> Column:
+    """Returns a column of dates, counted from the first."""
     times = [as_times(pa.chunked_array([p]), source.name) for p in source.parts]
-    return int(np.nanmin(np.concatenate(times)))
+    seen = np.concatenate(times)
+    seen = seen[~np.isnan(seen)]
+    daily = bool(((seen - seen.min()) % DAY == 0).all())
+    return source.column("date", origin=int(seen.min()), daily=daily)
 
 
 def _refuse_mixture(source: _Source) -> None:
