@@ -234,9 +234,18 @@ def test_repeated_rows_are_all_near_copies(judged):
     near = judged[0].near
     again = near["random oversampling"]
     assert again.near == again.rows > 0
-    assert again.ratio < 1e-6  # rounding of numbers that were scaled
+    assert again.ratio == 0
     assert near["SMOTE"].ratio < 1
     assert near[OURS].rows == near["SMOTE"].rows == again.rows
+
+
+def test_copies_are_told_where_held_out_rows_have_twins(judged):
+    """Rows that stand in a table twice make the nearest held-out row lie at 0."""
+    x, y = table(90, 30)
+    x[::2] = x[1::2]  # each row twice, of one class but once
+    found = referee(x, y, folds=3, repeats=1, inner=2, **{**FAST, "epochs": 1}).near
+    assert found["random oversampling"].near == found["random oversampling"].rows
+    assert found[OURS].near == 0
 
 
 def test_what_the_referee_refuses():
@@ -280,6 +289,18 @@ def test_from_the_command_line(tmp_path, capsys):
     assert list(rows[0]) == ["a", "b", "c", "d", "kind", "drawn"]
     assert [r["kind"] for r in rows].count("rare") == 70
     np.testing.assert_allclose([float(r["a"]) for r in rows[:90]], x[:, 0])
+    frame["crop"] = np.where(np.arange(90) % 3, "rye", "oats")  # a table of more kinds of columns
+    frame["n"] = np.arange(90) % 5
+    frame.to_csv(tmp_path / "mixed.csv", index=False)
+    mixed = ["balance", str(tmp_path / "mixed.csv"), "--label", "kind"]
+    assert main([*mixed, "--out", str(out), *small]) == 0
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [r["kind"] for r in rows].count("rare") == 70
+    assert {r["crop"] for r in rows} == {"rye", "oats"}
+    assert {r["n"] for r in rows} <= set("01234")
+    capsys.readouterr()
+    assert main([*mixed, "--referee", *small]) == 2
+    assert "Column 'crop' is not numeric, and the referee" in capsys.readouterr().err
     folds = ["--referee", "--folds", "2", "--repeats", "1", "--inner", "2"]
     assert main([*argv, *folds, *small]) == 0
     told = capsys.readouterr().out

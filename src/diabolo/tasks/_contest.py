@@ -173,9 +173,15 @@ class Contest:
     def near(self, made: Training, train: NDArray[np.int64], test: NDArray[np.int64]) -> Near:
         """Returns how near new rows are to training rows, beside held-out rows of their classes."""
         like = np.isin(self.classes.codes[test], made.codes[made.new])
-        other = torch.from_numpy((self.flat[test][like] - made.loc) / made.scale)
-        known = torch.from_numpy((self.flat[train] - made.loc) / made.scale)
-        new = torch.from_numpy(made.x[made.new])
+        # All in the type in which distances are taken, so that a copy's is 0.
+        other, known, new = (
+            torch.from_numpy(x).float()
+            for x in (
+                (self.flat[test][like] - made.loc) / made.scale,
+                (self.flat[train] - made.loc) / made.scale,
+                made.x[made.new],
+            )
+        )
         found = nearest_training(other, new, [(known, torch.from_numpy(train))])
         return Near(len(new), found.copies, found.expected, found.ratio.value)
 
