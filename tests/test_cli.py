@@ -138,7 +138,9 @@ def test_evaluate_on_a_file_and_as_json(run, capsys):
 def test_evaluate_in_full_ends_with_a_verdict(run, capsys):
     x = run.parent / "x.npy"
     assert call("evaluate", run, x, "--k", 5, "--full") == 0
-    told = capsys.readouterr().out
+    told, err = capsys.readouterr()
+    works = [line for line in err.splitlines() if line.endswith(" ...")]
+    assert works == ["measuring by importance with k=5 ...", "diagnosing ..."]
     parts = (
         "Latent elements",
         "code costs",

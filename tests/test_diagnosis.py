@@ -393,7 +393,12 @@ def test_remedies_name_what_there_is() -> None:
 def test_evaluate_adds_the_diagnosis_where_it_is_asked_for() -> None:
     model, data = of_recipe("vae")
     assert evaluate(model, data, k=3).diagnosis is None
-    found = evaluate(model, data, k=3, full=True)
+    parts: list[float] = []
+    found = evaluate(model, data, k=3, full=True, progress=parts.append)
+    start = parts.index(0.0)  # the likelihood, and then the diagnosis
+    assert parts[start - 1] == parts[-1] == 1
+    assert parts[start:] == sorted(parts[start:])
+    assert len(set(parts[start:])) > 50
     assert torch.equal(found.diagnosis.rate, diagnose(model, data).rate)
     assert "verdict" in found.to_json()["diagnosis"]
     points, data = of_recipe("ae")

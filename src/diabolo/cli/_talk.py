@@ -133,14 +133,16 @@ class _Reporting:
 class Measuring(_Reporting):
     """The progress of an evaluation on stderr: a bar on a terminal, else a line now and then.
 
-    It is called with the part that is done, from 0 to 1.
+    It is called with the part that is done, from 0 to 1. Where the part falls, other work begins.
 
     Arguments:
         title: What is measured.
+        then: What is done after that.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, then: str = "") -> None:
         super().__init__(title)
+        self.then, self.done = then, 0.0
         self.began = self.said = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -152,6 +154,12 @@ class Measuring(_Reporting):
     def __call__(self, done: float) -> None:
         """Shows the part that is done and the time that is left."""
         now = time.monotonic()
+        if done < self.done and self.then:
+            self.__exit__()
+            self.title, self.then = self.then, ""
+            self.began = self.said = now
+            self.__enter__()
+        self.done = done
         left = duration((now - self.began) * (1 - done) / done) if done > 0 else "?"
         if self.bar is not None:
             self.bar.update(self.task, completed=done, text=f"{left} left")

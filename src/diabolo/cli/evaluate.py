@@ -85,7 +85,8 @@ def evaluate(
                     progress=progress,
                 )
         told = "measuring" if by is None else f"measuring by {by}"
-        with Measuring(told if k is None else f"{told} with k={k}") as progress:
+        told = told if k is None else f"{told} with k={k}"
+        with Measuring(told, then="diagnosing") as progress:
             found = opened.evaluate(
                 chosen,
                 method=method,

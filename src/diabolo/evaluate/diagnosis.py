@@ -17,11 +17,12 @@ from ..data import Data
 from ..errors import DiaboloError
 from ..model import LatentModel
 from .aggregate import AggregatePosterior, aggregate_posterior
+from .ascent import STEP
 from .bounds import Bound, bound
 from .calibration import Calibration, pit, posterior_ranks
 from .dependence import exchange, slopes
 from .estimate import Estimate, finite
-from .passes import Precision, some
+from .passes import Precision, Progress, some
 from .quantity import Quantity, nats
 from .refinement import refine
 from .reliability import Reliability, reliability
@@ -35,6 +36,7 @@ MOST_SLOPES = 256  # data whose Jacobians are averaged
 MOST_REFINED = 100  # data whose posteriors are refined: seconds for a dense network
 SIMULATED = 1000  # data that the model makes up, to calibrate q on them
 CLIMB, DRAWN = 200, 500  # steps of each, and samples of its bounds
+RANKED = 99  # draws of the model for each datum, to calibrate it
 
 
 class Section(NamedTuple):
@@ -107,6 +109,7 @@ def diagnose(
     samples: int = 8,
     most: int = MOST,
     precision: Precision = "float32",
+    progress: Progress | None = None,
 ) -> Diagnosis:
     """Returns how the latent is used, what q is worth, and a verdict.
 
@@ -121,6 +124,7 @@ def diagnose(
         samples: Posterior samples of the bound for each datum.
         most: How many data to look at in pairs, at most: that takes a time of their square.
         precision: The type in which networks compute, but for slopes and aggregate posterior.
+        progress: Called with the part that is done, from 0 to 1, by what takes longest.
 
     Raises:
         DiaboloError: If there are fewer than two data, or they do not fit the model.
@@ -130,7 +134,7 @@ def diagnose(
         parts = bound(model, data, seed=seed, samples=samples, precision=precision)
     units = active_units(model, data, precision=precision)
     facts: dict[str, Any] = {"seed": seed, "samples": samples, "precision": precision}
-    return diagnosed(model, data, parts, units, most=most, **facts)
+    return diagnosed(model, data, parts, units, most=most, progress=progress, **facts)
 
 
 def diagnosed(
@@ -143,11 +147,21 @@ def diagnosed(
     samples: int = 8,
     most: int = MOST,
     precision: Precision = "float32",
+    progress: Progress | None = None,
 ) -> Diagnosis:
     """As `diagnose`, where the bound and the active units are known already."""
     if most < 2:
         raise DiaboloError(f"most is the number of data that are looked at in pairs, not {most}.")
-    paired = some(data, most, seed)
+    paired, near = some(data, most, seed), some(data, MOST_REFINED, seed)
+    # Passes of the decoder, of which the rest has few.
+    climb, ranked = len(near) * (STEP * CLIMB + 2 * DRAWN), len(paired) * RANKED
+    part = climb / (climb + ranked)
+
+    def tell(done: float) -> None:
+        if progress is not None:
+            progress(done)
+
+    tell(0.0)
     rate, rates = _rates(model, parts, units)
     slope, decoder, rise = _decoder(model, data, paired, seed, samples, precision)
     aggregate: AggregatePosterior | None = None
@@ -162,9 +176,9 @@ def diagnosed(
         notes = (*notes, f"It is that of {len(paired)} of the {len(data)} data, drawn by row.")
     posterior = Section("The codes of all data together", rows, notes, json)
     found = verdict(parts, rate, rise, aggregate)
-    near = some(data, MOST_REFINED, seed)
-    inference = _inference(model, near, len(data), seed, precision)
-    meaning = _meaning(model, paired, seed, precision)
+    inference = _inference(model, near, len(data), seed, precision, lambda d: tell(part * d))
+    meaning = _meaning(model, paired, seed, precision, lambda d: tell(part + (1 - part) * d))
+    tell(1.0)
     sections = (rates, decoder, posterior, inference, meaning)
     return Diagnosis(tuple(model.groups), rate, slope, units, sections, found)
 
@@ -195,11 +209,14 @@ def _rates(model: LatentModel, parts: Bound | None, units: ActiveUnits) -> tuple
     return rate, Section(title, (*rows, count), (note,) if whole else (), json)
 
 
-def _inference(model: LatentModel, data: Data, n: int, seed: int, precision: Precision) -> Section:
+def _inference(
+    model: LatentModel, data: Data, n: int, seed: int, precision: Precision, progress: Progress
+) -> Section:
     """Returns what the encoder and the family of q lose of the bound, of some of n data."""
     title = "What q loses of the bound"
     try:
-        found = refine(model, data, steps=CLIMB, k=DRAWN, seed=seed, precision=precision)
+        facts: dict[str, Any] = {"seed": seed, "precision": precision, "progress": progress}
+        found = refine(model, data, steps=CLIMB, k=DRAWN, **facts)
     except DiaboloError as error:
         return Section(title, (), (str(error),), {})
     notes = found.notes
@@ -208,7 +225,9 @@ def _inference(model: LatentModel, data: Data, n: int, seed: int, precision: Pre
     return Section(title, tuple(found.rows()), notes, found.to_json())
 
 
-def _meaning(model: LatentModel, data: Data, seed: int, precision: Precision) -> Section:
+def _meaning(
+    model: LatentModel, data: Data, seed: int, precision: Precision, progress: Progress
+) -> Section:
     """Returns whether the probabilities of q and of the model mean what they say."""
     c = None if model.classifies else data.c
     if c is not None:
@@ -216,7 +235,7 @@ def _meaning(model: LatentModel, data: Data, seed: int, precision: Precision) ->
     facts: dict[str, Any] = {"seed": seed, "precision": precision}
     asked: dict[str, Callable[[], Calibration | Reliability]] = {
         "posterior_ranks": lambda: posterior_ranks(model, SIMULATED, c, **facts),
-        "pit": lambda: pit(model, data, **facts),
+        "pit": lambda: pit(model, data, draws=RANKED, progress=progress, **facts),
     }
     if data.support == "binary":
         asked["reliability"] = lambda: reliability(model, data, **facts)

@@ -162,7 +162,8 @@ def evaluate(
         compile: Whether the decoder of the likelihood is compiled; `auto` does so for long work.
         marginal: Class frequencies, (C,), for log p(x) of a conditional model.
         full: Whether to add the diagnosis, see `diagnose`.
-        progress: Called with the part of the likelihood that is done.
+        progress: Called with the part of the likelihood that is done, from 0 to 1, and then with
+            that of the diagnosis.
 
     Raises:
         DiaboloError: If the data do not fit the model, or method or k has no effect on it.
@@ -186,7 +187,7 @@ def evaluate(
         if not full or units is None:
             return None
         facts: dict[str, Any] = {"seed": seed, "samples": samples, "precision": precision}
-        return diagnosed(model, data, parts, units, **facts)
+        return diagnosed(model, data, parts, units, progress=progress, **facts)
 
     if by is None:
         found = distortion(model, data, seed=seed, precision=precision)

@@ -344,7 +344,7 @@ class Run:
             precision: The type in which networks compute.
             compile: Whether the decoder is compiled; `auto` does so for long work on a CPU.
             full: Whether to add a diagnosis of the latent, see `evaluate.diagnose`.
-            progress: Called with the part of the likelihood that is done.
+            progress: Called with the part that is done of the likelihood, then of the diagnosis.
 
         Raises:
             DiaboloError: If there are no data to be had, they are not like those fitted, or method
