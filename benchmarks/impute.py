@@ -144,7 +144,7 @@ TRAIN: dict[str, Any] = {
 LIKELIHOOD = {"real": "Normal(scale=column)"}
 OWN: dict[str, dict[str, Any]] = {
     "adult": {"epochs": 40},
-    "wine_quality": {"epochs": 40},
+    "wine_quality": {"epochs": 80},
     "breast_cancer": {"epochs": 800, "latent": 20, "decoder": "mlp(hidden=())"},
 }
 # More draws where the table is small: rows whose entries hang together need them.

@@ -179,6 +179,18 @@ def test_a_constant_column_is_filled_with_its_value() -> None:
     assert np.isnan(found.low[4]).all()
 
 
+def test_a_level_that_training_had_not_is_no_hole() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=90), "kind": np.array(["x", "y", "z"] * 30)})
+    run = diabolo.fit(frame, epochs=1, unseen="missing", **SMALL)
+    frame.loc[2, "kind"], frame.loc[3, "kind"], frame.loc[4, "a"] = "new", None, np.nan
+    found = diabolo.impute(run, frame)
+    assert found.data.loc[2, "kind"] == "new"
+    assert found.data.loc[3, "kind"] in {"x", "y", "z"}
+    assert found.missing.sum() == 2
+    assert np.isnan(found.certainty[2, 1])
+
+
 def test_whole_data_come_back(run: diabolo.Run) -> None:
     whole = table(20, seed=6).astype(float)
     found = diabolo.impute(run, whole, draws=1)
@@ -224,11 +236,13 @@ def test_data_from_a_file_and_from_a_split(run: diabolo.Run, tmp_path: Path) -> 
     whole[0, 0] = whole[3, 1] = np.nan
     np.save(tmp_path / "x.npy", whole)
     found = diabolo.impute(run, tmp_path / "x.npy")
-    assert np.isfinite(found.data.to_numpy(float)).all()  # of a run on a frame: a frame
-    again = diabolo.impute(run, whole)
-    assert np.allclose(
-        found.data.to_numpy(float), again.data, rtol=1e-6, atol=0.5
-    )  # ints are whole
+    assert isinstance(found.data, np.ndarray)
+    assert np.isfinite(found.data).all()
+    assert np.array_equal(found.data, diabolo.impute(run, whole).data)
+    frame = pd.DataFrame(whole, columns=table(1).columns)
+    frame.to_parquet(tmp_path / "x.parquet")
+    again = diabolo.impute(run, tmp_path / "x.parquet").data
+    assert again.to_pandas().equals(diabolo.impute(run, frame).data)
     split = run.data("valid")
     assert split is not None
     filled = diabolo.impute(run, split)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from ..errors import DiaboloError, unknown
+from ..errors import DiaboloError
 from ._options import Json, Precision
 from ._output import destination, write
 from ._runs import open_run
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
-
-    from ..run import Run
 
 __all__ = ["impute"]
 
@@ -63,23 +61,23 @@ def impute(
     import numpy as np
     import pyarrow as pa
 
+    from ..data.table import to_arrow
     from ..tasks import impute as fill
 
     for place in (out, *([] if intervals is None else [intervals])):
         destination(place, picture=False)
     opened = open_run(run)
-    x, known = _read(opened, data, labels)
     found = fill(
         opened,
-        x,
+        data,
         mask=None if mask is None else _mask(mask),
         draws=draws,
         method=method,
         point=point,
         interval=interval,
+        labels=labels,
         seed=seed,
         precision=precision,
-        **known,
     )
     for sentence in found.notes:
         note(sentence)
@@ -90,7 +88,7 @@ def impute(
     elif draws:
         which = {"draw": np.repeat(np.arange(1, draws + 1), len(x))}
         arrays = isinstance(x, np.ndarray)
-        x = np.concatenate(found.draws) if arrays else pa.concat_tables(found.draws)
+        x = np.concatenate(found.draws) if arrays else pa.concat_tables(map(to_arrow, found.draws))
     bounds = {"low": found.low, "high": found.high}
     write(out, {"x": x}, names=names, rows=which, beside=bounds)
     if intervals is not None:
@@ -103,33 +101,6 @@ def impute(
         return
     say(f"{holes} holes in {rows} of {len(found.missing)} rows are filled in, by {found.method}")
     say(f"{f'{draws} whole data' if draws else 'the data'} are in {out}")
-
-
-def _read(run: Run, source: str, labels: str | None) -> tuple[Any, dict[str, Any]]:
-    """Returns data as a file has them, so that what was seen can be given back, and their labels.
-
-    Raises:
-        DiaboloError: If there is no such column of labels, or the table is damaged.
-    """
-    import numpy as np
-
-    from ..data.readers.table import ENDINGS, as_it_is
-    from ..data.table import label_values
-
-    path = Path(source).expanduser()
-    if path.is_file() and path.name.lower().endswith(ENDINGS):
-        table = as_it_is(path)
-        if labels is None:
-            return table, {}
-        if labels not in table.column_names:
-            raise unknown("column", labels, table.column_names)
-        return table, {"labels": label_values(table[labels])}
-    if path.is_file() and path.suffix.lower() == ".npy" and labels is None:
-        try:
-            return np.load(path, allow_pickle=False), {}
-        except (OSError, ValueError):
-            pass  # what is wrong with it, the reader says
-    return source, {} if labels is None else {"labels": labels}
 
 
 def _mask(path: Path) -> np.ndarray:

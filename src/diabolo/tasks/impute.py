@@ -22,8 +22,10 @@ from ..data import Data, Schema
 from ..data.hub import is_dataset
 from ..data.infer import to_inside
 from ..data.memory import as_array, from_frame, is_frame
+from ..data.readers.table import ENDINGS, as_it_is
+from ..data.table import label_values
 from ..distributions import REALS
-from ..errors import DiaboloError, DiaboloWarning
+from ..errors import DiaboloError, DiaboloWarning, unknown
 from ..evaluate import Completion, Middle, Precision, complete
 from ..run import Run
 from ..run.asked import as_data
@@ -96,7 +98,9 @@ def impute(
     Arguments:
         run: A run of a model with a likelihood.
         data: Rows (n, *S) as those that were fitted, where NaN or a frame's null is a hole: an
-            array, a tensor, a frame, a path; or `Data`, which come back as an array.
+            array, a tensor or a frame; the path of a table, which comes back as an Arrow table
+            with all its columns, or of other data; or `Data`, of which a run of arrays makes an
+            array and a run of tables a frame.
         mask: True where an entry was seen, (n, *S) or (*S,), for holes that are not NaN.
         draws: The number M of whole data to draw beside the best guess.
         method: How the conditional is found, as in `evaluate.complete`: `importance(k=500)`,
@@ -105,7 +109,8 @@ def impute(
         point: The guess of a number: the conditional `mean` or `median`. Ordered levels take the
             median and classes the most probable one.
         interval: The nominal probability of the intervals.
-        labels: Labels of the rows, where the model is conditional on labels.
+        labels: Labels of the rows, where the model is conditional on labels; of a file also the
+            column or the key that holds them.
         condition: Their conditions, where these are not labels.
         seed: Keys the draws.
         precision: The type in which networks compute.
@@ -223,6 +228,9 @@ def _given(run: Run, x: Any, mask: Any, labels: Any, condition: Any) -> _Given:
         DiaboloError: If they are not like those that were fitted, or the mask has another shape.
     """
     schema = replace(run.schema, missing="nan")
+    if isinstance(x, str | Path):
+        x, labels = _opened(Path(x).expanduser(), x, labels)
+    known = None
     if isinstance(x, str | Path | Data) or is_dataset(x):
         data = as_data(replace(run, schema=schema), x, labels, condition)
         values = torch.cat([b.x for b in data.batches(500)])
@@ -238,12 +246,15 @@ def _given(run: Run, x: Any, mask: Any, labels: Any, condition: Any) -> _Given:
             warnings.simplefilter("ignore", DiaboloWarning)
             values = as_array(schema.numbered(from_frame(x, columns=schema.columns).train).x)
         seen = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
+        known = _there(x, schema.columns)  # levels that training had not too
         read = x
     else:
         raw = read = as_array(x)
         seen = ~np.isnan(raw) if raw.dtype.kind == "f" else np.ones(raw.shape, bool)
+    kept = seen if known is None else known
     if mask is not None:
-        seen = seen & _as_mask(mask, seen.shape)
+        own = _as_mask(mask, seen.shape)
+        seen, kept = seen & own, kept & own
         if isinstance(raw, np.ndarray) and raw.dtype.kind == "f" and not isinstance(read, Data):
             read = np.where(seen, raw, np.nan)  # what stands in a hole may be anything
     with warnings.catch_warnings():  # other columns of a frame stay what they are
@@ -252,7 +263,42 @@ def _given(run: Run, x: Any, mask: Any, labels: Any, condition: Any) -> _Given:
     inside = to_inside(seen, schema.layout)
     inside = inside[:, schema.kept] if schema.constants else inside
     data = replace(data, mask=torch.from_numpy(np.ascontiguousarray(inside)))
-    return _Given(raw, ~seen, data, schema)
+    return _Given(raw, ~kept, data, schema)
+
+
+def _opened(path: Path, x: Any, labels: Any) -> tuple[Any, Any]:
+    """Returns what is in a file of a table or an array, as it is there, and its labels.
+
+    Raises:
+        DiaboloError: If there is no such column of labels, or the table is damaged.
+    """
+    if path.is_file() and path.name.lower().endswith(ENDINGS):
+        table = as_it_is(path)
+        if not isinstance(labels, str):
+            return table, labels
+        if labels not in table.column_names:
+            raise unknown("column", labels, table.column_names)
+        return table, label_values(table[labels])
+    if path.is_file() and path.suffix.lower() == ".npy" and not isinstance(labels, str):
+        try:
+            return np.load(path, allow_pickle=False), labels
+        except (OSError, ValueError):
+            return x, labels  # the reader says what is wrong with it
+    return x, labels
+
+
+def _there(frame: Any, columns: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Returns where a frame has a value, (n, D)."""
+    table = nw.from_native(frame)
+    table = table.collect() if isinstance(table, nw.LazyFrame) else table
+    out = np.ones((len(table), len(columns)), bool)
+    for j, name in enumerate(columns):
+        column = table[name]
+        gap = column.is_null()
+        if column.dtype.is_float():
+            gap = gap | column.is_nan().fill_null(True)
+        out[:, j] = ~gap.to_numpy().astype(bool)
+    return out
 
 
 def _as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
