@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--draws", type=int, default=10)
-    parser.add_argument("--m2-draws", type=int, default=3)
+    parser.add_argument("--m2-draws", type=int, default=2)
     parser.add_argument("--epochs", type=int, help="fewer, to try this out")
     parser.add_argument("--vae", type=Path, help="its folder: made if it is not there")
     parser.add_argument("--out", type=Path, required=True)
