@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import diabolo
@@ -324,3 +326,62 @@ def test_mistakes_on_the_command_line_leave_nothing(
     assert main(["impute", "run", "x.csv", *words]) == 2
     assert sentence in capsys.readouterr().err
     assert not Path(words[1]).exists()
+
+
+@pytest.fixture(scope="module")
+def worded() -> diabolo.Run:
+    """A run of a table with words."""
+    return diabolo.fit(words(), epochs=1, **SMALL)
+
+
+def words(n: int = 60) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "height": rng.normal(170, 8, n),
+            "city": np.array(["Bern", "Oslo", "Rome"])[rng.integers(0, 3, n)],
+            "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 90, n), "D"),
+            "member": rng.random(n) < 0.5,
+        }
+    )
+
+
+@pytest.mark.parametrize("name", ["height", "city", "since", "member"])
+@pytest.mark.parametrize("library", ["None", "nan", "polars", "arrow"])
+def test_a_column_without_any_value_is_filled_in(
+    worded: diabolo.Run, library: str, name: str
+) -> None:
+    whole = words()
+    given: Any = whole.assign(**{name: np.nan if library == "nan" else None})
+    if library == "polars":
+        given = pl.from_pandas(whole).with_columns(pl.lit(None).alias(name))
+    if library == "arrow":  # as a column of empty cells is read from a CSV file
+        table = pa.Table.from_pandas(whole, preserve_index=False)
+        at = table.column_names.index(name)
+        given = table.set_column(at, name, pa.nulls(len(whole)))
+    found = diabolo.impute(worded, given).data
+    assert type(found) is type(given)
+    new = found[name].to_pylist() if library == "arrow" else found[name].to_list()
+    some = {"height": float, "city": str, "since": pd.Timestamp, "member": bool}[name]
+    if name == "since":
+        new = [pd.Timestamp(v) for v in new]
+    assert all(isinstance(v, some) and v == v for v in new)
+
+
+def test_types_of_arrow_stay(worded: diabolo.Run) -> None:
+    frame = words().astype({"city": "category", "member": "boolean"})
+    frame.loc[:5] = None
+    for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())):
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        table = table.set_column(1, "city", pc.cast(table["city"], pa.string()).cast(kind))
+        found = diabolo.impute(worded, table).data
+        assert found.schema.equals(table.schema)
+        assert found.slice(6).to_pylist() == table.slice(6).to_pylist()
+        assert not any(column.null_count for column in found.columns)
+
+
+def test_labels_that_are_the_tables_own_condition_are_told() -> None:
+    frame = words()
+    conditional = diabolo.fit(frame, "cvae", condition="city", epochs=1, **SMALL)
+    with pytest.raises(DiaboloError, match="was fitted without labels"):
+        diabolo.impute(conditional, frame, labels=frame["city"])

@@ -269,8 +269,13 @@ class Schema:
             column = self._labels(rows.labels, len(x))
             if self.classes:
                 labels = codes(column, self.classes, self.label)
-            else:
+            elif column.dtype.kind in "biuf":
                 labels = torch.as_tensor(column.astype(np.float32))
+            else:
+                raise DiaboloError(
+                    f"This run was fitted without labels such as '{column[0]}': leave labels out; "
+                    "a condition is read of the table's own columns."
+                )
         if condition is None and [c.name for c in self.conditions] == [self.label]:
             condition = rows.labels
         c = None if condition is None else self.condition(condition)

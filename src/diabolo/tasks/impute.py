@@ -14,6 +14,7 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
@@ -216,9 +217,28 @@ def _filled_frame(
             if schema.table is not None:  # levels, dates and whole numbers, as in training
                 values = np.array(schema.table.columns[j].decode(values).to_pylist())
             if column.dtype.is_integer():
-                values = np.rint(values).astype(np.int64)
-            changed.append(column.scatter(at.tolist(), values.tolist()).alias(name))
+                values = np.rint(values.astype(float)).astype(np.int64)
+            changed.append(_put(column, at, values).alias(name))
     return table.with_columns(*changed).to_native() if changed else table.to_native()
+
+
+def _put(column: nw.Series[Any], at: NDArray[np.int64], values: NDArray[Any]) -> nw.Series[Any]:
+    """Returns a column with values in its holes, of its own type where that can hold them."""
+    new, kind = values.tolist(), column.dtype
+    if column.implementation.is_pyarrow():  # its scatter knows one type of text only
+        old = column.to_native()
+        known = None if pa.types.is_null(old.type) else old.type
+        more = pa.array(new, known, from_pandas=True)
+        rows = np.arange(len(old))
+        rows[at] = len(old) + np.arange(len(at))
+        both = pa.chunked_array([*old.cast(more.type).chunks, more]).unify_dictionaries()
+        return nw.from_native(both.take(pa.array(rows)), series_only=True)
+    worded = kind.is_float() and values.dtype.kind not in "iuf"
+    if kind == nw.Unknown or (worded and len(at) == len(column)):  # no value, and so no type
+        return nw.new_series(column.name, new, backend=column.implementation)
+    if worded:
+        new = values.astype(float).tolist()
+    return column.scatter(at.tolist(), new)
 
 
 def _given(run: Run, x: Any, mask: Any, labels: Any, condition: Any) -> _Given:

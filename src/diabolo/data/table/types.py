@@ -115,7 +115,7 @@ def as_times(column: pa.ChunkedArray, name: str) -> Array:
         DiaboloError: At a value that is no date, naming the column and the row.
     """
     values = plain(column)
-    if pa.types.is_null(values.type):
+    if pc.all(pc.is_null(values, nan_is_null=True)).as_py():  # of any type
         return np.full(len(values), np.nan)
     if is_text(values.type):
         try:
