@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import stats
 from sklearn.ensemble import RandomForestClassifier
@@ -93,6 +94,17 @@ def test_a_frame_stays_a_frame_with_its_names_and_types(library):
     counts = found.x["count"].to_numpy()
     assert counts.min() >= 0
     assert counts.max() <= 6
+
+
+@pytest.mark.parametrize("text", [pa.string(), pa.large_string()])
+def test_types_of_arrow_stay_without_values_too(text):
+    x, y = table()
+    words = pa.array(["low" if v < 0 else "high" for v in x[:, 0]]).cast(text)
+    frame = pa.table({"word": words, "never": pa.nulls(len(x)), "number": x[:, 1]})
+    found = balance(frame, y, **FAST)
+    assert found.x.schema.equals(frame.schema)
+    assert found.x.slice(0, len(x)).equals(frame)
+    assert len(found.x) == 260
 
 
 def test_images_and_labels_keep_their_types():

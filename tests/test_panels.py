@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -272,3 +273,11 @@ def test_bins_of_whole_numbers_hold_as_many_values_each(step: int, top: int, eac
     assert len(held) <= 40
     between = np.diff(edges(values + 0.1, values))
     np.testing.assert_allclose(between, between[0])
+
+
+def test_a_column_without_any_value_has_no_histogram() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"never": [None] * 60, "a": rng.normal(size=60), "b": ["x", "y"] * 30})
+    figure = PANELS.load("samples")(diabolo.fit(table, **TINY))
+    assert {"a", "b"} <= {ax.get_xlabel() for ax in figure.axes}
+    assert "never" not in {ax.get_xlabel() for ax in figure.axes}

@@ -119,6 +119,7 @@ def _table(run: Run, seed: int) -> Figure:
     if c is not None:  # as many draws, with the conditions of the data over and over
         c = c.repeat(math.ceil(DRAWS / len(c)), 1)[:DRAWS]
     drawn = by_name(run, _drawn(run, DRAWS, c, seed)[0])
+    real = {name: x for name, x in real.items() if _some(x) or _some(drawn[name])}
     caption = (
         f"{DRAWS} draws of the model (seed {seed}) beside {len(x)} data that were not trained on, "
         "as densities."
@@ -128,6 +129,11 @@ def _table(run: Run, seed: int) -> Figure:
         _histograms(ax, real[name], drawn[name], name)
     axes[0].legend(fontsize=8, frameon=False)
     return figure
+
+
+def _some(values: np.ndarray) -> bool:
+    """Whether a column has any value: one that had none in training is put back without."""
+    return bool(np.any([v is not None and v == v for v in values]))
 
 
 def _histograms(ax: Axes, real: np.ndarray, drawn: np.ndarray, name: str) -> None:

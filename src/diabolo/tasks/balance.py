@@ -239,7 +239,14 @@ def _joined(rows: Any, drawn: Any) -> Any:
             new = nw.new_series(name, values, backend=rows.implementation)
         else:
             new = drawn[name]
-        parts.append(nw.concat([given.to_frame(), new.cast(given.dtype).to_frame()]))
+        if given.dtype == nw.Unknown:  # no value, and so no type
+            new = nw.new_series(name, [None] * len(drawn), backend=rows.implementation)
+        elif rows.implementation.is_pyarrow():  # which has two types of text
+            new = nw.from_native(new.to_native().cast(given.to_native().type), series_only=True)
+            new = new.alias(name)
+        else:
+            new = new.cast(given.dtype)
+        parts.append(nw.concat([given.to_frame(), new.to_frame()]))
     return nw.concat(parts, how="horizontal").to_native()
 
 
