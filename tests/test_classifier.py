@@ -235,3 +235,14 @@ def test_from_the_command_line(run, few, tmp_path, capsys):
     assert "--labels COLUMN" in capsys.readouterr().err
     assert main([*argv, "--labels", "shrub", "--labelled", str(tmp_path / "few.csv")]) == 2
     assert "shrub" in capsys.readouterr().err
+
+
+def test_a_run_that_reads_the_labels_is_told_on(few, tmp_path, capsys):
+    frame = pd.DataFrame(few[0], columns=[f"a{i}" for i in range(6)]).assign(tree=few[1])
+    frame.to_csv(tmp_path / "few.csv", index=False)
+    for kinds, told in (({}, True), ({"tree": "skip"}, False)):
+        made = diabolo.fit(frame, "vae", kinds=kinds, latent=2, net=NET, epochs=1)
+        made.save(tmp_path / str(told))
+        words = [str(tmp_path / str(told)), str(tmp_path / "few.csv"), "--labels", "tree"]
+        assert main(["classify", *words, "--out", str(tmp_path / "y.csv")]) == 0
+        assert ("The run itself reads 'tree'" in capsys.readouterr().err) == told

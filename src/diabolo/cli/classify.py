@@ -10,7 +10,7 @@ from ..errors import DiaboloError
 from ._options import Json
 from ._output import destination, write
 from ._runs import data_of, open_run, rows_of
-from ._talk import print_json, say
+from ._talk import note, print_json, say
 
 if TYPE_CHECKING:
     from ..data import Data
@@ -117,6 +117,11 @@ def learned_from(run: Run, source: str, labels: str) -> tuple[Data, Any]:
     if rows.labels is None:
         raise DiaboloError(f"There are no labels '{labels}' in '{source}'.")
     own = labels == "labels"  # beside the data, in no column of theirs
+    if not own and labels in run.schema.columns:
+        note(
+            f"The run itself reads '{labels}', so that its features tell the answer, and the part "
+            f"told right says nothing of rows without it: fit a run with --kinds {labels}=skip."
+        )
     if rows.frame is not None:
         return run.schema.read(Rows(run.schema.numbered(rows).x)), rows.labels
     return data_of(run, source) if own else run.schema.data(rows.x), rows.labels
