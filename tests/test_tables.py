@@ -570,3 +570,12 @@ def test_no_warning_is_given_where_nothing_is_passed_over(run: diabolo.Run) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run.encode(people(5))
+
+
+@pytest.mark.parametrize("bad", ["2020-13-45", "soon"])
+def test_a_date_that_is_none_is_told_in_training(bad: str) -> None:
+    days = [f"2020-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(60)]
+    table = pd.DataFrame({"since": [*days[:7], bad, *days[8:]], "a": np.arange(60) / 7})
+    with pytest.raises(DiaboloError, match=f"'since' holds dates and text: row 7 has '{bad}'"):
+        diabolo.fit(table, latent=2, epochs=1)
+    diabolo.fit(table, kinds={"since": "skip"}, latent=2, net="mlp(hidden=(8,))", epochs=1)

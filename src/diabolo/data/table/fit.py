@@ -24,7 +24,7 @@ from . import notes as tell
 from .column import DAY, Column, Level
 from .kinds import UNIQUE, Numbers, Said, number_kind, read_kind, text_role
 from .table import Table
-from .types import as_numbers, as_times, is_date, is_number, is_text, pc, plain, type_of
+from .types import as_numbers, as_times, is_date, is_number, is_text, mostly, pc, plain, type_of
 
 __all__ = ["tabulate"]
 
@@ -366,18 +366,15 @@ def _date(source: _Source) -> Column:
 
 
 def _refuse_mixture(source: _Source) -> None:
-    """Refuses a column of text most of which is numbers."""
+    """Refuses a column of text most of which is numbers, or dates."""
     texts = pa.concat_arrays([p.cast(pa.large_string()) for p in source.parts])
-    unique = pc.unique(texts.drop_null())
-    numbers = pc.match_substring_regex(unique, r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$")
-    known = pc.is_in(texts, value_set=unique.filter(numbers))
-    share = pc.sum(known).as_py() / source.seen
-    if not 0.5 <= share < 1:
+    what, known = mostly(texts)
+    if not 0.5 <= pc.sum(known).as_py() / source.seen < 1:
         return
     other = pc.and_(pc.is_valid(texts), pc.invert(known)).to_numpy(zero_copy_only=False)
     row = int(other.nonzero()[0][0])
     raise DiaboloError(
-        f"Column '{source.name}' holds numbers and text: row {row} has '{texts[row].as_py()}'. "
+        f"Column '{source.name}' holds {what} and text: row {row} has '{texts[row].as_py()}'. "
         "Mend it or leave it empty, or say what the column is, such as "
         f"kinds={{'{source.name}': 'category'}}."
     )

@@ -23,6 +23,7 @@ __all__ = [
     "is_date",
     "is_number",
     "is_text",
+    "mostly",
     "pc",
     "plain",
     "type_of",
@@ -79,6 +80,19 @@ def plain(column: pa.ChunkedArray) -> pa.Array:
         if pc.any(empty).as_py():
             found = pc.if_else(empty, pa.scalar(None, found.type), found)
     return found
+
+
+def mostly(texts: pa.Array) -> tuple[str, pa.Array]:
+    """Returns of which there are more in text, `numbers` or `dates`, and where (n,)."""
+    unique = pc.unique(texts.drop_null())
+    numbers = pc.match_substring_regex(unique, r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$")
+    days = pc.utf8_slice_codeunits(unique, 0, 10)
+    days = pc.is_valid(pc.strptime(days, format="%Y-%m-%d", unit="s", error_is_null=True))
+    dates = pc.and_(pc.match_substring_regex(unique, r"^\d{4}-\d\d-\d\d([ T].*)?$"), days)
+    found = {"numbers": numbers, "dates": dates}
+    where = {k: pc.is_in(texts, value_set=unique.filter(v)) for k, v in found.items()}
+    what = max(where, key=lambda k: pc.sum(where[k]).as_py())
+    return what, where[what]
 
 
 def as_numbers(column: pa.ChunkedArray, name: str) -> Array:
