@@ -8,6 +8,7 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -179,3 +180,11 @@ def test_a_detector_finds_rows_that_are_strange(wine: Any) -> None:
 def test_an_impossible_contamination_is_refused(wine: Any, contamination: float) -> None:
     with pytest.raises(diabolo.DiaboloError, match=r"contamination is above 0"):
         est.AnomalyDetector(contamination=contamination).fit(wine[0].to_numpy())
+
+
+def test_a_frame_of_numbers_with_holes_is_filled_in_without_a_warning() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=["a", "b", "c"])
+    frame.iloc[::7, 1] = np.nan
+    found = est.Imputer(latent=2, epochs=1, random_state=0).fit_transform(frame)
+    np.testing.assert_array_equal(found[:, 0], frame["a"])
+    assert not np.isnan(found).any()

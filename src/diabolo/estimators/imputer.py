@@ -79,5 +79,5 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Fitted):
         hole = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
         if not hole.any():
             return x.copy()
-        found = impute(self.run_, self._keyed(x), method=self.method).data
+        found = impute(self.run_, self._keyed(X), method=self.method).data
         return np.where(hole, found, x).astype(x.dtype, copy=False)
