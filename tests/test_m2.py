@@ -24,7 +24,7 @@ from diabolo.evaluate.drawing import reconstructed
 from diabolo.noise import KeyedNoise
 from diabolo.objectives import elbo, iwae
 from diabolo.panels import PANELS
-from diabolo.panels._run import codes, measured
+from diabolo.panels._run import codes
 from diabolo.run.latents import Latents
 from laws import recipes
 
