@@ -31,6 +31,8 @@ ROOMS = (  # in reading order
     ("recipes", "Recipes"),
     ("evaluate", "Evaluation"),
     ("run", "Runs"),
+    ("tasks", "Jobs"),
+    ("study", "Studies"),
     ("panels", "Figures"),
     ("config", "Configuration"),
     ("checkpoint", "Checkpoints"),
