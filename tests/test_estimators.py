@@ -135,6 +135,8 @@ def test_frames_of_mixed_columns_go_in_and_come_out(wine: Any, library: str) -> 
     again = nw.from_native(codes.inverse_transform(codes.transform(mixed)))
     assert again.columns == list(frame.columns)
     assert set(again["grower"].to_list()) <= {"a", "b", "c"}
+    narrow = codes.inverse_transform(codes.transform(mixed).astype(np.float32))
+    assert nw.from_native(narrow).columns == list(frame.columns)
     numbers = nw.from_native(mixed).select("alcohol", "proline").to_native()
     plain = est.Autoencoder(latent=2, epochs=2, random_state=0)
     matrix = clone(plain).fit_transform(frame[["alcohol", "proline"]].to_numpy())

@@ -141,6 +141,13 @@ def test_a_report_tells_the_law_the_thief_and_the_baselines_apart() -> None:
     assert judge({}, train, test, baselines=False).judged[0].name == REAL
 
 
+def test_a_table_of_one_column_has_no_pairs_to_compare() -> None:
+    one, two = (Coded(law(100, i).x[:, :1], ("a",), (False,)) for i in (0, 1))
+    found = judge({}, one, two, baselines=False)[REAL]
+    assert np.isnan(found.dependence)
+    assert found.to_json()["dependence"] is None
+
+
 def test_a_report_of_too_few_rows_is_refused() -> None:
     with pytest.raises(diabolo.DiaboloError, match="40 training rows"):
         judge({}, law(39, 0), law(100, 1))

@@ -128,8 +128,8 @@ class Fitted(BaseEstimator):
 
     def _typed(self, found: Any, X: Any) -> Any:
         """Returns numbers in the type of X, where that is float32, as scikit-learn's own do."""
-        kind = getattr(X, "dtype", None)
-        return found.astype(np.float32) if kind == np.float32 else found
+        narrow = isinstance(found, np.ndarray) and getattr(X, "dtype", None) == np.float32
+        return found.astype(np.float32) if narrow else found
 
     def __sklearn_tags__(self) -> Any:
         tags: Any = super().__sklearn_tags__()  # pyrefly: ignore [missing-attribute] (old stubs)

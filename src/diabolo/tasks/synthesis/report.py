@@ -5,6 +5,7 @@ Shapes: n rows, D columns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from ...errors import DiaboloError
+from ...evaluate.estimate import finite
 from ...evaluate.samples import Nearest, TwoSampleTest, nearest_training, two_sample_test
 from .baselines import BASELINES
 from .coded import Coded, Distances, holes_of
@@ -32,7 +34,8 @@ class Judged(NamedTuple):
     Attributes:
         name: Whose rows.
         columns: The distance of each column, (D,).
-        dependence: The mean absolute difference of the dependence of pairs of columns.
+        dependence: The mean absolute difference of the dependence of pairs of columns; NaN where
+            no pair is known.
         two_sample: Whether a classifier tells them from real rows.
         utility: The score on real rows of what was learned of them; None without a target.
         gain: How far that lies above the score of what was learned of real rows.
@@ -64,9 +67,9 @@ class Judged(NamedTuple):
             beside["membership"] = self.membership._asdict()
         return {
             "name": self.name,
-            "columns": list(self.columns),
-            "marginal": self.marginal,
-            "dependence": self.dependence,
+            "columns": [finite(v) for v in self.columns],
+            "marginal": finite(self.marginal),
+            "dependence": finite(self.dependence),
             "two_sample": self.two_sample.to_json(),
             "utility": self.utility,
             "utility_gain": self.gain,
@@ -160,8 +163,8 @@ def judge(
         for i, (name, sample) in enumerate(every.items())
     }
     near = Distances(train)
-    members, others = (rows.drawn(ASKED, generator) for rows in (train, test))
-    whole = _points(near(train))
+    members, others = (near(rows.drawn(ASKED, generator)) for rows in (train, test))
+    whole, held = _points(near(train)), _points(near(asked))
     real = dependence(asked)
     best = None if target is None else utility(some, asked, target, seed)
     judged = []
@@ -173,23 +176,24 @@ def judge(
             apart = learned.each - best.each
             gain, stderr = float(apart.mean()), float(apart.std(ddof=1) / np.sqrt(len(apart)))
         gap = np.abs(real - dependence(rows))
+        points = near(rows)
         judged.append(
             Judged(
                 name=name,
                 columns=tuple(marginals(asked, rows).tolist()),
-                dependence=float(np.nanmean(gap)) if np.isfinite(gap).any() else 0.0,
-                two_sample=two_sample_test(_points(near(asked)), _points(near(rows)), seed=seed),
+                dependence=float(np.nanmean(gap)) if np.isfinite(gap).any() else math.nan,
+                two_sample=two_sample_test(held, _points(points), seed=seed),
                 utility=None if learned is None else learned.score,
                 gain=gain,
                 gain_stderr=stderr,
                 nearest=None
                 if own
                 else nearest_training(
-                    _points(near(others)),
+                    _points(others),
                     _points(near(rows.drawn(ASKED, generator))),
                     [(whole, torch.arange(len(whole)))],
                 ),
-                membership=None if own else membership(near(members), near(others), near(rows)),
+                membership=None if own else membership(members, others, points),
             )
         )
     return SynthesisReport(tuple(judged), train.names, target, len(asked), m, seed, _notes(train))
