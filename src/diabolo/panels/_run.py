@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "by_name",
-    "codes",
     "continuous",
     "held_out",
     "is_pictures",
@@ -144,8 +143,3 @@ def _column(column: Column, values: np.ndarray, shown: np.ndarray) -> tuple[str,
     if column.kind == "ordinal" and column.numeric:
         return column.name, shown
     return column.name, np.array(column.decode(values).to_pylist(), dtype=object)
-
-
-def codes(run: Run, data: Data, most: int = 10_000) -> np.ndarray:
-    """Returns the posterior means of the first `most` data, (N, D)."""
-    return run.encode(measured(run, data.take(torch.arange(min(most, len(data))))))

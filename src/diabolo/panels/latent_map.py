@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._figure import BLUE, NotApplicable, new, tidy
-from ._run import codes, continuous, held_out
+from ._figure import BLUE, new, tidy
+from ._rows import plane, rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,38 +37,25 @@ def latent_map(run: Run, *, split: str | None = None, most: int = 5000) -> Figur
     Raises:
         NotApplicable: If the data are out of reach, or all elements are discrete.
     """
-    data = held_out(run, split)
-    shown = continuous(run, "A latent map")
-    mean = codes(run, data, most)[:, shown]
-    n, d = mean.shape
-    if n < 3:
-        raise NotApplicable(
-            f"A map needs three data or more, but {n} {'was' if n == 1 else 'were'} held out."
-        )
+    found = rows(run, n=most, split=split)
+    flat = plane(found)
+    n, d, names = len(found), len(flat.elements), list(flat.names)
     if d > 2:
-        from sklearn.decomposition import PCA
-
-        pca = PCA(2).fit(mean)
-        points = np.asarray(pca.transform(mean))
-        share = pca.explained_variance_ratio_
-        names = [f"principal component {i + 1} ({share[i]:.0%} of variance)" for i in range(2)]
-        how = f"The first two principal components of {d} latent means hold {share.sum():.0%}."
+        how = f"The first two principal components of {d} latent means hold {flat.share.sum():.0%}."
     elif d == 2:
-        points, names = mean, [f"$z_{{{i}}}$" for i in shown]
+        names = [f"$z_{{{i}}}$" for i in flat.elements]
         how = "Both latent elements, as the encoder's mean."
     else:
-        jitter = np.random.default_rng(0).uniform(-0.5, 0.5, n)
-        points = np.stack([mean[:, 0], jitter], 1)
-        names = [f"$z_{{{shown[0]}}}$", "(no meaning: spread)"]
+        names = [f"$z_{{{flat.elements[0]}}}$", "(no meaning: spread)"]
         how = "The one latent element, as the encoder's mean; the height is random."
     caption = f"{n} data that were not trained on. {how}"
     figure = new(7.4, 6.0, "Latent map", caption)
     ax = figure.subplots()
-    labels = None if data.labels is None else data.labels[:n].cpu().numpy()
+    labels = found.labels
     if labels is None or not np.issubdtype(labels.dtype, np.integer):
-        ax.scatter(*points.T, s=9, color=BLUE, alpha=0.6, linewidths=0)
+        ax.scatter(*flat.points.T, s=9, color=BLUE, alpha=0.6, linewidths=0)
     else:
-        _coloured(ax, points, labels, data.classes)
+        _coloured(ax, flat.points, labels, found.classes)
     tidy(ax, *names)
     if d >= 2:
         ax.set_aspect("equal", adjustable="datalim")
