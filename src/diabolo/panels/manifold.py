@@ -11,7 +11,7 @@ from ..distributions import REALS, Normal
 from ..noise import MEAN
 from ._figure import NotApplicable, bare, new
 from ._images import grid, size_note
-from ._rows import rows
+from ._rows import rows as told
 from ._run import continuous, held_out, measured, only_pictures, pictures, shown
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def manifold(run: Run, *, steps: int = 16) -> Figure:
         )
     free = continuous(run, "The manifold")
     data = held_out(run)
-    mean = rows(run, data).codes
+    mean = told(run, data).codes
     found = run.latents
     size = len(free)
     rate = None if np.isnan(found.rate).any() else found.rate
