@@ -650,7 +650,7 @@ def test_frames_are_read_by_name(library):
     assert torch.equal(again.x[rows], found.splits.train.x)
     assert torch.equal(again.c[rows], found.splits.train.c)
     short = {n: v for n, v in columns.items() if n != "c"}
-    with pytest.raises(DiaboloError, match="Unknown column: 'c'"):
+    with pytest.raises(DiaboloError, match="lacks the column 'c'"):
         schema.data(library.DataFrame(short))
     assert load(frame).schema.kinds == ("real",) * 4 + ("category:2",)
     with pytest.raises(DiaboloError, match=r"Column 'kind' is not numeric.*labels='kind'"):

@@ -317,7 +317,7 @@ def test_new_table_without_a_column_is_refused(tmp_path):
     pd.DataFrame(X, columns=list("abc")).to_csv(tmp_path / "a.csv", index=False)
     pd.DataFrame(X[:, :2], columns=list("ab")).to_csv(tmp_path / "b.csv", index=False)
     schema = load(tmp_path / "a.csv").schema
-    with pytest.raises(DiaboloError, match="Unknown column: 'c'"):
+    with pytest.raises(DiaboloError, match="lacks the column 'c'"):
         read(tmp_path / "b.csv", schema)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from diabolo.__main__ import main
 from diabolo.config import DataConfig
 from diabolo.data import Schema, load, read
 from diabolo.data.table import Frame
+from diabolo.data.table.steps import on_steps, step_of, step_of_times
 from diabolo.errors import DiaboloWarning
 
 N = 300
@@ -396,6 +398,139 @@ def test_empty_rows_are_told() -> None:
     assert "2 rows have no value at all" in told(frame)
 
 
+# Steps.
+
+X = np.random.default_rng(5).normal(50, 20, 400)
+NARROW = X.astype(np.float32).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("values", "step"),
+    [
+        (X, None),
+        (NARROW, None),
+        (1e6 * X, None),
+        (np.exp(X / 4).astype(np.float32).astype(np.float64), None),
+        (X.round(2), 0.01),
+        (X.round(2).astype(np.float32).astype(np.float64), 0.01),
+        ((X / 1000).round(6), 1e-6),
+        (X.round(7), None),
+        (np.rint(X), 1),
+        (np.rint(X) / 2, 0.5),
+        (5 * np.rint(X), 5),
+        (np.append(X.round(1), 9.53333333333333), 0.1),  # one that was computed
+        (np.append(X.round(1), np.nan), 0.1),
+        (np.repeat([4.5, 9.0], 20), 0.1),  # too few to tell a wider one
+        (X[:5].round(2), None),
+    ],
+)
+def test_a_step_is_what_all_values_are_multiples_of(values: Any, step: float | None) -> None:
+    assert step_of(values) == step
+    if step is not None:  # and each value is that of the decimal number
+        again = on_steps(values.astype(np.float32), step, "real")
+        near = np.abs(values - np.rint(values / step) * step) < 1e-4 * step
+        written = np.array([float(f"{v:.6g}") for v in values])
+        assert np.array_equal(again[near], written[near], equal_nan=True)
+
+
+def test_steps_stay_inside_the_support() -> None:
+    low = np.array([1e-4, 0.3, np.nan])
+    assert on_steps(low, 0.5, "positive").tolist()[:2] == [0.5, 0.5]
+    assert on_steps(low, 0.5, "real").tolist()[:2] == [0, 0.5]
+    assert on_steps(np.array([0.999, 0.0]), 0.3, "unit").tolist() == [0.9, 0]
+    assert np.isnan(on_steps(low, 0.5, "positive")[2])
+
+
+def test_steps_of_dates_are_units_of_time() -> None:
+    days = np.random.default_rng(0).integers(0, 300, 60) * 86_400e6
+    assert [step_of_times(t) for t in (days, 7 * days, days / 24)] == [1, 7, 1 / 24]
+    assert step_of_times(days + 1e5 * np.arange(60)) is None
+
+
+def rounded(n: int = 200) -> pd.DataFrame:
+    """Columns with a step each, and one without."""
+    rng = np.random.default_rng(4)
+    start = pd.Timestamp("2024-01-01 08:00")
+    return pd.DataFrame(
+        {
+            "price": np.exp(rng.normal(0, 2, n)).clip(0.05).round(2),
+            "half": (rng.normal(5, 2, n) * 2).round() / 2,
+            "five": (5 * rng.normal(5, 4, n).round()).astype(int),
+            "free": rng.normal(0, 1, n),
+            "when": start + pd.to_timedelta(15 * rng.integers(0, 900, n), "min"),
+            "kind": rng.choice(["a", "b"], n),
+        }
+    )
+
+
+STEPS = {"price": 0.01, "half": 0.5, "five": 5, "free": None, "when": 1 / 96, "kind": None}
+
+
+def on_grid(frame: pd.DataFrame) -> bool:
+    whole = [(frame["price"] == frame["price"].round(2)), (frame["half"] * 2) % 1 == 0]
+    whole += [frame["five"] % 5 == 0, frame["price"] > 0, frame["when"].dt.minute % 15 == 0]
+    return bool(pd.concat(whole, axis=1).to_numpy().all())
+
+
+@pytest.fixture(scope="module")
+def stepped() -> diabolo.Run:
+    return diabolo.fit(rounded(), **SMALL)
+
+
+def test_draws_lie_on_the_steps_of_their_columns(stepped: diabolo.Run, tmp_path: Path) -> None:
+    table = stepped.schema.table
+    assert table is not None
+    assert {c.name: c.step for c in table.columns} == pytest.approx(STEPS)
+    codes = stepped.encode(rounded(50))
+    for found in (
+        stepped.sample(100),
+        stepped.decode(codes, mean=False),
+        stepped.reconstruct(rounded(50), mean=False),
+        diabolo.synthesize(stepped, 50).data,
+        replace(stepped, schema=Schema.from_json(stepped.schema.to_json())).sample(100),
+    ):
+        assert on_grid(found)
+        assert not (found["free"] == found["free"].round(3)).any()
+    mean = stepped.decode(codes)  # a mean is no value of the column, but for its type
+    assert not ((mean["half"] * 2) % 1 == 0).any()
+    assert mean["five"].dtype == "int64"
+    stepped.sample(20).to_csv(tmp_path / "made.csv", index=False)
+    lines = (tmp_path / "made.csv").read_text().splitlines()[1:]
+    assert all(re.fullmatch(r"\d+\.\d\d?", line.split(",")[0]) for line in lines)
+
+
+def test_fills_lie_on_the_steps_and_what_was_seen_stays(stepped: diabolo.Run) -> None:
+    frame = rounded(60)
+    frame.loc[3, "half"] = 3.21  # on no step
+    hole = np.random.default_rng(0).random(frame.shape) < 0.3
+    hole[3, 1] = False
+    found = diabolo.impute(stepped, frame.mask(hole), draws=1, method="importance(k=20)")
+    for filled in (found.data, *found.draws):
+        assert filled.loc[3, "half"] == 3.21
+        assert filled.astype(frame.dtypes).where(~hole).equals(frame.where(~hole))
+        assert on_grid(filled.drop(index=3))
+
+
+def test_tables_of_one_support_have_steps_too() -> None:
+    frame = rounded()[["half", "free"]]
+    for config in (DataConfig(), DataConfig(support="real")):
+        table = load(frame, config).schema.table
+        assert table is not None
+        assert not table.mixed
+        assert [c.step for c in table.columns] == [0.5, None]
+    made = diabolo.fit(frame, **SMALL).sample(50)
+    assert ((made["half"] * 2) % 1 == 0).all()
+
+
+def test_a_schema_without_steps_is_read(stepped: diabolo.Run) -> None:
+    old = json.loads(json.dumps(stepped.schema.to_json()))
+    for column in old["table"]["columns"]:
+        del column["step"]
+    again = Schema.from_json(old)
+    assert again.table is not None
+    assert all(c.step is None for c in again.table.columns)
+
+
 # New tables.
 
 
@@ -441,8 +576,10 @@ def test_new_tables_are_checked(change: dict[str, Any], sentence: str | None) ->
 
 def test_new_tables_need_all_columns() -> None:
     schema = load(people()).schema
-    with pytest.raises(DiaboloError, match="Unknown column: 'city'"):
-        schema.data(people().drop(columns="city"))
+    with pytest.raises(DiaboloError, match=r"lacks the column 'city' of the data .* 'citty' what"):
+        schema.data(people().rename(columns={"city": "citty"}))
+    with pytest.raises(DiaboloError, match=r"lacks the columns 'age', 'day' .* Add them, or fit"):
+        schema.data(people().drop(columns=["age", "day"]))
     with pytest.raises(DiaboloError, match=r"column 'city' holds no numbers: give a data frame"):
         schema.data(np.zeros((3, len(KINDS))))
 

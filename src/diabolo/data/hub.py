@@ -33,6 +33,7 @@ from .found import Array, Found, Rows, Values
 from .mapped import BLOCK, Mapped, mapping, size_of
 from .memory import from_frame
 from .readers.images import AT_ONCE, SPLITS, WORTH_FILES, Head, fit_size, read_head, read_pixels
+from .table import need_columns
 
 __all__ = ["column_names", "from_dataset", "is_dataset"]
 
@@ -115,8 +116,9 @@ def _one(
     asked = None if config.labels in (None, "none", "labels") else config.labels
     classes = [n for n, k in kinds.items() if isinstance(k, package.ClassLabel)]
     label = asked or next((n for n in classes if n not in conditions), None)
-    for name in (*columns, *([asked] if asked and not columns else []), *conditions):
-        if name not in kinds and (name in columns or not columns):
+    need_columns(columns, tuple(kinds))
+    for name in () if columns else (*([asked] if asked else []), *conditions):
+        if name not in kinds:
             raise unknown("column", name, tuple(kinds))
     if not len(data):
         raise DiaboloError("Expected at least one row, but the data set is empty.")

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..errors import DiaboloError, unknown
 from .found import Array, Found, Rows, Values
 from .mapped import Mapped, Memory, mapping
-from .table import Frame, is_frame, label_values, native
+from .table import Frame, is_frame, label_values, native, need_columns
 
 __all__ = ["as_array", "as_values", "from_frame", "from_memory", "is_frame"]
 
@@ -134,7 +134,8 @@ def from_frame(
     table = native(frame)
     table = table.collect() if isinstance(table, nw.LazyFrame) else table
     names = [str(c) for c in table.columns]
-    for name in (*columns, *([label] if strict and label else []), *(conditions if strict else ())):
+    need_columns(columns, names)
+    for name in (*([label] if label else []), *conditions) if strict else ():
         if name not in names:
             raise unknown("column", name, names)
     beside = [n for n in dict.fromkeys((*([label] if label else []), *conditions)) if n in names]

@@ -6,7 +6,7 @@ Shapes: N or n data, E event (one datum inside), C width of a condition.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from typing import Any, Literal
@@ -342,16 +342,26 @@ class Schema:
 
         return x.then(values), x.then(seen) if masked else None
 
-    def restore(self, x: Tensor, like: Any = None, *, mask: Tensor | None = None) -> Any:
+    def restore(
+        self, x: Tensor, like: Any = None, *, mask: Tensor | None = None, drawn: bool = False
+    ) -> Any:
         """Returns model values (n, *E) as the user has data: a data frame, or what `array` returns.
 
         Arguments:
             x: The values.
             like: A data frame of the user whose library and row names to take.
             mask: Which of them to give, (n, *E); the others are missing. None gives all.
+            drawn: Whether they are draws, which take the steps of their columns as means do not.
         """
         values = self.array(x, mask=mask)
+        values = self.stepped(values) if drawn else values
         return values if self.table is None else self.table.decode(values, like)
+
+    def stepped(self, values: Array, at: Sequence[int] | None = None) -> Array:
+        """Returns drawn values (n, D) on the steps of a table's columns, all or those `at`."""
+        if self.table is None or self.grey is not None or self.binarize != "no":
+            return values
+        return self.table.stepped(values, self.support, at)
 
     def array(self, x: Tensor, *, mask: Tensor | None = None) -> Array:
         """Returns model values (n, *E) in the user's layout, type and grey levels, (n, *shape).

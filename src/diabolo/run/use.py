@@ -30,7 +30,7 @@ __all__ = ["classify", "decode", "encode", "reconstruct", "sample"]
 def sample(run: Run, n: int, c: Tensor | None, mean: bool, seed: int, precision: Precision) -> Any:
     """Returns what `Run.sample` promises, (n, *S)."""
     x = drawn(run.model, n, c, mean=mean, seed=seed, precision=precision)
-    return run.schema.restore(x)
+    return run.schema.restore(x, drawn=not mean)
 
 
 def encode(
@@ -72,7 +72,7 @@ def decode(
 
     with torch.inference_mode():
         rows = torch.arange(len(z), device=z.device).split(rows_of(run.model, run.device))
-        return run.schema.restore(joined(map(part, rows), len(z)))
+        return run.schema.restore(joined(map(part, rows), len(z)), drawn=not mean)
 
 
 def reconstruct(
@@ -87,4 +87,4 @@ def reconstruct(
     """Returns what `Run.reconstruct` promises, (n, *S)."""
     data = as_data(run, x, labels, condition)
     found = reconstructed(run.model, data, mean=mean, seed=seed, precision=precision)
-    return run.schema.restore(found, x if is_frame(x) else None)
+    return run.schema.restore(found, x if is_frame(x) else None, drawn=not mean)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.memory import as_array, is_frame
+from ..data.table import Column
 from ..errors import DiaboloError, unknown, whole
 from ..model import Recipe
 from ..noise import mix_seed
@@ -77,7 +78,7 @@ def balance(
     """Returns the rows and, after them, as many drawn ones as their classes lack.
 
     A tenth of each class selects the weights and is not trained on; all rows are in the result.
-    Columns of whole numbers get whole numbers.
+    Columns of whole numbers get whole numbers, and those of a frame the steps of their values.
 
     Arguments:
         x: Rows (n, *S): a table as array or data frame, or images. A matrix of floats holds real
@@ -133,9 +134,11 @@ def balance(
         if m
     ]
     drawn: Any = nw.concat([nw.from_native(p) for p in parts]) if frame else np.concatenate(parts)
+    table = run.schema.table
+    columns = {} if table is None else {c.name: c for c in table.columns}
     codes = np.arange(len(lacking)).repeat(lacking)
     return Balanced(
-        x=_joined(rows, drawn),
+        x=_joined(rows, drawn, columns),
         y=_more(y, classes.values[codes]),
         drawn=np.arange(len(rows) + len(codes)) >= len(rows),
         counts={n: int(m) for n, m in zip(classes.names, lacking, strict=True) if m},
@@ -220,7 +223,7 @@ def _settings(rows: Any, count: int, seed: int, options: Mapping[str, Any]) -> d
     return {**{k: v for k, v in base.items() if k not in said}, **options}
 
 
-def _joined(rows: Any, drawn: Any) -> Any:
+def _joined(rows: Any, drawn: Any, columns: Mapping[str, Column]) -> Any:
     """Returns the rows that were given with the drawn ones after them, of the same kind."""
     if not isinstance(rows, nw.DataFrame):
         like = rows.reshape(len(rows), -1)
@@ -235,7 +238,9 @@ def _joined(rows: Any, drawn: Any) -> Any:
             more = len(rows) + np.arange(len(drawn)) if counted else [None] * len(drawn)
             new = nw.new_series(name, more, dtype=given.dtype, backend=rows.implementation)
         elif given.dtype.is_numeric():
-            values = _whole(given.to_numpy()[:, None], drawn[name].to_numpy()[:, None])[:, 0]
+            values = drawn[name].to_numpy()
+            values = columns[name].stepped(values) if name in columns else values
+            values = _whole(given.to_numpy()[:, None], values[:, None])[:, 0]
             new = nw.new_series(name, values, backend=rows.implementation)
         else:
             new = drawn[name]

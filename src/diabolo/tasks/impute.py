@@ -193,6 +193,8 @@ class _Given:
         flat, hole = new.reshape(len(new), -1), self.hole.reshape(len(new), -1)
         for i, value in self.schema.constants:
             flat[hole[:, i], i] = np.nan if value is None else value
+        if new.ndim == 2:
+            new = self.schema.stepped(new)
         if is_frame(self.raw):
             return _filled_frame(self.raw, self.schema, self.hole, new)
         if self.schema.table is not None:

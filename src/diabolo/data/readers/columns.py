@@ -24,7 +24,7 @@ from ..cache import Writer, decoded, state_of
 from ..found import Array, Found, Rows
 from ..mapped import mapping
 from ..memory import INDEX, INDEX_NOTE, from_frame
-from ..table import Frame, numbers_of
+from ..table import Frame, need_columns, numbers_of
 from ..table.types import is_number
 from .ask import Ask, without_rows
 
@@ -157,7 +157,8 @@ def _decoded(
     """Returns the columns of numbers from the cache, and the others in memory."""
     names = schema.names
     asked = () if ask.features else (*([label] if label else []), *ask.conditions)
-    for name in (*ask.features, *asked):
+    need_columns(ask.features, names)
+    for name in asked:
         if name not in names:
             raise unknown("column", name, names)
     beside = [

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from .column import Column
 from .fit import tabulate
-from .frame import Frame, is_frame, label_values, native, to_arrow
+from .frame import Frame, is_frame, label_values, named, native, need_columns, to_arrow
 from .kinds import KINDS
-from .notes import named
 from .table import Table, numbers_of
 
 __all__ = [
@@ -18,6 +17,7 @@ __all__ = [
     "label_values",
     "named",
     "native",
+    "need_columns",
     "numbers_of",
     "tabulate",
     "to_arrow",

@@ -17,6 +17,7 @@ import pyarrow as pa
 from ...errors import DiaboloError
 from ..mapped import Array
 from .kinds import Kind
+from .steps import on_steps
 from .types import as_numbers, as_text, as_times, is_date, is_text, pc, type_of
 
 __all__ = ["DAY", "Column", "Level", "Unseen"]
@@ -42,6 +43,7 @@ class Column:
         categories: All categories of a column whose type has such, seen or not.
         origin: The date whose number is 0, in microseconds since 1970.
         daily: Whether dates have no time of day.
+        step: What all numbers, or dates as numbers, are multiples of; None for none.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Column:
     categories: tuple[Level, ...] = ()
     origin: int = 0
     daily: bool = False
+    step: float | None = None
 
     @property
     def count(self) -> int:
@@ -123,6 +126,15 @@ class Column:
                 "data.unseen=missing takes such levels as missing."
             )
         return numbers
+
+    def stepped(self, numbers: Array, support: str | None = None) -> Array:
+        """Returns drawn numbers (n,) on the steps of its values, and inside their support.
+
+        Arguments:
+            numbers: Those of a model; NaN is missing.
+            support: What that is; None for the column's own.
+        """
+        return numbers if self.step is None else on_steps(numbers, self.step, support or self.kind)
 
     def decode(self, numbers: Array) -> pa.Array:
         """Returns values (n,) of the column's type from numbers of a model; NaN is missing.

@@ -20,16 +20,19 @@ from ...errors import DiaboloError, unknown
 from ..found import Found, Rows
 from ..mapped import Array, Mapped, pieces
 from ..values import refuse_infinite
-from . import notes as tell
 from .column import DAY, Column, Level
-from .kinds import UNIQUE, Numbers, Said, number_kind, read_kind, text_role
+from .frame import named
+from .kinds import UNIQUE, Numbers, Said, number_kind, read_kind, refuse_mixture, text_role
+from .notes import notes
+from .steps import step_of, step_of_times
 from .table import Table
-from .types import as_numbers, as_times, is_date, is_number, is_text, mostly, pc, plain, type_of
+from .types import as_numbers, as_times, is_date, is_number, is_text, pc, plain, type_of
 
 __all__ = ["tabulate"]
 
 MOST = 100  # levels of a category; what is rarer is pooled
 RARE = 10  # rows, or one in a hundred where that is fewer, below which a level is rare
+NUMBERS = ("real", "positive", "unit", "count")  # the kinds whose numbers are values
 PIXELS = 50  # columns of whole numbers from which a table is read as one array
 
 
@@ -93,6 +96,8 @@ def tabulate(found: Found, config: DataConfig, rows: Array) -> Found:
     )
     if whole:
         columns = [_plain(found, name) for name in found.columns]
+        if config.support in NUMBERS:
+            columns = [_stepped(s, s.base) if s.numbers else s.base for s in _sources(found, rows)]
         return _read(found, Table(columns=tuple(columns), library=_library(found), mixed=False))
     sources = _sources(found, rows)
     kept: list[Column] = []
@@ -100,23 +105,23 @@ def tabulate(found: Found, config: DataConfig, rows: Array) -> Found:
     for source in sources:
         column = _fit(source, said.get(source.name), config)
         if isinstance(column, Column):
-            kept.append(column)
+            kept.append(_stepped(source, column))
         else:
             left.append((source.name, column))
     if not kept:
         raise DiaboloError(
-            f"No column is left to learn from: {tell.named(left)} are no data by themselves."
+            f"No column is left to learn from: {named(left)} are no data by themselves."
         )
     alike = not said and config.support is None and _alike(sources, kept)
     table = Table(
-        columns=tuple(_plain(found, c.name) for c in kept) if alike else tuple(kept),
+        columns=tuple(replace(_plain(found, c.name), step=c.step) if alike else c for c in kept),
         library=_library(found),
         mixed=not alike,
         unseen=config.unseen,
         left_out=tuple(left),
     )
     out = _read(found, table)
-    return replace(out, notes=(*out.notes, *tell.notes(found, table, out.train.x)))
+    return replace(out, notes=(*out.notes, *notes(found, table, out.train.x)))
 
 
 def _said(config: DataConfig, found: Found) -> dict[str, Said]:
@@ -246,7 +251,8 @@ def _guess(source: _Source, config: DataConfig) -> Column | str:
     if not is_text(kind):
         return f"of type {source.base.type}"
     if not source.categorical:
-        _refuse_mixture(source)
+        texts = pa.concat_arrays([p.cast(pa.large_string()) for p in source.parts])
+        refuse_mixture(source.name, texts, source.seen)
     levels, counts = _counts(source.parts)
     role = text_role(pa.array(levels, pa.large_string()), counts)
     if role != "category":
@@ -362,22 +368,18 @@ def _date(source: _Source) -> Column:
     seen = np.concatenate(times)
     seen = seen[~np.isnan(seen)]
     daily = bool(((seen - seen.min()) % DAY == 0).all())
-    return source.column("date", origin=int(seen.min()), daily=daily)
+    step = step_of_times(seen)
+    return source.column("date", origin=int(seen.min()), daily=daily, step=step)
 
 
-def _refuse_mixture(source: _Source) -> None:
-    """Refuses a column of text most of which is numbers, or dates."""
-    texts = pa.concat_arrays([p.cast(pa.large_string()) for p in source.parts])
-    what, known = mostly(texts)
-    if not 0.5 <= pc.sum(known).as_py() / source.seen < 1:
-        return
-    other = pc.and_(pc.is_valid(texts), pc.invert(known)).to_numpy(zero_copy_only=False)
-    row = int(other.nonzero()[0][0])
-    raise DiaboloError(
-        f"Column '{source.name}' holds {what} and text: row {row} has '{texts[row].as_py()}'. "
-        "Mend it or leave it empty, or say what the column is, such as "
-        f"kinds={{'{source.name}': 'category'}}."
-    )
+def _stepped(source: _Source, column: Column) -> Column:
+    """Returns a column of numbers with the step of its values."""
+    if column.kind not in NUMBERS or not source.seen:
+        return column
+    if source.numbers is not None:
+        return replace(column, step=step_of(source.numbers.sample))
+    parts = [as_numbers(pa.chunked_array([p]), source.name) for p in source.parts]
+    return replace(column, step=step_of(np.concatenate(parts)))
 
 
 def _alike(sources: list[_Source], kept: list[Column]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,13 +17,23 @@ import numpy as np
 import pyarrow as pa
 from narwhals.exceptions import DuplicateError
 
-from ...errors import DiaboloError
+from ...errors import DiaboloError, near
 from ...registry import parse_call
 from ..mapped import Array
 from .types import is_date, is_number, plain, type_of
 
-__all__ = ["Frame", "is_frame", "label_values", "native", "to_arrow", "to_library"]
+__all__ = [
+    "Frame",
+    "is_frame",
+    "label_values",
+    "named",
+    "native",
+    "need_columns",
+    "to_arrow",
+    "to_library",
+]
 
+SHOWN = 5  # names in one sentence
 LIBRARIES = ("pandas", "polars", "pyarrow")
 
 
@@ -118,6 +128,36 @@ def _arrow(series: Any, name: str) -> pa.ChunkedArray:
             "one type of them, or leave the column out."
         ) from None
     return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+
+
+def named(names: Iterable[object]) -> str:
+    """Returns `'a', 'b' and 3 more`; a pair is a name and what is said of it."""
+    every = [f"'{n[0]}' ({n[1]})" if isinstance(n, tuple) else f"'{n}'" for n in names]
+    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
+    return ", ".join(every[:SHOWN]) + more
+
+
+def need_columns(wanted: Iterable[str], names: Sequence[str]) -> None:
+    """Refuses a later table that lacks columns of the first.
+
+    Arguments:
+        wanted: The columns that a run reads.
+        names: All columns of the table.
+
+    Raises:
+        DiaboloError: Naming what is lacking, what there is, and what to do.
+    """
+    wanted = list(wanted)
+    lacking = [n for n in wanted if n not in names]
+    if not lacking:
+        return
+    found = near(lacking[0], [n for n in names if n not in wanted])
+    many, it = ("columns", "them") if len(lacking) > 1 else ("column", "it")
+    hint = "" if found is None else f" Is '{found}' what it is called here?"
+    raise DiaboloError(
+        f"This table lacks the {many} {named(lacking)} of the data fitted; it has {named(names)}."
+        f"{hint} Add {it}, or fit without {it}."
+    )
 
 
 def label_values(column: pa.ChunkedArray) -> Array:

@@ -21,9 +21,19 @@ import pyarrow as pa
 
 from ...errors import DiaboloError, unknown
 from ..mapped import Array
-from .types import pc
+from .types import mostly, pc
 
-__all__ = ["FEW", "KINDS", "Kind", "Numbers", "Said", "number_kind", "read_kind", "text_role"]
+__all__ = [
+    "FEW",
+    "KINDS",
+    "Kind",
+    "Numbers",
+    "Said",
+    "number_kind",
+    "read_kind",
+    "refuse_mixture",
+    "text_role",
+]
 
 Kind = Literal["real", "positive", "unit", "count", "boolean", "ordinal", "category", "date"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -143,11 +153,16 @@ class Numbers:
         return max(0.0, self.square / self.seen - (self.total / self.seen) ** 2)
 
     @property
+    def sample(self) -> Array:
+        """Some values, in the order of the rows."""
+        return np.concatenate(self.some) if self.some else np.empty(0)
+
+    @property
     def wide(self) -> bool:
         """Whether all values are positive, and of several orders of magnitude."""
         if self.low <= 0:
             return False
-        first, last = np.quantile(np.concatenate(self.some), (0.01, 0.99))
+        first, last = np.quantile(self.sample, (0.01, 0.99))
         return bool(last >= WIDE * first)
 
 
@@ -186,3 +201,20 @@ def text_role(values: pa.Array, counts: Sequence[int]) -> str:
     if mean >= WORDS and distinct > 0.2 * seen and distinct > FEW:
         return "free text"
     return "category"
+
+
+def refuse_mixture(name: str, texts: pa.Array, seen: int) -> None:
+    """Refuses a column of text most of which is numbers, or dates.
+
+    Raises:
+        DiaboloError: Naming the column and the first row of other text.
+    """
+    what, known = mostly(texts)
+    if not 0.5 <= pc.sum(known).as_py() / seen < 1:
+        return
+    other = pc.and_(pc.is_valid(texts), pc.invert(known)).to_numpy(zero_copy_only=False)
+    row = int(other.nonzero()[0][0])
+    raise DiaboloError(
+        f"Column '{name}' holds {what} and text: row {row} has '{texts[row].as_py()}'. Mend it or "
+        f"leave it empty, or say what the column is, such as kinds={{'{name}': 'category'}}."
+    )

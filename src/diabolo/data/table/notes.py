@@ -5,7 +5,7 @@ Shapes: n rows, D features.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,19 +14,11 @@ import pyarrow as pa
 from ..found import Found
 from ..mapped import Array, Values, pieces
 from .column import Column
+from .frame import named
 from .table import Table
 from .types import pc, plain
 
-__all__ = ["named", "notes"]
-
-SHOWN = 5  # names in one sentence
-
-
-def named(names: Iterable[object]) -> str:
-    """Returns `'a', 'b' and 3 more`; a pair is a name and what is said of it."""
-    every = [f"'{n[0]}' ({n[1]})" if isinstance(n, tuple) else f"'{n}'" for n in names]
-    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
-    return ", ".join(every[:SHOWN]) + more
+__all__ = ["notes"]
 
 
 def notes(found: Found, table: Table, x: Values) -> list[str]:

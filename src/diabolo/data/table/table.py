@@ -5,17 +5,18 @@ Shapes: n rows, D features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ...errors import DiaboloError, unknown
+from ...errors import DiaboloError
 from ..mapped import Array
 from ..values import as_float32
 from .column import Column, Unseen
-from .frame import Frame, to_library
+from .frame import Frame, need_columns, to_library
 from .types import as_numbers, is_number, plain
 
 __all__ = ["Table", "numbers_of"]
@@ -60,9 +61,7 @@ class Table:
         Raises:
             DiaboloError: If a column is lacking, or has a value that it cannot have.
         """
-        for name in self.names:
-            if name not in frame.columns:
-                raise unknown("column", name, tuple(frame.columns))
+        need_columns(self.names, frame.every or tuple(frame.columns))
         if not self.mixed:
             return numbers_of(frame.select(self.names))
         out = np.empty((len(frame), len(self.columns)), np.float32)
@@ -102,6 +101,21 @@ class Table:
                 levels = np.array([*map(float, column.levels + column.pooled), np.nan])
                 code = np.where(np.isnan(out[:, i]), len(levels) - 1, np.rint(out[:, i]))
                 out[:, i] = levels[code.astype(np.int64)]
+        return out
+
+    def stepped(
+        self, values: Array, support: str | None = None, at: Sequence[int] | None = None
+    ) -> Array:
+        """Returns drawn numbers (n, D) on the steps of their columns, float64; NaN stays NaN.
+
+        Arguments:
+            values: Numbers of a model.
+            support: That of all of them, where they are one array.
+            at: Which columns they are; None for all.
+        """
+        out = values.astype(np.float64)
+        for j, i in enumerate(range(len(self.columns)) if at is None else at):
+            out[:, j] = self.columns[i].stepped(out[:, j], None if self.mixed else support)
         return out
 
     def decode(self, values: Array, like: Any = None) -> Any:

@@ -58,7 +58,7 @@ def synthesize(run: Run, n: int | None = None, *, seed: int = 0) -> Synthesis:
     c = _conditions(run, n, np.random.default_rng([seed, STREAM]))
     x = drawn(run.model, n, c, seed=seed)
     labels = None if c is None else np.array(run.schema.classes)[c.argmax(1).numpy()]
-    return Synthesis(run.schema.restore(x), labels)
+    return Synthesis(run.schema.restore(x, drawn=True), labels)
 
 
 def synthesis_report(
@@ -96,7 +96,8 @@ def synthesis_report(
     def sample(n: int, generator: np.random.Generator) -> Coded:
         c = _conditions(run, n, generator)
         x = drawn(run.model, n, c, seed=int(generator.integers(2**31)))
-        return _coded(run, x, None, c)
+        on_steps = run.schema.stepped(x.float().numpy(), run.schema.kept)
+        return _coded(run, torch.from_numpy(on_steps).float(), None, c)
 
     return judge(
         {run.config.name: sample},
