@@ -6,12 +6,17 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
+WEB    := $(wildcard web/*.json web/*.ts web/*.js web/index.html) $(shell find web/src web/public -type f 2>/dev/null)
+PAGE   := src/diabolo/explore/page
+NPM    ?= npm
+
 PEERS  := benchmarks/.venv-peers
 BENCH  ?= --rounds 5
 
-.PHONY: help demo test slow lint docs table experiments few-labels balance impute anomalies bench clean
+.PHONY: help demo web page-tests test slow lint docs table experiments few-labels balance impute anomalies bench clean
 help:
 	@echo "make demo    train a VAE on real handwritten digits; look at runs/demo"
+	@echo "make web     the explorer's page, from web/ by Node 20.19 or newer; tests and wheels use it"
 	@echo "make test    the fast tests"
 	@echo "make slow    the long tests: training to stated likelihoods"
 	@echo "make lint    format, style, types, dependencies"
@@ -42,7 +47,24 @@ $(VENV)/.dev: $(VENV)/.run
 demo: $(VENV)/.run
 	$(BIN)/diabolo demo
 
-test: $(VENV)/.dev
+# Node is needed to build the page and for nothing else.
+web:
+	@command -v $(NPM) >/dev/null || { echo "The explorer's page is built by Node 20.19 or newer with npm, and npm \
+	is not found. Install Node, or say: make web NPM=/path/to/npm"; exit 1; }
+	@$(MAKE) --no-print-directory $(PAGE)/report.js
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && $(NPM) ci --no-audit --no-fund
+	@touch $@
+
+$(PAGE)/report.js: web/node_modules/.package-lock.json $(WEB)
+	cd web && $(NPM) run build
+
+page-tests: $(PAGE)/report.js
+	cd web && $(NPM) run --silent check && $(NPM) run --silent test
+
+# The page where it can be built; the tests that need it skip themselves elsewhere.
+test: $(VENV)/.dev $(if $(shell command -v $(NPM) 2>/dev/null),page-tests)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 slow: $(VENV)/.dev
@@ -90,5 +112,6 @@ bench: $(PEERS)/.made
 clean:
 	rm -rf $(PEERS) benchmarks/.cache
 	rm -rf $(VENV) docs/_build docs/gallery docs/generated docs/sg_execution_times.rst dist
+	rm -rf $(PAGE) web/node_modules
 	rm -rf .pytest_cache .ruff_cache .hypothesis
 	find src tests docs examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

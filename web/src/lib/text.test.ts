@@ -1,0 +1,43 @@
+import { expect, test } from "vitest";
+import { cell, number, percent, readCell } from "./format";
+import { read, write } from "./hash";
+import { field } from "./sheet";
+import type { Column } from "./types";
+
+const column = (over: Partial<Column>): Column => ({ name: "a", kind: "number", levels: null, low: 0, high: 1, step: null, unit: null, ...over });
+
+test("numbers keep about four figures and a true minus", () => {
+  expect(number(-123.456)).toBe("\u2212123.5");
+  expect(number(0.01234)).toBe("0.012");
+  expect(number(NaN)).toBe("\u2013");
+  expect(percent(0.004)).toBe("less than 1 %");
+});
+
+test("cells are read as they are written", () => {
+  const date = column({ kind: "date", step: 1, unit: "days from 2019-03-01" });
+  expect(cell(31, date)).toBe("2019-04-01");
+  expect(readCell("2019-04-01", date)).toBe(31);
+  const levels = column({ kind: "levels", levels: ["no", "some"] });
+  expect(cell(1, levels)).toBe("some");
+  expect(readCell("some", levels)).toBe(1);
+  expect(readCell("none", levels)).toBeNull();
+  expect(readCell("", column({}))).toBeNaN();
+  expect(readCell("abc", column({}))).toBeNull();
+  expect(readCell("\u22122.5", column({}))).toBe(-2.5);
+});
+
+test("a link restores its view", () => {
+  const view = { map: "pca", colour: "column 3", tab: "between", row: 12, z: [0.5, -1.25], condition: 4, by: "server" as const, a: 3, b: 4 };
+  expect(read(write(view))).toEqual(view);
+});
+
+test("a hash from a stranger gives only what it may hold", () => {
+  expect(read("#map=<img>&row=-1&z=1,x&by=elsewhere&c=NaN&a=1e9")).toEqual({});
+});
+
+test("fields of CSV are quoted and no formula is left", () => {
+  expect(field('say "a, b"')).toBe('"say ""a, b"""');
+  expect(field("=HYPERLINK(1)")).toBe("'=HYPERLINK(1)");
+  expect(field("-1.5")).toBe("-1.5");
+  expect(field("-x")).toBe("'-x");
+});

@@ -1,0 +1,7 @@
+import { mount } from "svelte";
+import App from "./App.svelte";
+import "./app.css";
+import { initial } from "./lib/theme";
+
+document.documentElement.dataset.theme = initial();
+mount(App, { target: document.getElementById("app")! });
