@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -20,12 +21,16 @@ from diabolo.evaluate import (
     Estimate,
     active_units,
     bound,
+    complete,
+    diagnose,
     difference,
     distortion,
     evaluate,
     log_likelihood,
     pareto_shape,
+    sample_quality,
 )
+from diabolo.evaluate.drawing import reconstructed
 from diabolo.evaluate.graph import Compile, pays
 from diabolo.graph import compiler
 from diabolo.model import LatentModel
@@ -673,10 +678,30 @@ def test_data_in_another_support_are_refused(name: str, change: dict, sentence: 
         bound,
         distortion,
         log_likelihood,
+        reconstructed,
+        complete,
         lambda m, d: log_likelihood(m, d, method="annealed(temperatures=2)", k=1),
     ):
         with pytest.raises(DiaboloError, match=f"^This model scores {sentence}"):
             use(model, other)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        evaluate, log_likelihood, bound, distortion, active_units, diagnose, sample_quality,
+        reconstructed, complete,
+    ],
+)  # fmt: skip
+def test_what_is_no_data_is_refused(use: Callable) -> None:
+    with pytest.raises(DiaboloError, match=r"Expected `Data`, but got ndarray: .*schema\.data"):
+        use(small(DATA["real"]), DATA["real"].x.numpy())
+
+
+def test_a_diagnosis_of_one_datum_says_what_to_do() -> None:
+    one = DATA["real"].take(torch.arange(1))
+    with pytest.raises(DiaboloError, match=r"got 1: give more rows, or leave full out"):
+        evaluate(small(DATA["real"]), one, full=True)
 
 
 @pytest.mark.parametrize("scaled", [False, True])

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import diabolo
+from diabolo.data import Data
 from diabolo.errors import DiaboloError
 from diabolo.evaluate import drawing
 from diabolo.run import Codes, Run
@@ -141,6 +142,13 @@ def test_uses_leave_the_callers_generator_alone(run: Run) -> None:
     run.reconstruct(table(3), mean=False)
     diabolo.fit(table(), **SMALL)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_data_of_another_support_are_refused_by_each_use(run: Run) -> None:
+    bits = Data((torch.as_tensor(table(50)) > 0).float(), support="binary")
+    for use in (run.encode, run.reconstruct, run.score, run.evaluate, run.sample_quality):
+        with pytest.raises(DiaboloError, match="scores 'real' x, but these data are 'binary'"):
+            use(bits)
 
 
 def test_encode_gives_mean_and_variance_of_the_posterior(run: Run) -> None:

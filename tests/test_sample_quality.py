@@ -170,7 +170,7 @@ def test_quality_is_refused_where_it_has_no_meaning(vae):
         sample_quality(vae, hidden)
     with pytest.raises(DiaboloError, match="40 data at least, not 39"):
         sample_quality(vae, blobs(0, 39))
-    with pytest.raises(DiaboloError, match=r"makes data of shape \(1, 8, 8\)"):
+    with pytest.raises(DiaboloError, match=r"takes data of shape \(1, 8, 8\)"):
         sample_quality(vae, Data(torch.randn(50, 3)))
     with pytest.raises(DiaboloError, match="neighbours"):
         sample_quality(vae, blobs(0), neighbours=0)

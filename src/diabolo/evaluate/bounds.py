@@ -27,6 +27,7 @@ from .passes import (
     autocast,
     averages,
     batches,
+    check_data,
     decoder_rows,
     networks,
     quiet,
@@ -86,6 +87,7 @@ def bound(
             "Its distortion is a number (`distortion`), and a 'vae' has both."
         )
     _check(samples)
+    check_data(model, data)
     device = next(model.parameters()).device
     value, distorted = Moments(), Moments()
     rates = [Moments() for _ in model.groups]
@@ -145,6 +147,7 @@ def distortion(
     if not model.deterministic:
         facts = {"seed": seed, "batch": batch, "samples": samples, "precision": precision}
         return bound(model, data, **facts).distortion
+    check_data(model, data)
     device = next(model.parameters()).device
     found = []
     with quiet(model), autocast(precision, device):

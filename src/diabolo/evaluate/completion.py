@@ -24,7 +24,7 @@ from ..model import LatentModel
 from ..noise import KeyedNoise, mix_seed
 from .conditional import Mixing, Unseen, mixing
 from .drawing import NUMBERS, seeded
-from .passes import Precision, Progress, autocast, batches, quiet
+from .passes import Precision, Progress, autocast, batches, check_data, quiet
 
 __all__ = ["Completion", "Middle", "complete"]
 
@@ -99,6 +99,7 @@ def complete(
     if not 0 < interval < 1:
         raise DiaboloError(f"interval is a probability between 0 and 1, not {interval}.")
     chosen = mixing(model, method)
+    check_data(model, data)
     rows = _holed(data)
     elements = _Elements(data)
     if not len(rows):

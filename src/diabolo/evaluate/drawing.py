@@ -19,7 +19,7 @@ from ..data import Batch, Data
 from ..distributions import Distribution
 from ..model import LatentModel
 from ..noise import MEAN, KeyedNoise, Noise, mix_seed, seed_fresh
-from .passes import Precision, autocast
+from .passes import Precision, autocast, check_data
 
 __all__ = ["drawn", "joined", "reconstructed", "rows_of", "seeded", "value"]
 
@@ -85,6 +85,7 @@ def reconstructed(
         seed: Keys the noise of draws.
         precision: The type in which networks compute.
     """
+    check_data(model, data)
     like = next(model.parameters())
     device = like.device
 

@@ -25,7 +25,7 @@ from .estimate import Estimate
 from .exact import exact
 from .graph import Compile
 from .importance import importance
-from .passes import Precision, Progress, subject
+from .passes import Precision, Progress, check_data, subject
 
 __all__ = ["log_likelihood", "method_for"]
 
@@ -105,6 +105,7 @@ def log_likelihood(
     """
     given = {"k": k, "chunk": chunk, "batch": batch, "precision": precision, "compile": compile}
     estimate = _estimator(method, given)
+    check_data(model, data)
     if marginal is not None:
         return _marginal(estimate, model, data, seed, marginal, progress)
     return estimate(model, data, seed, progress)

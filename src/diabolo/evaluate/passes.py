@@ -148,11 +148,7 @@ def batches(
     """
     if not len(data):
         raise DiaboloError("Evaluation needs at least one datum, but got none.")
-    if data.event != model.likelihood.event:
-        raise DiaboloError(
-            f"This model takes data of shape {model.likelihood.event}, but got {data.event}."
-        )
-    _check_support(model.likelihood.family, data)
+    check_data(model, data)
     if data.c is None and model.condition and model.unknown is None:
         raise DiaboloError(
             "This model is conditional, but the data have no condition: give labels, or for "
@@ -169,6 +165,24 @@ def batches(
         yield Batch(batch.x.to(like), c, mask, batch.index.to(like.device))
         if progress is not None:
             progress(done / (part.stop - part.start))
+
+
+def check_data(model: LatentModel, data: Data) -> None:
+    """Refuses what is no `Data`, or `Data` of another shape or support than a model's.
+
+    Raises:
+        DiaboloError: Saying what the model takes, what came, and what to do.
+    """
+    if not isinstance(data, Data):
+        raise DiaboloError(
+            f"Expected `Data`, but got {type(data).__name__}: have them read, run.schema.data(x), "
+            "or ask the run itself, which takes arrays, frames and files (run.evaluate(x))."
+        )
+    if data.event != model.likelihood.event:
+        raise DiaboloError(
+            f"This model takes data of shape {model.likelihood.event}, but got {data.event}."
+        )
+    _check_support(model.likelihood.family, data)
 
 
 def _check_support(members: Family, data: Data) -> None:

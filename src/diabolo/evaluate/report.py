@@ -24,7 +24,7 @@ from .diagnosis import Diagnosis, diagnosed
 from .estimate import Estimate, finite
 from .graph import Compile
 from .likelihood import log_likelihood, method_for
-from .passes import Precision, Progress, draw_digest
+from .passes import Precision, Progress, check_data, draw_digest
 from .quantity import Quantity, nats
 from .units import ActiveUnits, active_units
 
@@ -168,6 +168,7 @@ def evaluate(
     Raises:
         DiaboloError: If the data do not fit the model, or method or k has no effect on it.
     """
+    check_data(model, data)
     by = method_for(model, method, k)
     x = draw_digest(data)
     notes = []
@@ -180,8 +181,12 @@ def evaluate(
     given = data.c is not None or not model.condition or model.unknown is not None
     units = active_units(model, data, precision=precision) if given and len(data) > 1 else None
     if full and units is None:
-        lacking = "two data" if given else "the condition of the data"
-        raise DiaboloError(f"A diagnosis needs {lacking}.")
+        lacking = (
+            f"two data at least, which it compares, but got {len(data)}: give more rows"
+            if given
+            else "the condition of the data: give their labels or condition"
+        )
+        raise DiaboloError(f"A diagnosis needs {lacking}, or leave full out.")
 
     def examined(parts: Bound | None) -> Diagnosis | None:
         if not full or units is None:

@@ -31,7 +31,7 @@ from ..errors import DiaboloError
 from ..model import LatentModel
 from ..noise import MEAN
 from .estimate import finite
-from .passes import Precision, autocast, batches, decoder_rows, quiet
+from .passes import Precision, autocast, batches, check_data, decoder_rows, quiet
 
 __all__ = ["ActiveUnits", "active_units"]
 
@@ -94,6 +94,7 @@ def active_units(
     Raises:
         DiaboloError: If there are fewer than two data, or they do not fit the model.
     """
+    check_data(model, data)
     if len(data) < 2:
         raise DiaboloError(f"Active units need at least two data, but got {len(data)}.")
     device = next(model.parameters()).device

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ..data import Data, load, read
 from ..data.hub import is_dataset
-from ..data.table import is_frame
+from ..data.table import is_frame, named
 from ..errors import DiaboloError
 from ..evaluate import draw_digest
+from ..evaluate.passes import check_data
 from .folder import fingerprint
 
 if TYPE_CHECKING:
@@ -50,9 +51,16 @@ def as_data(run: Run, x: Any, labels: Any, condition: Any, *, lacking: bool = Fa
     """
     if (labels is not None or condition is not None) and not run.spec.condition:
         raise _unwanted()
+    names = [c.name for c in run.schema.conditions]
+    if labels is not None and run.schema.label not in names:
+        raise DiaboloError(
+            f"This run's condition is {named(names)}, on which labels have no effect: leave labels "
+            "out. A table has the condition in its columns; for an array give condition=."
+        )
     if isinstance(x, Data):
         if labels is not None or condition is not None:
             raise DiaboloError("These data carry their own condition: leave labels out.")
+        check_data(run.model, x)
         data = x
     elif isinstance(x, str | Path) or is_dataset(x):
         data = read(x, run.schema, config=run.config.data, labels=labels, condition=condition)

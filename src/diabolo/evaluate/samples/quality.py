@@ -22,7 +22,7 @@ from ...data.decode import Expected
 from ...errors import DiaboloError, whole
 from ...model import LatentModel
 from ..drawing import drawn, reconstructed
-from ..passes import Precision, Progress, quiet, shuffled, some
+from ..passes import Precision, Progress, check_data, quiet, shuffled, some
 from ..quantity import Quantity
 from .classifier import is_image
 from .comparison import BLOCKS, Comparison, ratio
@@ -247,10 +247,7 @@ def _check(model: LatentModel, data: Data, least: int) -> None:
             "An autoencoder has no samples, since nothing says which codes are likely: fit a "
             "density to its codes, run.refit(prior='mixture'), or use the recipe 'vae'."
         )
-    if data.event != model.likelihood.event:
-        raise DiaboloError(
-            f"This model makes data of shape {model.likelihood.event}, but got {data.event}."
-        )
+    check_data(model, data)
     if data.mask is not None:
         raise DiaboloError(
             "Samples are compared with whole data, but some entries of these are missing: leave "
