@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 import diabolo
 from diabolo import DiaboloError
 from diabolo.__main__ import main
+from diabolo.errors import DiaboloWarning
 from diabolo.tasks import _encoder
 from diabolo.tasks import classifier as make
 
@@ -246,3 +247,14 @@ def test_a_run_that_reads_the_labels_is_told_on(few, tmp_path, capsys):
         words = [str(tmp_path / str(told)), str(tmp_path / "few.csv"), "--labels", "tree"]
         assert main(["classify", *words, "--out", str(tmp_path / "y.csv")]) == 0
         assert ("The run itself reads 'tree'" in capsys.readouterr().err) == told
+
+
+def test_columns_that_are_copies_of_the_labels_are_warned_of(run, few):
+    frame = pd.DataFrame(few[0], columns=[f"a{i}" for i in range(6)]).assign(tree=few[1])
+    made = diabolo.fit(frame, "vae", latent=2, net=NET, epochs=1)
+    with pytest.warns(DiaboloWarning, match=r"reads column 'tree', which is a copy of the labels"):
+        make(made, frame, frame["tree"].str.upper())
+    make(made, frame[::3], frame["tree"][::3])  # of six labels a column may be one by chance
+    other = np.where(np.arange(18) < 17, frame["tree"], "ash")
+    make(made, frame, other)
+    make(run, *few)

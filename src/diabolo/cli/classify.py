@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import DiaboloError
+from ..errors import DiaboloError, DiaboloWarning
 from ._options import Json
 from ._output import destination, write
 from ._runs import data_of, open_run, rows_of
@@ -74,9 +75,12 @@ def classify(
         from ..tasks import classifier
 
         known, column = learned_from(opened, data if labelled is None else labelled, labels)
-        found = classifier(
-            opened, known, column, how=how or "probe", features=features, seed=seed or 0
-        )
+        with warnings.catch_warnings():
+            if labels in opened.schema.columns:  # which is told already
+                warnings.simplefilter("ignore", DiaboloWarning)
+            found = classifier(
+                opened, known, column, how=how or "probe", features=features, seed=seed or 0
+            )
         rows = known if labelled is None else data_of(opened, data)
         q, classes = found.predict_proba(rows), found.classes
         told = found.values[q.argmax(1)]

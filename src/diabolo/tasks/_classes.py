@@ -5,6 +5,7 @@ Shapes: n rows, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..data.conditions import class_names, label_column
 from ..data.values import element_name
 from ..errors import DiaboloError
 
-__all__ = ["Classes", "classes_of", "copies_of"]
+__all__ = ["Classes", "classes_of", "copies_of", "refuse_names", "telling"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +78,20 @@ def classes_of(y: Any, count: int | None = None, *, what: str = "labels") -> Cla
     return Classes(values, names, codes.reshape(-1).astype(np.int64))
 
 
+def refuse_names(classes: Classes, *, what: str = "labels") -> None:
+    """Refuses labels that name rows instead of classes.
+
+    Raises:
+        DiaboloError: If each row has a label of its own.
+    """
+    if int(classes.counts.max()) == 1:
+        raise DiaboloError(
+            f"Each of the {len(classes.codes)} rows has a value of '{what}' of its own, such as "
+            f"'{classes.names[0]}': that names rows and no classes, so that there is nothing to "
+            "balance. Name a column whose values come again."
+        )
+
+
 def copies_of(classes: Classes, rows: Any) -> tuple[str, ...]:
     """Returns a sentence for each column of a table that tells the classes, one value for each.
 
@@ -90,16 +105,28 @@ def copies_of(classes: Classes, rows: Any) -> tuple[str, ...]:
         columns = [rows[name].to_numpy() for name in names]
     else:
         columns = list(rows.T) if rows.ndim == 2 else []
-    first = [int(np.argmax(classes.codes == c)) for c in range(len(classes.names))]
     told = []
+    for i in telling(classes, columns):
+        name = element_name(i, (len(columns),), names)
+        told.append(
+            f"{name[0].upper()}{name[1:]} is a copy of the labels: leave it out, unless it is "
+            "known of rows whose class is not."
+        )
+    return tuple(told)
+
+
+def telling(classes: Classes, columns: Sequence[NDArray[Any]]) -> list[int]:
+    """Returns which columns (n,) have one value for each class, another for each.
+
+    Arguments:
+        classes: The classes of the rows, of which each has one at least.
+        columns: The columns.
+    """
+    first = [int(np.argmax(classes.codes == c)) for c in range(len(classes.names))]
+    found = []
     for i, column in enumerate(columns):
         values = column[first]
-        if bool((column == values[classes.codes]).all()) and len(set(values.tolist())) == len(
-            first
-        ):
-            name = element_name(i, (len(columns),), names)
-            told.append(
-                f"{name[0].upper()}{name[1:]} is a copy of the labels: leave it out, unless it is "
-                "known of rows whose class is not."
-            )
-    return tuple(told)
+        alike = bool((column == values[classes.codes]).all())
+        if alike and len(set(values.tolist())) == len(first):
+            found.append(i)
+    return found

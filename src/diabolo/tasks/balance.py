@@ -25,7 +25,7 @@ from ..errors import DiaboloError, unknown, whole
 from ..model import Recipe
 from ..noise import mix_seed
 from ..run import Run, fit
-from ._classes import Classes, classes_of, copies_of
+from ._classes import Classes, classes_of, copies_of, refuse_names
 
 __all__ = ["Balanced", "Strategy", "balance", "eager", "taken"]
 
@@ -95,13 +95,14 @@ def balance(
         options: Options of `fit`, such as `latent=4` or `epochs=100`.
 
     Raises:
-        DiaboloError: If labels are no classes, or there is one only, rows are not to be learned
-            from, or an option has no effect.
+        DiaboloError: If labels are no classes, there is one only or one for each row, rows are
+            not to be learned from, or an option has no effect.
     """
     seed = whole("seed", seed)
     frame = is_frame(x)
     rows: Any = eager(x) if frame else as_array(x)
     classes = classes_of(y, len(rows))
+    refuse_names(classes)
     lacking = _lacking(classes, sampling_strategy)
     for name in ("labels", "condition", "valid", "out", "force"):
         if name in options:

@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 from ..config import TrainConfig
 from ..data import Data
 from ..data.conditions import label_column, missing
-from ..errors import DiaboloError, unknown, whole
+from ..errors import DiaboloError, DiaboloWarning, unknown, whole
 from ..noise import mix_seed
 from ..recipes import RECIPES
 from ..run import Run
 from ..run.asked import as_data
-from ._classes import Classes, classes_of
+from ._classes import Classes, classes_of, telling
 from ._encoder import Grown, features_of, grown, kinds_of, read, times, trained
 from ._kept import keep, kept
 
@@ -45,6 +45,7 @@ HOWS = ("probe", "finetune", "scratch")
 STRENGTHS = tuple(10.0**p for p in range(-4, 2))  # of C, the inverse of what weights cost
 FOLDS = 5
 ALONE = 0.1  # C where a class has one label and nothing can be held out
+ENOUGH, AGAIN = 10, 3  # labels, in all and of a class, from which a column is no copy by chance
 STEPS = 300  # of fine-tuning
 BATCH = 100
 RATES = {"finetune": 3e-4, "scratch": 1e-3}  # of learning
@@ -137,7 +138,7 @@ def classifier(
     """Returns a classifier that learned from a few labels with a run's encoder.
 
     The run is left as it is. Fine-tuning takes 300 steps over all labels, of which none is held
-    out.
+    out. Of columns that are copies of the labels a `DiaboloWarning` tells.
 
     Arguments:
         run: A fitted model of x alone: it was not shown the labels, and takes no condition.
@@ -172,6 +173,7 @@ def classifier(
         raise unknown("kind of features of this model", features, kinds)
     seed = whole("seed", seed)
     data, classes = _labelled(run, x, labels)
+    _warn_of_copies(run, data, classes)
     config = _settings(run, how, len(data), seed)
     if how != "scratch":
         found = _probe(run, data, classes, kinds if features is None else (features,), seed)
@@ -217,6 +219,27 @@ def _labelled(run: Run, x: Any, labels: Any) -> tuple[Data, Classes]:
         if column.dtype.kind == "O":
             column = np.array(column.tolist())
     return data, classes_of(column)
+
+
+def _warn_of_copies(run: Run, data: Data, classes: Classes) -> None:
+    """Warns of columns of a run that are copies of the labels, where these are not too few."""
+    count = len(data)
+    if run.schema.layout != "vector" or count < max(ENOUGH, AGAIN * len(classes.names)):
+        return
+    batch = data.batch(torch.arange(count, device=data.device))
+    seen = batch.x if batch.mask is None else batch.x.masked_fill(~batch.mask, torch.nan)
+    found = telling(classes, list(seen.double().cpu().numpy().T))
+    if found:
+        names = [run.schema.column(run.schema.kept[i]) for i in found]
+        are, it = ("are copies", "them") if len(found) > 1 else ("is a copy", "it")
+        warnings.warn(
+            f"The run itself reads {', '.join(names)}, which {are} of the labels, so that its "
+            f"features tell the answer, and the part told right says nothing of rows without {it}: "
+            f"fit a run without {it}, unless {'they are' if len(found) > 1 else 'it is'} known of "
+            "rows whose class is not.",
+            DiaboloWarning,
+            stacklevel=3,
+        )
 
 
 def _continuous(run: Run) -> None:
