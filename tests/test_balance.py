@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,7 @@ def test_what_balance_refuses():
         (np.linspace(0, 1, 150), "numbers such as"),
         (y[:10], "Expected 150 values of 'labels'"),
         ([None, *y[1:]], "'labels' has no value in row 0"),
+        ([f"row {i}" for i in range(150)], "Each of the 150 rows has a value of 'labels' of its"),
     ):
         with pytest.raises(DiaboloError, match=words):
             balance(x, labels, **FAST)
@@ -303,6 +305,8 @@ def test_from_the_command_line(tmp_path, capsys):
     np.testing.assert_allclose([float(r["a"]) for r in rows[:90]], x[:, 0])
     frame["crop"] = np.where(np.arange(90) % 3, "rye", "oats")  # a table of more kinds of columns
     frame["n"] = np.arange(90) % 5
+    frame["dry"] = np.random.default_rng(0).random(90) < 0.5
+    frame["half"] = np.random.default_rng(1).normal(5, 2, 90).round(1)
     frame.to_csv(tmp_path / "mixed.csv", index=False)
     mixed = ["balance", str(tmp_path / "mixed.csv"), "--label", "kind"]
     assert main([*mixed, "--out", str(out), *small]) == 0
@@ -310,6 +314,19 @@ def test_from_the_command_line(tmp_path, capsys):
     assert [r["kind"] for r in rows].count("rare") == 70
     assert {r["crop"] for r in rows} == {"rye", "oats"}
     assert {r["n"] for r in rows} <= set("01234")
+    assert {r["dry"] for r in rows} == {"True", "False"}  # as they were written
+    assert all(re.fullmatch(r"-?\d+\.\d", r["half"]) for r in rows)
+    assert (
+        out.read_text()
+        .splitlines()[1]
+        .startswith(
+            (tmp_path / "mixed.csv")
+            .read_text()
+            .splitlines()[1]
+            .partition(",rare")[0]
+            .split(",co")[0]
+        )
+    )
     capsys.readouterr()
     assert main([*mixed, "--referee", *small]) == 2
     assert "Column 'crop' is not numeric, and the referee" in capsys.readouterr().err
@@ -318,13 +335,22 @@ def test_from_the_command_line(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "VERDICT" in told
     assert "macro F1: rows drawn by the model are" in told
+    frame.assign(id=[f"i{n}" for n in range(90)], one="a").to_csv(tmp_path / "x.csv", index=False)
     for words, sentence in (
         (argv, "--out FILE, --referee, or both"),
         ([*argv, "--out", str(out), "--folds", "3"], "--folds has an effect with --referee only"),
         ([*argv[:2], "--label", "sort", "--out", str(out)], "Unknown column: 'sort'"),
         (
+            [*argv[:2], "--label", "id", "--out", str(out)],
+            "Each of the 90 rows has a value of 'id'",
+        ),
+        (
+            [*argv[:2], "--label", "one", "--out", str(out)],
+            "All 90 rows have the same value of 'on",
+        ),
+        (
             ["balance", str(tmp_path / "numbers.csv"), "--label", "a", "--out", str(out)],
-            "'labels' name classes, but these are numbers",
+            "'a' name classes, but these are numbers",
         ),
         ([*argv, "--out", str(tmp_path / "y.npy")], "'.npy' holds one array"),
     ):

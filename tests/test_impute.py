@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ import pytest
 import diabolo
 from diabolo import DiaboloError
 from diabolo.__main__ import main
+from diabolo.cli import _written
+from diabolo.data import load
 
 KINDS = ("real", "category:3", "count", "positive", "ordinal:4", "binary")
 SMALL: dict[str, Any] = {"latent": 2, "net": "mlp(hidden=(16,))"}
@@ -294,6 +299,88 @@ def test_the_command_line_gives_a_table_back_without_its_empty_cells(saved: Path
     )
 
 
+def test_intervals_in_a_file_are_values_of_their_columns(
+    worded: diabolo.Run, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    frame = words(30).assign(since=lambda f: f["since"].dt.strftime("%Y-%m-%d"))
+    run = replace(worded, schema=load(words().assign(size="M")).schema)
+    frame = frame.assign(size=np.nan).mask(np.random.default_rng(1).random((30, 5)) < 0.3)
+    monkeypatch.setattr("diabolo.cli.impute.open_run", lambda folder: run)
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    ends = tmp_path / "ends.csv"
+    argv = ["impute", "run", str(tmp_path / "x.csv"), "--out", str(tmp_path / "y.csv")]
+    assert main([*argv, "--intervals", str(ends)]) == 0
+    told = capsys.readouterr()
+    assert "No intervals of 'city', 'member', 'size'" in told.err
+    found = pd.read_csv(ends)
+    wanted = [f"{end} of {name}" for name in ("height", "since") for end in ("low", "high")]
+    assert list(found.columns) == wanted
+    gap = frame["since"].isna()
+    assert (found["low of since"].notna() == gap).all()
+    assert found["low of since"][gap].str.match(r"20\d\d-\d\d-\d\d").all()
+    assert (found["low of since"] <= found["high of since"])[gap].all()
+
+
+def test_cells_of_a_csv_stay_as_they_were_written(
+    worded: diabolo.Run, tmp_path: Path, monkeypatch: Any
+) -> None:
+    rows = [
+        "height,city,since,member,code,note",
+        '170.0,Bern,2020-01-31,True,007,"a, b"',
+        ",Oslo,2020-02-01,False,1e3,NA",
+        '165.50,Rome,,,0x,"say ""no"""',
+        "160.0,,2020-02-01,True,8, ",
+    ]
+    text = "\n".join(rows) + "\n"
+    (tmp_path / "x.csv").write_text(text)
+    monkeypatch.setattr("diabolo.cli.impute.open_run", lambda folder: worded)
+    argv = ["impute", "run", str(tmp_path / "x.csv"), "--out", str(tmp_path / "y.csv")]
+    assert main(argv) == 0
+    old = list(csv.reader(text.splitlines()))
+    new = list(csv.reader((tmp_path / "y.csv").read_text().splitlines()))
+    assert (tmp_path / "y.csv").read_text().splitlines()[1] == rows[1]
+    changed = [(i, j) for i in range(5) for j in range(6) if old[i][j] != new[i][j]]
+    assert changed == [(2, 0), (3, 2), (3, 3), (4, 1)]
+    assert re.fullmatch(r"\d+\.\d+", new[2][0])
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", new[3][2])
+    assert new[3][3] in ("True", "False")
+    assert main([*argv, "--draws", "2"]) == 0
+    drawn = list(csv.reader((tmp_path / "y.csv").read_text().splitlines()))
+    assert [r[1:] for r in (drawn[1], drawn[5])] == [old[1], old[1]]
+    assert drawn[6][0] == "2"
+    (tmp_path / "x.csv").write_text(text.replace("True", "TRUE").replace("False,1e3", ",1e3"))
+    assert main(argv) == 0
+    again = list(csv.reader((tmp_path / "y.csv").read_text().splitlines()))
+    assert {again[2][3], again[3][3]} <= {"TRUE", "FALSE"}
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "text"),
+    [
+        (58.0, 0, "58"), (58.0, 1, "58.0"), (12.3, 2, "12.30"), (0.125, 1, "0.125"),
+        (float(np.float32(12.34)), 0, "12.34"), (1e300, 1, "1e+300"), (-2e-9, 0, "-2e-09"),
+        (0.0, 1, "0.0"),
+    ],
+)  # fmt: skip
+def test_new_numbers_have_the_decimals_of_their_column(value: float, least: int, text: str) -> None:
+    column = pa.chunked_array([["1." + "0" * least if least else "1", "2.125"]])
+    table = pa.table({"x": [value]})
+    assert _written._text(table["x"], column, np.array([True])).to_pylist() == [text]
+
+
+def test_holes_that_stay_are_not_counted(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=40), "never": np.nan, "b": rng.normal(size=40)})
+    run = diabolo.fit(frame, epochs=1, **SMALL)
+    frame.loc[[2, 7], "b"] = np.nan
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    monkeypatch.setattr("diabolo.cli.impute.open_run", lambda folder: run)
+    assert main(["impute", "run", str(tmp_path / "x.csv"), "--out", str(tmp_path / "y.csv")]) == 0
+    told = capsys.readouterr()
+    assert "2 holes in 2 of 40 rows are filled in" in told.out
+    assert "'never' was never seen in training: its holes stay" in told.err
+
+
 def test_the_command_line_fills_in_images(digits: diabolo.Run, tmp_path: Path) -> None:
     digits.save(tmp_path / "run")
     x = digits.sample(5, seed=3)
@@ -383,5 +470,7 @@ def test_types_of_arrow_stay(worded: diabolo.Run) -> None:
 def test_labels_that_are_the_tables_own_condition_are_told() -> None:
     frame = words()
     conditional = diabolo.fit(frame, "cvae", condition="city", epochs=1, **SMALL)
-    with pytest.raises(DiaboloError, match="was fitted without labels"):
+    with pytest.raises(DiaboloError, match=r"condition is 'city', on which labels have no effect"):
         diabolo.impute(conditional, frame, labels=frame["city"])
+    with pytest.raises(DiaboloError, match="labels have no effect"):
+        conditional.score(frame, labels=np.zeros(len(frame)))

@@ -17,6 +17,8 @@ from ..errors import DiaboloError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ._written import Written
+
 __all__ = ["FORMATS", "destination", "write"]
 
 FORMATS = (".png", ".npz", ".npy", ".csv", ".parquet", ".arrow", ".feather")
@@ -72,6 +74,7 @@ def write(
     rows: Mapping[str, np.ndarray] | None = None,
     beside: Mapping[str, Any] | None = None,
     picture: Callable[[], np.ndarray] | None = None,
+    written: Written | None = None,
 ) -> None:
     """Writes arrays or a data frame to a file in the format of its extension.
 
@@ -83,12 +86,13 @@ def write(
         rows: A first column that says which datum each row of a table is of, by its title.
         beside: More arrays that only `.npz` has room for.
         picture: Makes the picture, bytes (H, W) or (H, W, 3).
+        written: Of a table the file whose cells are to stay as they are written there.
 
     Raises:
         DiaboloError: If the format cannot hold the result, or the file cannot be written.
     """
     try:
-        _write(path, arrays, names, rows or {}, beside, picture)
+        _write(path, arrays, names, rows or {}, beside, picture, written)
     except OSError as error:
         reason = error.strerror or str(error).rpartition("] ")[2].rstrip(".")
         raise DiaboloError(f"Cannot write '{path}': {reason}.") from None
@@ -101,6 +105,7 @@ def _write(
     rows: Mapping[str, np.ndarray],
     beside: Mapping[str, Any] | None,
     picture: Callable[[], np.ndarray] | None,
+    written: Written | None,
 ) -> None:
     from ..checkpoint import atomic  # brings torch, which --help has no need of
 
@@ -127,13 +132,20 @@ def _write(
             with part.open("wb") as file:
                 np.save(file, next(iter(plain.values())), allow_pickle=False)
         else:
-            _write_table(_table({**rows, **plain}, names), part, kind)
+            _write_table(_table({**rows, **plain}, names), part, kind, written)
 
 
-def _write_table(table: pa.Table, part: Path, kind: str) -> None:
+def _write_table(table: pa.Table, part: Path, kind: str, written: Written | None) -> None:
     import pyarrow as pa
     from pyarrow import csv, feather, parquet
 
+    from ._written import spelled, write_cells
+
+    if kind == ".csv" and written is not None:
+        cells = spelled(table, written)
+        if cells is not None:
+            write_cells(cells, part)
+            return
     if kind == ".csv":
         # Of numbers that float32 holds, these digits are all there are.
         for i, (name, kind_) in enumerate(zip(table.column_names, table.schema.types, strict=True)):

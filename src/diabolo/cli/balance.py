@@ -91,12 +91,17 @@ def balance(
         if not json:
             print_referee(verdict)
     if out is not None:
+        import numpy as np
+
+        from ._written import Written
+
         with Training(f"training on {data}") as listen:
             found = tasks.balance(x, y, recipe, seed=seed, progress=listen, **options)
         write(
             out,
             {"x": found.x, label: found.y, "drawn": found.drawn},
             names=columns,
+            written=Written(Path(data), np.where(found.drawn, -1, np.arange(len(found.y))), {}),
         )
         told |= {"out": str(out), "n": len(found.y), "drawn": dict(found.counts)}
         if not json:
@@ -118,12 +123,14 @@ def _rows(data: str, labels: str) -> tuple[Any, np.ndarray, tuple[str, ...], str
     from ..config import DataConfig
     from ..data.loading import find
     from ..data.mapped import Mapped
+    from ..tasks._classes import classes_of, refuse_names
 
     found = find(data, DataConfig(labels=labels))
     for sentence in found.notes:
         note(sentence)
     if found.train.labels is None:
         raise DiaboloError(f"There are no labels '{labels}' in '{data}'.")
+    refuse_names(classes_of(found.train.labels, what=found.label), what=found.label)
     if found.train.frame is not None:
         table = pa.table(dict(found.train.frame.columns))
         return table, found.train.labels, found.columns, found.label

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import DiaboloError
 from ._options import Json, Precision
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
+
+    from ..run import Run
 
 __all__ = ["impute"]
 
@@ -47,7 +49,8 @@ def impute(
         out: The file; its extension gives the format: .npz (with the ends of the intervals), .npy,
             .csv, .parquet, .arrow.
         draws: Write so many whole data with draws in the holes instead of the best guess.
-        intervals: A second file of the same kinds, with the ends of each hole's interval.
+        intervals: A second file of the same kinds, with the ends of each hole's interval; of a
+            table as values of its columns, without those that are not ordered.
         mask: A .npy file, 1 (or true) where an entry was seen: for each datum, or one for all.
         labels: For a conditional model: where the labels of DATA are (a column, an array's key).
         method: How the conditional is found: importance(k=500), or gibbs(chains=10, sweeps=60);
@@ -61,12 +64,14 @@ def impute(
     import numpy as np
     import pyarrow as pa
 
-    from ..data.table import to_arrow
+    from ..data.table import named, to_arrow
     from ..tasks import impute as fill
+    from ._written import Written
 
     for place in (out, *([] if intervals is None else [intervals])):
         destination(place, picture=False)
     opened = open_run(run)
+    told, without = _interval_columns(opened) if intervals is not None else ([], [])
     found = fill(
         opened,
         data,
@@ -90,11 +95,17 @@ def impute(
         arrays = isinstance(x, np.ndarray)
         x = np.concatenate(found.draws) if arrays else pa.concat_tables(map(to_arrow, found.draws))
     bounds = {"low": found.low, "high": found.high}
-    write(out, {"x": x}, names=names, rows=which, beside=bounds)
+    holes_of = {n: np.tile(found.missing[:, i], max(1, draws)) for i, n in enumerate(names)}
+    written = Written(Path(data), np.tile(np.arange(len(found.missing)), max(1, draws)), holes_of)
+    write(out, {"x": x}, names=names, rows=which, beside=bounds, written=written)
     if intervals is not None:
-        write(intervals, _by_name(bounds, names) if intervals.suffix != ".npz" else bounds)
-    holes = int(found.missing.sum())
-    rows = int(found.missing.reshape(len(found.missing), -1).any(1).sum())
+        npz = intervals.suffix.lower() == ".npz"
+        write(intervals, bounds if npz else _by_name(opened, bounds, told))
+        if without:
+            note(f"No intervals of {named(without)}, whose values have no order or do not vary.")
+    gaps = found.missing.reshape(len(found.missing), -1).copy()
+    gaps[:, [i for i, value in opened.schema.constants if value is None]] = False  # they stay
+    holes, rows = int(gaps.sum()), int(gaps.any(1).sum())
     if json:
         told = {"out": str(out), "n": len(found.missing), "rows": rows, "holes": holes}
         print_json({**told, "draws": draws, "method": found.method, "seed": seed})
@@ -112,8 +123,40 @@ def _mask(path: Path) -> np.ndarray:
         raise DiaboloError(f"--mask is a .npy file of ones and zeros, but got '{path}'.") from None
 
 
-def _by_name(bounds: dict[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+def _interval_columns(run: Run) -> tuple[list[int], list[str]]:
+    """Returns which columns of a table have intervals, and the names of the others.
+
+    Raises:
+        DiaboloError: If none has.
+    """
+    schema = run.schema
+    supports = schema.kinds or (schema.support,) * len(schema.columns)
+    kept = set(schema.kept)
+    ordered = [
+        i
+        for i, support in enumerate(supports)
+        if i in kept and support.partition(":")[0] not in ("category", "binary")
+    ]
+    if schema.columns and not ordered:
+        raise DiaboloError(
+            "Intervals are of numbers, dates and ordered levels, but no column of this run is one: "
+            "leave --intervals out."
+        )
+    return ordered, [n for i, n in enumerate(schema.columns) if i not in ordered]
+
+
+def _by_name(run: Run, bounds: dict[str, np.ndarray], told: Sequence[int]) -> dict[str, Any]:
     """Returns the ends of intervals as columns, `low of age`, where columns have names."""
+    import pyarrow as pa
+
+    names, table = run.schema.columns, run.schema.table
     if not names:
         return bounds
-    return {f"{end} of {n}": x[:, i] for i, n in enumerate(names) for end, x in bounds.items()}
+    columns: dict[str, Any] = {}
+    for i in told:
+        for end, x in bounds.items():
+            values = pa.array(x[:, i], from_pandas=True)
+            if table is not None and not table.columns[i].numeric:  # dates, and levels of text
+                values = table.columns[i].decode(x[:, i])
+            columns[f"{end} of {names[i]}"] = values
+    return {"x": pa.table(columns)}

@@ -21,9 +21,10 @@ from ..table.types import is_text, pc
 from .ask import Ask, shards
 from .columns import COLUMNS, read_columns, whole_table
 
-__all__ = ["ENDINGS", "as_it_is", "table"]
+__all__ = ["ENDINGS", "as_it_is", "as_written", "table"]
 
-ENDINGS = (".csv", ".tsv", ".txt", ".data", *COLUMNS)
+TEXTS = (".csv", ".tsv", ".txt", ".data")
+ENDINGS = (*TEXTS, *COLUMNS)
 OPTIONS: tuple[str, ...] = ("labels", "condition", "memory")
 SHARDS: tuple[str, ...] = COLUMNS
 HEAD = 1 << 20
@@ -87,7 +88,39 @@ def _as_utf8(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
     return raw, ()
 
 
+def as_written(path: Path) -> pa.Table | None:
+    """Returns the cells of a file of text as they stand there, but for quotes.
+
+    None if it is no such file, or its numbers have decimal commas.
+    """
+    if not path.is_file() or not path.name.lower().endswith(TEXTS):
+        return None
+    raw = _as_utf8(contents(path))[0]
+    read, parse, _ = _layout(raw, path)
+    names = pyarrow.csv.open_csv(io.BytesIO(raw), read, parse).schema.names
+    types = dict.fromkeys(names, pa.large_string())
+    convert = pyarrow.csv.ConvertOptions(column_types=types, null_values=[])
+    found = pyarrow.csv.read_csv(io.BytesIO(raw), read, parse, convert)
+    commas = parse.delimiter != "," and any(
+        pc.any(pc.match_substring(c, ",")).as_py() and _decimal_comma(c) for c in found.columns
+    )
+    return None if commas else found
+
+
 def _csv(raw: bytes, path: Path) -> tuple[pa.Table, tuple[str, ...]]:
+    read, parse, notes = _layout(raw, path)
+    found = _read(raw, read, parse)
+    text = [n for n, t in zip(found.column_names, found.schema.types, strict=True) if is_text(t)]
+    if parse.delimiter != "," and any(_decimal_comma(found[n]) for n in text):
+        found = _read(raw, read, parse, decimal_point=",")
+        notes = (*notes, "Numbers are written with decimal commas.")
+    return found, notes
+
+
+def _layout(
+    raw: bytes, path: Path
+) -> tuple[pyarrow.csv.ReadOptions, pyarrow.csv.ParseOptions, tuple[str, ...]]:
+    """Returns how a text is cut into cells, and sentences about what was guessed."""
     head = raw[:HEAD].decode("utf-8-sig", errors="replace").splitlines()
     whole = head if len(raw) <= HEAD else head[:-1]
     lines = [line for line in whole if line.strip()][:20]
@@ -100,13 +133,7 @@ def _csv(raw: bytes, path: Path) -> tuple[pa.Table, tuple[str, ...]]:
         autogenerate_column_names=False,
         column_names=None if header else [f"column {i}" for i in range(len(fields))],
     )
-    parse = pyarrow.csv.ParseOptions(delimiter=separator)
-    found = _read(raw, read, parse)
-    text = [n for n, t in zip(found.column_names, found.schema.types, strict=True) if is_text(t)]
-    if separator != "," and any(_decimal_comma(found[n]) for n in text):
-        found = _read(raw, read, parse, decimal_point=",")
-        notes = (*notes, "Numbers are written with decimal commas.")
-    return found, notes
+    return read, pyarrow.csv.ParseOptions(delimiter=separator), notes
 
 
 def _read(
