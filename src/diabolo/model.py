@@ -248,7 +248,7 @@ class LatentModel(nn.Module):
         Raises:
             DiaboloError: If a condition is lacking or not wanted.
         """
-        c = self._condition(c, len(x), x, noise)
+        c = self._condition(c, x.shape[0], x, noise)
         seen = self.view(x, mask, noise)
         code, draws, penalty, log_share = self._held(every)(seen, c, k, noise)
         c = self._read(c)
@@ -272,7 +272,7 @@ class LatentModel(nn.Module):
         Evaluation decodes the K codes of one inference in parts, so that x is encoded once.
         Arguments and errors are those of `forward`.
         """
-        c = self._condition(c, len(x), x, noise)
+        c = self._condition(c, x.shape[0], x, noise)
         return self._held(every)(self.view(x, mask, noise), c, k, noise), self._read(c)
 
     def sample(self, n: int, c: Tensor | None = None, *, noise: Noise = FRESH) -> Distribution:
@@ -290,7 +290,7 @@ class LatentModel(nn.Module):
         it. In a hierarchy each group is read at the means of those before it. The variance of a
         deterministic code is 0, and NaN where a posterior has no closed form.
         """
-        c = self._condition(c, len(x), x, MEAN)
+        c = self._condition(c, x.shape[0], x, MEAN)
         draws = self.latent(self.view(x, mask, MEAN), c, 1, MEAN).draws
         mean = torch.cat([d.z[0].flatten(1) for d in draws], dim=1)
         variance = [_variance(d, self.deterministic).flatten(1) for d in draws]
@@ -319,7 +319,7 @@ class LatentModel(nn.Module):
                 f"This model decodes codes of shape (n, {sum(self.groups)}), but got "
                 f"{tuple(z.shape)}."
             )
-        c = self._condition(c, len(z), z, MEAN)
+        c = self._condition(c, z.shape[0], z, MEAN)
         return self.likelihood(self.latent.assemble(z, c), self._read(c))
 
     def _read(self, c: Tensor | None) -> Tensor | None:

@@ -106,7 +106,7 @@ class Discrete(nn.Module):
     ) -> Inferred:
         """Returns all V values for each datum, once whatever k is: nothing is left to chance."""
         q, p = self.posterior(x, c), self._prior()
-        z = self.values[:, None].expand(-1, len(x), -1)  # (V, B, D)
+        z = self.values[:, None].expand(-1, x.shape[0], -1)  # (V, B, D)
         one = Draw(z, q.log_prob(z), p.log_prob(z), q, p)
         return Inferred(one_hot(z, self.logits).flatten(-2), (one,), z.new_zeros(()), one.log_q)
 

@@ -89,7 +89,7 @@ class Labelled(nn.Module):
         """Returns K times all classes for each datum, each with a sample of z, (K * C, B)."""
         h, found, label = self._seen(x, c)
         q = self._told(found, label)
-        count, n = len(self.logits), len(x)
+        count, n = len(self.logits), x.shape[0]
         classes = torch.arange(count, dtype=h.dtype, device=h.device)[:, None, None]
         each = one_hot(classes, self.logits).squeeze(-1).expand(-1, n, -1)  # (C, B, C)
         qz = self.posterior(h.expand(count, *h.shape), each)
@@ -118,7 +118,7 @@ class Labelled(nn.Module):
         h = self.features(x)
         h = h.float() if h.dtype in (torch.bfloat16, torch.float16) else h
         count = len(self.logits)
-        label = h.new_zeros(len(x), count) if c is None else c[:, :count].to(h.dtype)
+        label = h.new_zeros(x.shape[0], count) if c is None else c[:, :count].to(h.dtype)
         return h, self.classifier(h), label
 
     def _told(self, found: Categorical, label: Tensor) -> Categorical:

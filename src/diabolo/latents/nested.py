@@ -56,7 +56,7 @@ class Nested(nn.Module):
         """Returns K samples of every group for each datum; the code is z1."""
         q = self.posterior(x, c)
         z, log_q = q.rsample_and_log_prob((k,), noise)  # (K, B, D)
-        lead = (k, len(x))
+        lead = (k, x.shape[0])
         again = None if c is None else c.expand(*lead, -1).flatten(0, 1)
         inner = self.prior(z.flatten(0, 1), again, noise=_FoldedNoise(noise, lead))
         # Given z2, which was drawn from q(z2 | z1), the rate of z1 has no closed form: no p here.

@@ -95,7 +95,7 @@ class TopDown(nn.Module):
         features = [self.bottom(x, c)]
         for layer in self.ascend:
             features.append(features[-1] + layer(features[-1]))
-        h = self.top.expand(k, len(x), -1)
+        h = self.top.expand(k, x.shape[0], -1)
         draws = []
         for step, f in zip(self._steps(), reversed(features), strict=True):
             h, draw = step.infer(h, f, c, noise)
@@ -115,7 +115,7 @@ class TopDown(nn.Module):
 
     def assemble(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Returns the codes (n, H) of latent values (n, sum(groups))."""
-        h = self.top.expand(len(z), -1)
+        h = self.top.expand(z.shape[0], -1)
         for step, part in zip(self._steps(), z.split(self.groups, dim=1), strict=True):
             h = step.go(h, part)
         return h

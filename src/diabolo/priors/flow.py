@@ -35,7 +35,7 @@ class FlowPrior(nn.Module):
 
     def forward(self, c: Tensor | None = None) -> Flowed:
         """Returns the density of z (D,), with the batch shape (B,) of c where it is given."""
-        zero = self.zero if c is None else self.zero.expand(len(c), -1)
+        zero = self.zero if c is None else self.zero.expand(c.shape[0], -1)
         return Flowed(Normal(zero, self.zero, 1), self.couplings, c)
 
 
