@@ -22,7 +22,7 @@ FLOORS = (
     ("train", "recipes"),
     ("evaluate", "trackers"),
     ("run",),
-    ("tasks", "study"),
+    ("tasks", "study", "exports"),
     ("panels",),
     ("cli", "estimators"),
 )

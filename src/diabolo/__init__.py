@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         distributions,
         estimators,
         evaluate,
+        exports,
         latents,
         nets,
         objectives,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .data import Batch, Data, Schema, Splits
     from .distributions import Distribution, Family
     from .errors import DiaboloError, DiaboloWarning
+    from .exports import Exported, export
     from .model import Conditional, Draw, LatentModel, Recipe, Trace
     from .recipes import build
     from .run import Codes, Interrupted, Run, fit, load, refit, resume
@@ -54,6 +56,7 @@ _HOMES = {
     "data": ("Batch", "Data", "Schema", "Splits"),
     "distributions": ("Distribution", "Family"),
     "errors": ("DiaboloError", "DiaboloWarning"),
+    "exports": ("Exported", "export"),
     "model": ("Conditional", "Draw", "LatentModel", "Recipe", "Trace"),
     "recipes": ("build",),
     "run": ("Codes", "Interrupted", "Run", "fit", "load", "refit", "resume"),
@@ -82,6 +85,7 @@ _MODULES = (
     "distributions",
     "estimators",
     "evaluate",
+    "exports",
     "latents",
     "nets",
     "objectives",
@@ -106,6 +110,7 @@ __all__ = [
     "Distribution",
     "Diverged",
     "Draw",
+    "Exported",
     "Family",
     "History",
     "Imputation",
@@ -132,6 +137,8 @@ __all__ = [
     "distributions",
     "estimators",
     "evaluate",
+    "export",
+    "exports",
     "fit",
     "impute",
     "latents",

@@ -1,0 +1,264 @@
+"""What is exported gives what PyTorch gives, says what it is, or is refused in a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import diabolo
+from diabolo.__main__ import main
+from diabolo.exports import Exported, export, export_decoder, export_encoder
+from diabolo.exports import _check as checking
+from diabolo.recipes import RECIPES
+from diabolo.run import Run
+
+runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+
+NET = "mlp(hidden=(12,))"
+LABELLED = {"cvae", "m2"}
+REFUSED = {"hyperspherical_vae": "encoder of this run cannot be exported"}
+
+
+def grey(n: int = 40, shape: tuple[int, ...] = (6, 6)) -> np.ndarray:
+    """Grey levels 0 to 255, as bytes."""
+    return np.random.default_rng(0).integers(0, 256, (n, *shape), dtype=np.uint8)
+
+
+def fitted(x: Any, recipe: str = "vae", **options: Any) -> Run:
+    """A run of one epoch."""
+    return diabolo.fit(x, recipe, epochs=1, **{"net": NET, "latent": 3, **options})
+
+
+def session(content: bytes) -> Any:
+    """A session of onnxruntime."""
+    return runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
+def told(exported: Exported) -> dict[str, Any]:
+    """What `export.json` says."""
+    return json.loads((exported.folder / "export.json").read_text())
+
+
+def names(facts: dict[str, Any], file: str) -> tuple[list[str], list[str]]:
+    """The names of a file's inputs and outputs."""
+    found = facts["files"][file]
+    return [t["name"] for t in found["inputs"]], [t["name"] for t in found["outputs"]]
+
+
+@pytest.fixture(scope="module")
+def images() -> Run:
+    """A model of bits drawn from grey levels."""
+    return fitted(grey(), binarize="dynamic")
+
+
+@pytest.fixture(scope="module")
+def exported(images: Run, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Its export, by the command line."""
+    folder = tmp_path_factory.mktemp("images")
+    images.save(folder / "run")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(["export", str(folder / "run"), "--json"]) == 0
+    found = json.loads(printed.getvalue())
+    return Exported(Path(found["out"]), found["files"], found["largest_difference"], ())
+
+
+def check_recipe(name: str, folder: Path) -> None:
+    """Exports a tiny model of a recipe, or sees that it is refused."""
+    labels = np.arange(40) % 3
+    more = {"labels": labels, "condition": "labels"} if name in LABELLED else {}
+    run = diabolo.fit((grey() > 99).astype(np.uint8), name, epochs=1, net=NET, **more)
+    if name in REFUSED:
+        with pytest.raises(diabolo.DiaboloError, match=REFUSED[name]):
+            export(run, folder)
+        assert not folder.exists()
+        return
+    found = export(run, folder)
+    print(name, found.difference, found.notes, told(found)["files"])
+    assert found.difference <= checking.TOLERANCE
+    x = grey(5) > 99
+    z = run.encode(x.astype(np.uint8), labels=labels[:5] if more else None)
+    given = {"z": z, **({"condition": np.eye(3, dtype=np.float32)[labels[:5]]} if more else {})}
+    content = (folder / "decoder.onnx").read_bytes()
+    wanted = run.decode(z, **({"label": labels[:5]} if more else {}))
+    model = session(content)
+    noise = {i.name: np.full((5, i.shape[1]), 0.5, np.float32) for i in model.get_inputs()}
+    (got,) = model.run(["mean"], {**noise, **given})
+    np.testing.assert_allclose(got, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ae"])
+def test_a_recipe_is_exported_or_refused(name: str, tmp_path: Path) -> None:
+    check_recipe(name, tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in RECIPES.names() if n != "ae"])
+def test_every_recipe_is_exported_or_refused(name: str, tmp_path: Path) -> None:
+    check_recipe(name, tmp_path / "out")
+
+
+def test_the_files_say_what_they_take_and_give(images: Run, exported: Exported) -> None:
+    facts = told(exported)
+    for file, size in exported.files.items():
+        if file == "export.json":
+            continue
+        content = (exported.folder / file).read_bytes()
+        assert len(content) == size == facts["files"][file]["bytes"]
+        model = session(content)
+        for sort, values in (("inputs", model.get_inputs()), ("outputs", model.get_outputs())):
+            said = facts["files"][file][sort]
+            assert [t["name"] for t in said] == [v.name for v in values]
+            assert [t["shape"] for t in said] == [v.shape for v in values]
+            kinds = {"float32": "tensor(float)", "uint8": "tensor(uint8)", "bool": "tensor(bool)"}
+            assert [kinds[t["dtype"]] for t in said] == [v.type for v in values]
+    assert facts["checked"]["on"] == "drawn data"  # the data were in memory
+    assert facts["checked"]["batch_sizes"] == [1, 7]
+    assert facts["checked"]["largest_difference"] == exported.difference <= 1e-4
+    assert facts["data"]["values"].startswith("grey levels 0 to 255; inside, bits")
+    assert facts["latent"]["order"] == images.latents.order
+    np.testing.assert_allclose(facts["latent"]["sd"], images.latents.scale)
+
+
+def test_bits_are_drawn_of_the_noise_that_is_given(images: Run, exported: Exported) -> None:
+    """No noise above the grey value is the bit 0, none below it 1; the code is mean + sd * n."""
+    model = session((exported.folder / "encoder.onnx").read_bytes())
+    x, half = grey(4), np.full((4, 36), 0.5, np.float32)
+    normal = np.random.default_rng(1).standard_normal((4, 3)).astype(np.float32)
+    given = {"x": x, "uniform": half, "normal": normal}
+    mean, variance, z = model.run(["mean", "variance", "z"], given)
+    bits = torch.as_tensor(x[:, None] > 127.5).float()
+    wanted, spread = images.model.encode(bits)
+    np.testing.assert_allclose(mean, wanted.detach(), atol=1e-5)
+    np.testing.assert_allclose(variance, spread.detach(), rtol=1e-4)
+    np.testing.assert_allclose(z, mean + np.sqrt(variance) * normal, atol=1e-5)
+
+
+def test_a_draw_is_made_of_its_noise(images: Run, exported: Exported) -> None:
+    """A bit of p(x | z) is 1 where the uniform number lies below its probability."""
+    model = session((exported.folder / "decoder.onnx").read_bytes())
+    z = np.zeros((6, 3), np.float32)
+    u = np.random.default_rng(2).random((6, 36), dtype=np.float32)
+    mean, sd, draw = model.run(["mean", "sd", "draw"], {"z": z, "uniform": u})
+    assert set(np.unique(draw)) <= {0.0, 255.0}
+    np.testing.assert_array_equal(draw > 0, u.reshape(6, 6, 6) < mean / 255)
+    p = mean / 255
+    np.testing.assert_allclose(sd, 255 * np.sqrt(p * (1 - p)), rtol=1e-4)
+    assert np.abs(np.rint(mean) - images.decode(z)).max() <= 1  # a rounding on the border
+
+
+def test_a_table_keeps_its_columns_and_holes(tmp_path: Path) -> None:
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "height": rng.normal(170, 9, 60),
+            "sort": rng.choice(["a", "b", "c"], 60),
+            "sick": rng.random(60) < 0.5,
+            "same": "x",
+        }
+    )
+    frame.loc[::7, "height"] = np.nan
+    run = fitted(frame, kinds={"sick": "boolean"})
+    found = export(run, tmp_path / "out")
+    facts = told(found)
+    columns = facts["data"]["columns"]
+    assert [c["name"] for c in columns] == ["height", "sort", "sick", "same"][: len(columns)]
+    assert columns[1]["levels"] == ["a", "b", "c"]
+    assert columns[1]["probabilities"] == [0, 3]
+
+    numbers = run.schema.table.encode(diabolo.data.table.Frame.of(frame))
+    model = session((found.folder / "encoder.onnx").read_bytes())
+    given = {
+        "x": np.nan_to_num(numbers, nan=-5.0).astype(np.float32),
+        "mask": ~np.isnan(numbers),
+        "normal": np.zeros((60, 3), np.float32),
+    }
+    (mean,) = model.run(["mean"], given)
+    np.testing.assert_allclose(mean, run.encode(frame), atol=1e-4)
+
+    decoder = session((found.folder / "decoder.onnx").read_bytes())
+    noise = {
+        i.name: np.full((60, i.shape[1]), 0.5, np.float32)
+        for i in decoder.get_inputs()
+        if i.name != "z"
+    }
+    decoded, sd, share = decoder.run(["mean", "sd", "probabilities"], {"z": mean, **noise})
+    again = run.decode(mean)
+    np.testing.assert_allclose(decoded[:, 0], again["height"], rtol=1e-4)
+    assert [["a", "b", "c"][int(v)] for v in decoded[:, 1]] == list(again["sort"])
+    np.testing.assert_allclose(share.sum(1), 1, atol=1e-5)
+    np.testing.assert_array_equal(share.argmax(1), decoded[:, 1])
+    assert np.isnan(sd[:, 1]).all()
+    assert np.isfinite(sd[:, 0]).all()
+
+
+def test_the_bytes_for_a_browser_stand_alone() -> None:
+    labels = np.array(list("abc"))[np.arange(40) % 3]
+    x = np.random.default_rng(0).normal(3.0, 2.0, (40, 4))
+    run = fitted(x, "cvae", condition="labels", labels=labels)
+    decoder, encoder = session(export_decoder(run)), session(export_encoder(run))
+    hot = run.schema.condition(labels[:5]).numpy()
+    assert [i.name for i in decoder.get_inputs()] == ["z", "condition"]
+    assert [o.name for o in decoder.get_outputs()] == ["mean"]
+    assert [i.name for i in encoder.get_inputs()] == ["x", "condition"]
+    z, _ = encoder.run(None, {"x": x[:5].astype(np.float32), "condition": hot})
+    np.testing.assert_allclose(z, run.encode(x[:5], labels=labels[:5]), atol=1e-5)
+    (mean,) = decoder.run(None, {"z": z, "condition": hot})
+    np.testing.assert_allclose(mean, run.decode(z, label=labels[:5]), atol=1e-4)
+
+
+def test_a_file_that_differs_is_not_written(
+    images: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diabolo.exports import _folder as folder
+
+    real = folder.FORMATS.load("onnx")
+
+    def wrong(part):
+        made = real(part)
+        call = made.call
+        return made._replace(call=lambda given: {k: v + 0.01 for k, v in call(given).items()})
+
+    monkeypatch.setattr(folder.FORMATS, "load", lambda name: wrong)
+    with pytest.raises(diabolo.DiaboloError, match="encoder is not what PyTorch computes"):
+        export(images, tmp_path / "new" / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_files_are_never_replaced(exported: Exported, images: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(diabolo.DiaboloError, match="holds files but no export"):
+        export(images, tmp_path, force=True)
+    with pytest.raises(diabolo.DiaboloError, match="holds an export already"):
+        export(images, exported.folder)
+    with pytest.raises(diabolo.DiaboloError, match=r"Unknown format: 'onx'\. Did you mean 'onnx'"):
+        export(images, tmp_path / "new", format="onx")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt"]
+
+
+def test_a_missing_package_is_told(
+    images: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib
+
+    module = importlib.import_module("diabolo.exports.onnx")
+    monkeypatch.setattr(module, "find_spec", lambda package: None)
+    with pytest.raises(diabolo.DiaboloError, match=r"pip install 'diabolo\[onnx\]'"):
+        export(images, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_line_writes_beside_the_run(exported: Exported) -> None:
+    assert exported.folder.name == "run-onnx"
+    there = {p.name: p.stat().st_size for p in exported.folder.iterdir()}
+    assert there == exported.files
+    assert sorted(there) == ["decoder.onnx", "encoder.onnx", "export.json"]
