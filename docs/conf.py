@@ -69,8 +69,9 @@ sphinx_gallery_conf = {
 
 
 def _skip(app: object, what: str, name: str, member: object, skip: bool, options: object) -> bool:
-    """Leaves out the fields of named tuples: the class's own docstring describes them."""
-    return skip or str(getattr(member, "__doc__", "")).startswith("Alias for field number")
+    """Leaves out fields of named tuples, which their class describes, and what sklearn adds."""
+    added = str(getattr(member, "__module__", "")).startswith("sklearn.")
+    return skip or added or str(getattr(member, "__doc__", "")).startswith("Alias for field number")
 
 
 def _marks(

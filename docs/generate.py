@@ -33,6 +33,7 @@ ROOMS = (  # in reading order
     ("run", "Runs"),
     ("tasks", "Jobs"),
     ("study", "Studies"),
+    ("estimators", "Estimators of scikit-learn"),
     ("panels", "Figures"),
     ("config", "Configuration"),
     ("checkpoint", "Checkpoints"),
