@@ -1,4 +1,4 @@
-"""What `classes.md` includes: few labels and rare classes, from their committed measurements."""
+"""Few labels, rare classes and few positives: what pages include of their measurements."""
 
 from __future__ import annotations
 
@@ -79,6 +79,18 @@ def balance(record: dict[str, Any]) -> str:
     return "\n".join([*lines, _counted(record["sets"]), ""])
 
 
+def few_positives(record: dict[str, Any]) -> str:
+    """What drawn rows are worth beside nothing and class weights, a line for each set."""
+    remedies = ("nothing", "class weights", "drawn rows")
+    heads = [f"{m}: {r}" for m in ("balanced accuracy", "average precision") for r in remedies]
+    lines = [f"| | rarest class | {' | '.join(heads)} |", "|---|--:|" + "--:|" * len(heads)]
+    for part in record["sets"]:
+        share = min(part["counts"].values()) / part["rows"]
+        cells = [f"{mean(part['scores'][m][r]):.3f}" for m, r in (h.split(": ") for h in heads)]
+        lines.append(f"| {part['name']} | {share:.1%} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
 def _gain(g: dict[str, Any]) -> str:
     text = f"{g['value']:+.3f} ± {g['stderr']:.3f}, p {g['p']:.2f}"
     return text if g["verdict"] == "within the noise" else f"**{text}: {g['verdict']}**"
@@ -110,12 +122,13 @@ def fidelity(record: dict[str, Any]) -> str:
 def write(folder: Path, results: Path) -> None:
     """Writes what the page includes; a text that has not changed is left alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, tell in {
-        "few_labels": few_labels,
-        "balance": balance,
-        "label_fidelity": fidelity,
-    }.items():
-        text = tell(json.loads((results / f"{name}.json").read_text(encoding="utf-8")))
+    for name, source, tell in (
+        ("few_labels", "few_labels", few_labels),
+        ("balance", "balance", balance),
+        ("few_positives", "balance", few_positives),
+        ("label_fidelity", "label_fidelity", fidelity),
+    ):
+        text = tell(json.loads((results / f"{source}.json").read_text(encoding="utf-8")))
         file = folder / f"{name}.inc"
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             file.write_text(text, encoding="utf-8")

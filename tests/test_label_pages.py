@@ -30,6 +30,7 @@ def test_each_measurement_is_shown(pages: Any, tmp_path: Path) -> None:
     for part in sets:
         assert part["name"][1:] in shown
         assert shown.count("| SMOTE |") == 2 * len(sets)
+    assert (tmp_path / "few_positives.inc").read_text().count("\n") == 2 + len(sets)
     assert "as the digit that was asked for" in (tmp_path / "label_fidelity.inc").read_text()
 
 
@@ -56,4 +57,8 @@ def test_no_gain_over_cheap_remedies_is_claimed_nor_there() -> None:
     page = (ROOT / "docs" / "classes.md").read_text()
     gains = {g["other"] for s in record["sets"] for g in s["gains"] if g["verdict"] == "gain"}
     assert gains <= {"nothing"}
+    won = [s for s in record["sets"] if any(g["verdict"] == "gain" for g in s["gains"])]
+    assert (len(won), len(record["sets"])) == (2, 4)
+    told = (ROOT / "docs" / "few-positives.md").read_text()
+    assert "gained over nothing on two of four sets" in told
     assert "is a gain over class weights, random\noversampling or SMOTE beyond the noise" in page
