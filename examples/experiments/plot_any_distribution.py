@@ -82,7 +82,7 @@ lab.claim("A14", "KS distance in two dimensions, worst of 8 directions", max(dis
 # **The limit.** Data of two clusters with nothing between -1 and 1. The exact f jumps there. A
 # learned decoder cannot: the part of the prior that it sends into the gap is small, not 0.
 
-side = rng.choice([-1.0, 1.0], lab.pick(2_000, 20_000))
+side = rng.choice([-1.0, 1.0], lab.pick(1_000, 20_000))
 clusters = (side * (2 + 0.3 * rng.uniform(-1, 1, len(side))))[:, None]
 run = diabolo.fit(
     clusters,

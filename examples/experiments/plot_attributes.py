@@ -37,7 +37,7 @@ runs = {
         "beta_vae",
         beta=beta,
         latent=6,
-        net="mlp(hidden=(256, 256))",
+        net=lab.pick("mlp(hidden=(128, 128))", "mlp(hidden=(256, 256))"),
         epochs=lab.pick(9, 40),
         batch_size=lab.pick(64, 128),
         learning_rate=lab.pick(4e-3, 2e-3),

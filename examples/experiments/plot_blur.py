@@ -41,7 +41,7 @@ for what, (recipe, options) in models.items():
         net=lab.pick("mlp(hidden=(128,))", "mlp(hidden=(256, 256), activation=gated)"),
         support="unit",
         binarize="no",
-        epochs=lab.pick(10, 5),
+        epochs=lab.pick(7, 5),
         batch_size=lab.pick(64, 250),
         learning_rate=lab.pick(4e-3, 2e-3),
         schedule="cosine",

@@ -41,7 +41,7 @@ for width in WIDTHS:
         net=lab.pick("mlp(hidden=(128,))", "mlp(hidden=(512, 256))"),
         likelihood="Normal(scale=shared)",
         support="unit",
-        epochs=lab.pick(60, 9),
+        epochs=lab.pick(30, 9),
         batch_size=lab.pick(64, 128),
         minutes=None,
         ema=0,
