@@ -40,7 +40,7 @@ def table(n: int = 600, seed: int = 0) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def run() -> diabolo.Run:
     return diabolo.fit(
-        table(), kinds=KINDS, epochs=60, batch_size=32, learning_rate=3e-3, missing="nan", **SMALL
+        table(), kinds=KINDS, epochs=60, batch_size=64, learning_rate=5e-3, missing="nan", **SMALL
     )
 
 
@@ -179,6 +179,7 @@ def test_counts_given_their_total_need_no_depth_of_the_code() -> None:
     np.testing.assert_allclose(run.sample(5, mean=True).sum(1), counts().sum(1).mean(), rtol=0.1)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_line_fits_counts_and_mixed_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
