@@ -49,6 +49,31 @@ def settings() -> Iterator[None]:
     torch.set_grad_enabled(True)
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line draws no figures, which take longer than all else of a small training."""
+    monkeypatch.setattr("diabolo.cli.fit.draw", lambda run: {})
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of MLflow's, made once for all processes of a session: it takes long."""
+    import warnings
+
+    from filelock import FileLock
+
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    root = tmp_path_factory.getbasetemp()
+    place = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "empty-mlflow.db"
+    with FileLock(f"{place}.lock"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of SQLAlchemy and the like, which are none of ours
+        if not place.exists():
+            part = place.with_suffix(".part")
+            mlflow.MlflowClient(tracking_uri=f"sqlite:///{part}").search_experiments()
+            part.rename(place)
+    return place
+
+
 def _skips(reporter: pytest.TerminalReporter) -> list[tuple[str, str]]:
     """Each skipped test with its reason."""
     found = []

@@ -242,6 +242,7 @@ def test_png_is_refused_where_there_is_no_picture(verb, run, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("verb", ["encode", "score"])
 def test_rows_of_a_table_can_be_traced(verb, run, tmp_path):
     for i, picture in enumerate(np.load(run.parent / "x.npy")[:6]):
@@ -283,6 +284,7 @@ def test_sample_of_a_class(by_class, tmp_path):
     assert np.load(tmp_path / "x.npy").shape == (3, 8, 8)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_fit_starts_from_a_run(run, tmp_path, capsys):
     argv = ["fit", "digits", "--from", run, "--set", "train.epochs=1", "data.limit=300"]
     assert call(*argv, "--out", tmp_path / "more", "--k", 5) == 0
@@ -332,7 +334,8 @@ def test_demo_trains_and_draws(tmp_path, monkeypatch, capsys):
 
     from diabolo.run.presets import PRESETS
 
-    short = replace(PRESETS["digits"], train={"epochs": 1, "batch_size": 500})
+    small = {"latent": 2, "net": "mlp(hidden=(16,))"}
+    short = replace(PRESETS["digits"], recipe=small, train={"epochs": 1, "batch_size": 500})
     monkeypatch.setitem(PRESETS, "digits", short)
     monkeypatch.chdir(tmp_path)
     assert call("demo") == 0
@@ -346,7 +349,8 @@ def test_demo_trains_and_draws(tmp_path, monkeypatch, capsys):
 def test_interrupt_leaves_a_usable_run(run, tmp_path):
     place = tmp_path / "stopped"
     argv = ["fit", "digits", *SMALL[:3], "train.epochs=1000000", "data.limit=200"]
-    child = process(*argv, "--out", place, env={"NO_COLOR": "1"})
+    argv += ["train.compile=off"]  # as a long training would begin
+    child = process(*argv, "--out", place, "--k", 5, env={"NO_COLOR": "1"})
     try:
         assert child.stderr is not None
         for line in child.stderr:
@@ -388,6 +392,7 @@ def test_bar_shows_on_a_terminal():
     assert "-9.50 nats" in told
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_evaluation_says_which_data_it_measured(run, tmp_path, capsys):
     assert call("evaluate", run, "--k", 2) == 0
     assert "vae on test data" in capsys.readouterr().out
@@ -399,6 +404,7 @@ def test_evaluation_says_which_data_it_measured(run, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["data"] == "validation data"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_files_are_read_as_in_training(tmp_path):
     """The key of the data and that of the labels hold for new files too; a flag names others."""
     rng = np.random.default_rng(0)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from diabolo.__main__ import main
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 QUICK = ["--set", "latent=2", "net=mlp(hidden=(8,))", "train.epochs=1"]
 
 

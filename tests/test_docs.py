@@ -8,9 +8,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from diabolo.run.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
@@ -33,9 +36,18 @@ def shorter(code: str) -> str:
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda p: p.name)
 def test_a_page_runs(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # A smaller network where a page leaves it to the preset; the commands below take the preset's.
+    small = replace(PRESETS["digits"], recipe={"latent": 10, "net": "mlp(hidden=(64,))"})
+    monkeypatch.setitem(PRESETS, "digits", small)
+    if page.name == "trackers.md":
+        shutil.copy(request.getfixturevalue("mlflow_database"), "mlflow.db")
     code = shorter("\n".join(blocks(page)))
     exec(compile(code, str(page), "exec"), {"__name__": "page"})
     if page.name == "README.md":

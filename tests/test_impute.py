@@ -23,6 +23,7 @@ from diabolo.data import load
 
 KINDS = ("real", "category:3", "count", "positive", "ordinal:4", "binary")
 SMALL: dict[str, Any] = {"latent": 2, "net": "mlp(hidden=(16,))"}
+SHORT = "gibbs(chains=2, sweeps=3)"  # where types are asked about, and not how good values are
 
 
 def table(n: int = 600, seed: int = 0) -> pd.DataFrame:
@@ -191,7 +192,7 @@ def test_a_level_that_training_had_not_is_no_hole() -> None:
     frame = pd.DataFrame({"a": rng.normal(size=90), "kind": np.array(["x", "y", "z"] * 30)})
     run = diabolo.fit(frame, epochs=1, unseen="missing", **SMALL)
     frame.loc[2, "kind"], frame.loc[3, "kind"], frame.loc[4, "a"] = "new", None, np.nan
-    found = diabolo.impute(run, frame)
+    found = diabolo.impute(run, frame, method=SHORT)
     assert found.data.loc[2, "kind"] == "new"
     assert found.data.loc[3, "kind"] in {"x", "y", "z"}
     assert found.missing.sum() == 2
@@ -446,7 +447,7 @@ def test_a_column_without_any_value_is_filled_in(
         table = pa.Table.from_pandas(whole, preserve_index=False)
         at = table.column_names.index(name)
         given = table.set_column(at, name, pa.nulls(len(whole)))
-    found = diabolo.impute(worded, given).data
+    found = diabolo.impute(worded, given, method=SHORT).data
     assert type(found) is type(given)
     new = found[name].to_pylist() if library == "arrow" else found[name].to_list()
     some = {"height": float, "city": str, "since": pd.Timestamp, "member": bool}[name]
@@ -461,7 +462,7 @@ def test_types_of_arrow_stay(worded: diabolo.Run) -> None:
     for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())):
         table = pa.Table.from_pandas(frame, preserve_index=False)
         table = table.set_column(1, "city", pc.cast(table["city"], pa.string()).cast(kind))
-        found = diabolo.impute(worded, table).data
+        found = diabolo.impute(worded, table, method=SHORT).data
         assert found.schema.equals(table.schema)
         assert found.slice(6).to_pylist() == table.slice(6).to_pylist()
         assert not any(column.null_count for column in found.columns)

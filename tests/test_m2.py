@@ -408,6 +408,7 @@ def test_accuracy_is_none_where_nothing_is_classified():
         plain.build().model.classify(plain.x)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_from_the_command_line(tmp_path, capsys):
     """fit with few labels, evaluate with the accuracy, classes of a file, samples of a class."""
     place = tmp_path / "run"

@@ -543,7 +543,9 @@ def test_figures_show_what_an_autoencoder_makes_up(runs: Any, tmp_path: Path) ->
         run.sample()
 
 
-def test_the_command_line_refits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_refits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def call(*argv: object) -> int:
         return main([str(a) for a in argv])
 
@@ -568,6 +570,7 @@ def test_the_command_line_refits(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert found["recipe"] == "refit(ae, gaussian)"
     assert Path(found["run"]) == tmp_path / "run-gaussian"
     assert Path(found["figures"]["samples"]).exists()
+    monkeypatch.setattr("diabolo.cli.refit.draw", lambda run: {})  # once is enough: it takes long
     out = tmp_path / "flow"
     flow = [
         "--prior",

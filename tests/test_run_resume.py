@@ -260,6 +260,7 @@ def test_a_diverged_training_never_replaces_a_finished_run(tmp_path: Path, monke
         assert same(diabolo.load(place), former)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_line_tells_that_the_former_run_stands(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,10 +312,10 @@ def test_two_trainings_share_no_folder(how: str, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_killed_process_is_resumed_from_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("diabolo.cli.fit.draw", lambda run: {})  # figures take longer than all else
     place = tmp_path / "run"
     words = ["fit", "digits", "--out", str(place), "--k", "2", "--json", "--set", "latent=2"]
     words += ["net=mlp(hidden=(8,))", "data.limit=100", "train.checkpoint_minutes=1e-9"]

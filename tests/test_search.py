@@ -196,6 +196,7 @@ def test_a_damaged_checkpoint_lets_a_trial_begin_anew(tmp_path: Path) -> None:
     assert any(isinstance(s, str) and s.endswith("It begins anew.") for s in said)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_printed_command_repeats_the_best_trial(tmp_path: Path) -> None:
     for name, rows in (("x", table()), ("v", table()[:30] + 1), ("t", table()[:20] - 1)):
         np.save(tmp_path / f"{name}.npy", rows)

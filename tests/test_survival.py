@@ -248,9 +248,11 @@ def process(*words: object) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_sigterm_saves_and_tells_how_to_go_on(tmp_path: Path, capsys: Any) -> None:
     place = tmp_path / "run"
     small = ["--k", "2", "--set", "latent=2", "net=mlp(hidden=(8,))", "data.limit=100"]
+    small += ["compile=off"]  # as a long training would begin
     child = process("fit", "digits", "--out", place, *small, "epochs=1000000", "schedule=constant")
     assert child.stderr is not None
     for line in child.stderr:

@@ -250,7 +250,7 @@ def test_types_of_pandas_are_kept(values: Any) -> None:
 
 def test_holes_are_filled_in_with_values_of_their_columns(run: diabolo.Run) -> None:
     frame = holes(people()).head(60)
-    found = diabolo.impute(run, frame, draws=1)
+    found = diabolo.impute(run, frame, draws=1, method="importance(k=50)")
     for filled in (found.data, *found.draws):
         assert (filled.dtypes == frame.dtypes).all()
         assert not filled.isna().any().any()
@@ -325,6 +325,7 @@ def test_files_of_tables_are_read_as_the_frame_is(kind: str, tmp_path: Path) -> 
     assert read(path, whole.schema).x.equal(read(path, found.schema).x)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_line_writes_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     holes(people()).to_csv(tmp_path / "x.csv", index=False)
     small = ["latent=2", "net=mlp(hidden=(8,))", "train.epochs=1"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv as tables
 import importlib
 import json
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -159,8 +160,9 @@ READERS: dict[str, Callable[..., Any]] = {
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+def database(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> str:
+    place = shutil.copy(mlflow_database, tmp_path_factory.mktemp("mlflow") / "mlflow.db")
+    return f"sqlite:///{place}"
 
 
 @pytest.fixture(params=TRACKERS.names())
