@@ -17,13 +17,16 @@ from ._figure import NotApplicable, OtherData, save
 if TYPE_CHECKING:
     from ..run import Run
 
-__all__ = ["PANELS", "NotApplicable", "draw_all", "rate_distortion", "save"]
+__all__ = ["PANELS", "QUICK", "NotApplicable", "draw_all", "rate_distortion", "save"]
 
 PANELS = Registry("panel", __name__)
 
+# Those that are drawn after each training, in a second or two; a report has the others too.
+QUICK = ("latent_map", "learning_curve", "manifold", "reconstructions", "samples")
+
 
 def draw_all(run: Run, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Draws every panel that applies into `folder/<name>.png`.
+    """Draws every quick panel that applies into `folder/<name>.png`.
 
     Returns:
         The files by the panel's name, and the reason for each that does not apply, though one
@@ -34,7 +37,7 @@ def draw_all(run: Run, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """
     files: dict[str, Path] = {}
     left_out: dict[str, str] = {}
-    for name in PANELS.names():
+    for name in QUICK:
         try:
             figure = PANELS.load(name)(run)
         except OtherData:

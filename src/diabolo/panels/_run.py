@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..evaluate.drawing import rows_of
 from ..run import asked
 from ._figure import NotApplicable, OtherData
 
@@ -22,15 +23,21 @@ if TYPE_CHECKING:
     from ..run import Run
 
 __all__ = [
+    "GIVEN",
     "by_name",
+    "condition_of",
     "continuous",
+    "decoded",
     "held_out",
     "is_pictures",
     "measured",
     "only_pictures",
     "pictures",
     "shown",
+    "which",
 ]
+
+GIVEN = "given"  # as the source of data that a user passed beside a run's own
 
 
 def held_out(run: Run, split: str | None = None) -> Data:
@@ -43,6 +50,12 @@ def held_out(run: Run, split: str | None = None) -> Data:
         return asked.held_out(run, split)[1]
     except asked.OutOfReach as error:
         raise NotApplicable(str(error)) from None
+
+
+def which(run: Run) -> str:
+    """Returns which data figures are of, for a caption: of a run's own splits or a user's."""
+    given = run.prints.get("test", {}).get("source") == GIVEN
+    return "that were given" if given else "that were not trained on"
 
 
 def is_pictures(run: Run) -> bool:
@@ -143,3 +156,31 @@ def _column(column: Column, values: np.ndarray, shown: np.ndarray) -> tuple[str,
     if column.kind == "ordinal" and column.numeric:
         return column.name, shown
     return column.name, np.array(column.decode(values).to_pylist(), dtype=object)
+
+
+def condition_of(run: Run, data: Data) -> tuple[Tensor | None, str]:
+    """Returns the condition of the first datum, (1, C), and what it is, for a caption."""
+    if not run.model.condition:
+        return None, ""
+    assert data.c is not None
+    name = ", all given the condition of the first datum"
+    if data.labels is not None and data.classes and data.labels[0] >= 0:
+        name = f", all given the class '{data.classes[int(data.labels[0])]}'"
+    return data.c[:1], name
+
+
+@torch.inference_mode()
+def decoded(run: Run, z: Tensor, c: Tensor | None = None) -> Tensor:
+    """Returns the means of p(x | z, c), or what stands for them, (n, *E), on the CPU.
+
+    Arguments:
+        run: Whose model decodes.
+        z: Codes (n, D).
+        c: Conditions (n, C), or one for all, (1, C).
+    """
+    like = next(run.model.parameters())
+    parts = []
+    for rows in torch.arange(len(z)).split(rows_of(run.model, run.device)):
+        given = None if c is None else c.expand(len(z), -1)[rows].to(like)
+        parts.append(run.model.decode(z[rows].to(like), given).point.cpu())
+    return torch.cat(parts)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._figure import BLUE, new, tidy
-from ._rows import plane, rows
+from ._rows import Rows, plane, rows
+from ._run import which
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["latent_map"]
 
 LEGEND = 30  # classes at most in a legend
+DENSE = 1000  # points from which on they are one picture in a file of lines
 
 
-def latent_map(run: Run, *, split: str | None = None, most: int = 5000) -> Figure:
+def latent_map(
+    run: Run, *, split: str | None = None, most: int = 5000, of: Rows | None = None
+) -> Figure:
     """The posterior means of held-out data in the plane, coloured by label.
 
     One or two latent elements are shown as they are; more through their principal components.
@@ -30,6 +34,7 @@ def latent_map(run: Run, *, split: str | None = None, most: int = 5000) -> Figur
         run: A run whose data can be read.
         split: `train`, `valid` or `test`; None takes the test set, else the validation set.
         most: How many data to show at most.
+        of: Rows that are measured already; then split and most have no part in it.
 
     Returns:
         The figure.
@@ -37,7 +42,7 @@ def latent_map(run: Run, *, split: str | None = None, most: int = 5000) -> Figur
     Raises:
         NotApplicable: If the data are out of reach, or all elements are discrete.
     """
-    found = rows(run, n=most, split=split)
+    found = rows(run, n=most, split=split) if of is None else of
     flat = plane(found)
     n, d, names = len(found), len(flat.elements), list(flat.names)
     if d > 2:
@@ -48,12 +53,12 @@ def latent_map(run: Run, *, split: str | None = None, most: int = 5000) -> Figur
     else:
         names = [f"$z_{{{flat.elements[0]}}}$", "(no meaning: spread)"]
         how = "The one latent element, as the encoder's mean; the height is random."
-    caption = f"{n} data that were not trained on. {how}"
+    caption = f"{n} data {which(run)}. {how}"
     figure = new(7.4, 6.0, "Latent map", caption)
     ax = figure.subplots()
     labels = found.labels
     if labels is None or not np.issubdtype(labels.dtype, np.integer):
-        ax.scatter(*flat.points.T, s=9, color=BLUE, alpha=0.6, linewidths=0)
+        ax.scatter(*flat.points.T, s=9, color=BLUE, alpha=0.6, linewidths=0, rasterized=n > DENSE)
     else:
         _coloured(ax, flat.points, labels, found.classes)
     tidy(ax, *names)
@@ -76,7 +81,14 @@ def _coloured(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: tuple[s
     place = np.searchsorted(values, labels)
     # In one call, so that no class lies on top of all the others.
     size = float(np.clip(9000 / len(points), 7, 26))
-    ax.scatter(*points.T, s=size, c=colours[place], alpha=0.75, linewidths=0)
+    ax.scatter(
+        *points.T,
+        s=size,
+        c=colours[place],
+        alpha=0.75,
+        linewidths=0,
+        rasterized=len(points) > DENSE,
+    )
     if len(values) > LEGEND:
         return
     for value, colour in zip(values, colours, strict=False):

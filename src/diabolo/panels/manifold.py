@@ -12,7 +12,7 @@ from ..noise import MEAN
 from ._figure import NotApplicable, bare, new
 from ._images import grid, size_note
 from ._rows import rows as told
-from ._run import continuous, held_out, measured, only_pictures, pictures, shown
+from ._run import condition_of, continuous, held_out, measured, only_pictures, pictures, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +76,7 @@ def manifold(run: Run, *, steps: int = 16) -> Figure:
     z[:, a] = np.tile(across, rows)
     if size > 1:
         z[:, b] = np.repeat(up[::-1], steps)
-    c, given = _condition(run, data)
+    c, given = condition_of(run, data)
     device = next(run.model.parameters()).device
     codes_ = torch.as_tensor(z, device=device)
     px = run.model.decode(codes_, None if c is None else c.to(device).expand(len(z), -1))
@@ -128,14 +128,3 @@ def _standard(run: Run, data: Data) -> bool:
         if not isinstance(p, Normal) or bool((p.mean != 0).any() | (p.variance != 1).any()):
             return False
     return not run.model.deterministic
-
-
-def _condition(run: Run, data: Data) -> tuple[torch.Tensor | None, str]:
-    """Returns the condition of the first datum, and what it is."""
-    if not run.model.condition:
-        return None, ""
-    assert data.c is not None
-    name = ", all given the condition of the first datum"
-    if data.labels is not None and data.classes and data.labels[0] >= 0:
-        name = f", all given the class '{data.classes[int(data.labels[0])]}'"
-    return data.c[:1], name

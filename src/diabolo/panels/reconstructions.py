@@ -11,7 +11,7 @@ import torch
 from ..evaluate.drawing import reconstructed
 from ._figure import BLUE, bare, by_column, new, tidy
 from ._images import grid, size_note
-from ._run import by_name, held_out, is_pictures, measured, pictures, shown
+from ._run import by_name, held_out, is_pictures, measured, pictures, shown, which
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def reconstructions(run: Run, *, n: int = 40, split: str | None = None) -> Figur
     columns = min(10, len(x))
     rows = math.ceil(len(x) / columns)
     caption = (
-        f"{len(x)} data that were not trained on: the original above, what its code decodes to "
+        f"{len(x)} data {which(run)}: the original above, what its code decodes to "
         "below (the mean of p(x|z) at the encoder's mean). Root mean squared error of these "
         f"{error:.3f} on a scale of 0 to 1.{size_note(x)}"
     )
@@ -83,7 +83,7 @@ def _table(run: Run, data: Data) -> Figure:
     before = by_name(run, x, mask)
     after = by_name(run, reconstructed(run.model, measured(run, few)))
     caption = (
-        f"{len(x)} data that were not trained on: the value across, its reconstruction up (the "
+        f"{len(x)} data {which(run)}: the value across, its reconstruction up (the "
         "mean of p(x|z) at the encoder's mean); on the line it is exact. Of levels: how often each "
         "(across) becomes which (up), dark for always."
     )

@@ -10,7 +10,7 @@ import torch
 
 from ._figure import BLUE, ORANGE, NotApplicable, bare, by_column, new, tidy
 from ._images import grid, size_note
-from ._run import by_name, held_out, is_pictures, pictures, shown
+from ._run import by_name, held_out, is_pictures, pictures, shown, which
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,8 +121,7 @@ def _table(run: Run, seed: int) -> Figure:
     drawn = by_name(run, _drawn(run, DRAWS, c, seed)[0])
     real = {name: x for name, x in real.items() if _some(x) or _some(drawn[name])}
     caption = (
-        f"{DRAWS} draws of the model (seed {seed}) beside {len(x)} data that were not trained on, "
-        "as densities."
+        f"{DRAWS} draws of the model (seed {seed}) beside {len(x)} data {which(run)}, as densities."
     )
     figure, axes = by_column(list(real), 2.1, "Samples of the prior, by column", caption)
     for name, ax in zip(real, axes, strict=False):

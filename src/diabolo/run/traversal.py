@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import DiaboloError
 from .asked import as_code
@@ -17,7 +18,7 @@ from .asked import as_code
 if TYPE_CHECKING:
     from .run import Run
 
-__all__ = ["moving", "traverse"]
+__all__ = ["moving", "path", "traverse"]
 
 STEPS, SPAN = 9, 3.0  # of a continuous element
 
@@ -61,8 +62,35 @@ def traverse(
     condition: Any,
 ) -> Any:
     """Returns what `Run.traverse` promises, (dims, steps, *S), or a frame of as many rows."""
-    found, levels = run.latents, run.model.levels
     chosen = moving(run, dims, label is not None or condition is not None)
+    start = None if x is None else as_code(run, x, label, condition)
+    codes = path(run, chosen, start, steps, span)
+    flat = run.decode(codes.flatten(0, 1), label=label, condition=condition)
+    if run.schema.table is not None:
+        return flat
+    return flat.reshape(*codes.shape[:2], *flat.shape[1:])
+
+
+def path(
+    run: Run,
+    chosen: Sequence[int],
+    start: Any = None,
+    steps: int | None = None,
+    span: float | None = None,
+) -> Tensor:
+    """Returns the codes along which each chosen element moves, (dims, steps, D).
+
+    Arguments:
+        run: Knows how far each element reaches.
+        chosen: Which elements, from `moving`.
+        start: The code (D,) whose other elements stay; None takes their means.
+        steps: As in `Run.traverse`.
+        span: Likewise.
+
+    Raises:
+        DiaboloError: If span has no effect, or there are too few steps.
+    """
+    found, levels = run.latents, run.model.levels
     if span is not None and all(levels[d] for d in chosen):
         raise DiaboloError(
             "span is for continuous elements, but these are discrete: they take their values in "
@@ -72,7 +100,7 @@ def traverse(
         steps = max((levels[d] or STEPS for d in chosen), default=STEPS)
     if steps < 2:
         raise DiaboloError(f"A traversal has 2 steps at least, not {steps}.")
-    start = found.mean if x is None else as_code(run, x, label, condition)
+    start = found.mean if start is None else start
     point = torch.from_numpy(np.asarray(start, dtype=np.float32))
     reach = (SPAN if span is None else span) * found.scale
     rows = []
@@ -82,7 +110,4 @@ def traverse(
         else:
             values = np.linspace(found.mean[d] - reach[d], found.mean[d] + reach[d], steps)
         rows.append(run.model.space.put(point, d, torch.from_numpy(values).float()))
-    flat = run.decode(torch.cat(rows), label=label, condition=condition)
-    if run.schema.table is not None:
-        return flat
-    return flat.reshape(len(chosen), steps, *flat.shape[1:])
+    return torch.stack(rows)

@@ -21,7 +21,7 @@ from ...errors import DiaboloError
 from ..quantity import Quantity
 from .comparison import Comparison, ratio
 
-__all__ = ["Nearest", "Pair", "nearest_training"]
+__all__ = ["Nearest", "Pair", "closest", "nearest_training"]
 
 RARE = 0.01  # the part of the data that lies as near to a training datum as a copy would
 SHOWN = 5  # closest pairs
@@ -108,7 +108,30 @@ def nearest_training(
     Raises:
         DiaboloError: If there are no training data, or their width differs.
     """
-    n, asked = len(data), torch.cat([data, samples]).float()
+    n = len(data)
+    row, found, seen = closest(torch.cat([data, samples]), train)
+    other, own = found[:n], found[n:]
+    # A datum's own distance, not one between two: only so the law of the copies is known.
+    near_enough = float(other.sort().values[ceil(RARE * n) - 1])
+    order = own.argsort()[:SHOWN].tolist()
+    pairs = tuple(Pair(i, int(row[n + i]), float(own[i])) for i in order)
+    kind = f"mean distance of {len(own)} samples to the nearest of {seen} training data, divided "
+    kind += f"by that of {n} test data"
+    copies, others = (int((t <= near_enough).sum()) for t in (own, other))
+    return Nearest(ratio(own, other, kind=kind), copies, others, near_enough, pairs)
+
+
+def closest(asked: Tensor, train: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, int]:
+    """Returns the row of the training datum nearest to each, (A,), how far it is, and of how many.
+
+    Arguments:
+        asked: What to look for, (A, D).
+        train: The training data, in parts that fit the memory: numbers (B, D) and rows (B,).
+
+    Raises:
+        DiaboloError: If there are no training data, or their width differs.
+    """
+    asked = asked.float()
     centre = asked.mean(0)  # squared distances keep their digits near 0
     moved = asked - centre
     best = torch.full((len(asked),), torch.inf)
@@ -134,12 +157,4 @@ def nearest_training(
         seen += len(part)
     if not seen:
         raise DiaboloError("There are no training data to be near to.")
-    other, own = found[:n], found[n:]
-    # A datum's own distance, not one between two: only so the law of the copies is known.
-    near_enough = float(other.sort().values[ceil(RARE * n) - 1])
-    order = own.argsort()[:SHOWN].tolist()
-    pairs = tuple(Pair(i, int(row[n + i]), float(own[i])) for i in order)
-    kind = f"mean distance of {len(own)} samples to the nearest of {seen} training data, divided "
-    kind += f"by that of {n} test data"
-    copies, others = (int((t <= near_enough).sum()) for t in (own, other))
-    return Nearest(ratio(own, other, kind=kind), copies, others, near_enough, pairs)
+    return row, found, seen

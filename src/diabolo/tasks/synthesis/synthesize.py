@@ -20,7 +20,7 @@ from ...run.asked import OutOfReach, as_data, held_out
 from .coded import Coded
 from .report import SynthesisReport, judge
 
-__all__ = ["Synthesis", "synthesis_report", "synthesize"]
+__all__ = ["Synthesis", "coded_draws", "coded_rows", "synthesis_report", "synthesize"]
 
 DISCRETE = ("category", "binary")
 STREAM = 0x73796E7468  # apart from the noise of the rows themselves
@@ -93,16 +93,10 @@ def synthesis_report(
             "The training data were passed in memory and are gone: give them too, train=."
         )
 
-    def sample(n: int, generator: np.random.Generator) -> Coded:
-        c = _conditions(run, n, generator)
-        x = drawn(run.model, n, c, seed=int(generator.integers(2**31)))
-        on_steps = run.schema.stepped(x.float().numpy(), run.schema.kept)
-        return _coded(run, torch.from_numpy(on_steps).float(), None, c)
-
     return judge(
-        {run.config.name: sample},
-        _read(run, learned),
-        _read(run, held),
+        {run.config.name: lambda n, generator: coded_draws(run, n, generator)},
+        coded_rows(run, learned),
+        coded_rows(run, held),
         target=target,
         seed=whole("seed", seed),
         baselines=baselines,
@@ -131,7 +125,21 @@ def _conditions(run: Run, n: int, generator: np.random.Generator) -> Tensor | No
     return torch.nn.functional.one_hot(codes, len(counts)).to(next(run.model.parameters()).dtype)
 
 
-def _read(run: Run, data: Data) -> Coded:
+def coded_draws(run: Run, n: int, generator: np.random.Generator) -> Coded:
+    """Returns n synthetic rows as numbers.
+
+    Raises:
+        DiaboloError: If the run is none of a table, or reads another condition than a label.
+    """
+    _check(run)
+    c = _conditions(run, n, generator)
+    x = drawn(run.model, n, c, seed=int(generator.integers(2**31)))
+    on_steps = run.schema.stepped(x.float().numpy(), run.schema.kept)
+    return _coded(run, torch.from_numpy(on_steps).float(), None, c)
+
+
+def coded_rows(run: Run, data: Data) -> Coded:
+    """Returns rows as numbers, NaN where an entry was not seen."""
     batch = data.batch(torch.arange(len(data), device=data.device))
     return _coded(run, batch.x, batch.mask, batch.c)
 

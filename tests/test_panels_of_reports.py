@@ -1,0 +1,162 @@
+"""Panels that reports have beside the quick ones: each draws what it says, or says why not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import diabolo
+from diabolo.evaluate import active_units
+from diabolo.panels import PANELS, QUICK, NotApplicable
+from diabolo.panels._figure import OtherData
+from diabolo.panels._rows import rows
+
+TINY = {"net": "mlp(hidden=(8,))", "epochs": 1, "device": "cpu", "valid": 24}
+SLOW = sorted(set(PANELS.names()) - set(QUICK))
+LABELS = [("left", "right")[i % 2] for i in range(60)]
+NUMBERS = np.random.default_rng(0).normal(size=(60, 5)) * [1, 2, 3, 4, 5]
+
+
+def pictures(*shape: int, n: int = 60) -> np.ndarray:
+    x = np.random.default_rng(0).integers(0, 60, (n, *shape))
+    x[np.arange(n), np.arange(n) % shape[0]] += 190
+    return x.astype(np.uint8)
+
+
+def table() -> pd.DataFrame:
+    frame = pd.DataFrame(NUMBERS, columns=["a $x$ b", "b", "c", "d", "e"])
+    frame.loc[::7, "b"] = np.nan
+    return frame.assign(level=[("one", "two", "three")[i % 3] for i in range(60)])
+
+
+MADE = {
+    "pictures": lambda: diabolo.fit(pictures(8, 6), labels=LABELS, latent=3, **TINY),
+    "colour": lambda: diabolo.fit(pictures(8, 8, 3), "hyperspherical_vae", latent=3, **TINY),
+    "class": lambda: diabolo.fit(
+        pictures(8, 8), "cvae", labels=LABELS, condition="labels", latent=2, **TINY
+    ),
+    "found": lambda: diabolo.fit(
+        pictures(8, 8), "m2", labels=LABELS, condition="labels", latent=2, **TINY
+    ),
+    "bits": lambda: diabolo.fit(pictures(8, 8), binarize="static", latent=2, **TINY),
+    "point": lambda: diabolo.fit(pictures(8, 8), "ae", latent=3, **TINY),
+    "line": lambda: diabolo.fit(NUMBERS, latent=1, **TINY),
+    "groups": lambda: diabolo.fit(NUMBERS, "hierarchical", **TINY),
+    "names": lambda: diabolo.fit(NUMBERS, "discrete_vae", **TINY),
+    "table": lambda: diabolo.fit(table(), latent=2, **TINY),
+}
+IMAGES = {"pictures", "colour", "class", "found", "bits", "point"}
+NOT: dict[str, set[str]] = {  # which kinds a panel has no figure of
+    "aggregate": {"point", "names"},
+    "calibration": {"point"},
+    "column_errors": IMAGES,
+    "dependence": IMAGES,
+    "marginals": IMAGES,
+    "interpolations": set(MADE) - IMAGES,
+    "neighbours": {"point"},
+}
+
+
+@pytest.fixture(scope="module")
+def run():
+    made: dict[str, diabolo.Run] = {}
+
+    def get(kind: str) -> diabolo.Run:
+        if kind not in made:
+            made[kind] = MADE[kind]()
+        return made[kind]
+
+    return get
+
+
+def told(figure: Figure) -> str:
+    return " ".join(f"{figure.get_suptitle()} {figure.get_supxlabel()}".split())
+
+
+@pytest.mark.parametrize("kind", MADE)
+@pytest.mark.parametrize("name", SLOW)
+def test_panel_of_a_report(name, kind, run):
+    panel = PANELS.load(name)
+    if kind in NOT.get(name, ()):
+        with pytest.raises(NotApplicable, match=r"\w+ .*\.$"):
+            panel(run(kind))
+        return
+    figure = panel(run(kind))
+    assert len(told(figure)) > 60
+    assert "  " not in told(figure)
+    assert "nan" not in told(figure)
+    figure.set_dpi(30)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    assert np.asarray(canvas.buffer_rgba())[..., :3].std() > 3  # not blank
+
+
+def test_rates_are_those_of_the_bound_and_active_ones_are_dark(run):
+    figure = PANELS.load("rates")(run("pictures"))
+    found = rows(run("pictures"))
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    np.testing.assert_allclose(heights, sorted(found.per_latent_rate, reverse=True))
+    units = active_units(run("pictures").model, found.data)
+    assert f"{units.count} of 3 are active" in told(figure)
+    assert f"{found.rate.mean():.2f} nats in all" in told(figure)
+
+
+def test_extremes_are_the_rows_of_least_and_most_distortion(run):
+    found = rows(run("pictures"))
+    figure = PANELS.load("extremes")(run("pictures"), n=1, of=found)
+    labels = [ax.get_xticklabels()[0].get_text() for ax in figure.axes]
+    order = np.argsort(found.distortion, kind="stable")
+    middle = order[(len(order) - 1) // 2]
+    wanted = (order[0], middle, order[-1])
+    assert labels == [f"{found.distortion[i]:.1f} / {found.rate[i]:.1f}" for i in wanted]
+
+
+def test_a_sample_that_is_a_training_datum_is_its_own_neighbour(run, monkeypatch):
+    import importlib
+
+    module = importlib.import_module("diabolo.panels.neighbours")
+    fitted = run("pictures")
+    train = fitted.data("train")
+    batch = train.batch(torch.arange(module.DRAWS) % len(train))
+    monkeypatch.setattr(module, "drawn", lambda model, n, c, seed: batch.x.float())
+    assert "on average 0.00 times as far, so nearer than" in told(module.neighbours(fitted))
+
+
+def test_an_end_of_an_interpolation_is_the_reconstruction(run):
+    fitted = run("pictures")
+    figure = PANELS.load("interpolations")(fitted, n=1, steps=3)
+    page = figure.axes[0].images[0].get_array()
+    assert page.shape[0] < page.shape[1]
+    assert "straight line" in told(figure)
+    assert "great circle" in told(PANELS.load("interpolations")(run("colour"), n=1))
+
+
+def test_column_errors_are_one_for_a_model_that_knows_nothing(run, monkeypatch):
+    import importlib
+
+    module = importlib.import_module("diabolo.panels.column_errors")
+    fitted = run("line")
+    data = rows(fitted).data
+    mean = data.x.float().mean(0, keepdim=True).expand(len(data), -1)
+    monkeypatch.setattr(module, "reconstructed", lambda model, few: mean)
+    bars = [bar.get_width() for bar in module.column_errors(fitted).axes[0].patches]
+    np.testing.assert_allclose(bars, 1.0, rtol=1e-5)
+    monkeypatch.setattr(module, "reconstructed", lambda model, few: data.x.float())
+    assert max(b.get_width() for b in module.column_errors(fitted).axes[0].patches) < 1e-6
+
+
+def test_strangest_rows_are_in_order_of_their_score(run):
+    figure = PANELS.load("strangest")(run("pictures"), n=4, score="distortion")
+    shown = [float(t.get_text()) for t in figure.axes[0].get_xticklabels()]
+    distortion = np.sort(rows(run("pictures")).distortion)[::-1][:4]
+    np.testing.assert_allclose(shown, distortion, atol=0.6)
+
+
+def test_panels_of_other_data_are_not_missed(run):
+    for name, kind in (("marginals", "pictures"), ("interpolations", "table")):
+        with pytest.raises(OtherData):
+            PANELS.load(name)(run(kind))
