@@ -24,6 +24,7 @@ FLOORS = (
     ("run",),
     ("tasks", "study", "exports"),
     ("panels",),
+    ("reports",),
     ("cli", "estimators"),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .exports import Exported, export
     from .model import Conditional, Draw, LatentModel, Recipe, Trace
     from .recipes import build
+    from .reports import Compared, Report, compare, report
     from .run import Codes, Interrupted, Run, fit, load, refit, resume
     from .spec import Spec
     from .study import Search, Tradeoff, search, tradeoff
@@ -59,6 +60,7 @@ _HOMES = {
     "exports": ("Exported", "export"),
     "model": ("Conditional", "Draw", "LatentModel", "Recipe", "Trace"),
     "recipes": ("build",),
+    "reports": ("Compared", "Report", "compare", "report"),
     "run": ("Codes", "Interrupted", "Run", "fit", "load", "refit", "resume"),
     "spec": ("Spec",),
     "study": ("Tradeoff", "Search", "search", "tradeoff"),
@@ -102,6 +104,7 @@ __all__ = [
     "Batch",
     "Classifier",
     "Codes",
+    "Compared",
     "Conditional",
     "Data",
     "DataConfig",
@@ -118,6 +121,7 @@ __all__ = [
     "LatentModel",
     "Recipe",
     "Referee",
+    "Report",
     "Row",
     "Run",
     "RunConfig",
@@ -133,6 +137,7 @@ __all__ = [
     "balance",
     "build",
     "classifier",
+    "compare",
     "data",
     "distributions",
     "estimators",
@@ -151,6 +156,7 @@ __all__ = [
     "recipes",
     "referee",
     "refit",
+    "report",
     "resume",
     "search",
     "synthesis_report",

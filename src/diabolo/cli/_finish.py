@@ -140,6 +140,7 @@ def report(
     say(f"The run is in {shown(run.folder)}/")
     for name, path in figures.items():
         say(f"  {name:<16} {shown(path)}")
+    say(f"All of it on one page: diabolo report {shlex.quote(shown(run.folder))}")
 
 
 def shown(path: Path | None) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import DiaboloError
+from ..errors import DiaboloError, missing_extra
 from ._finish import again as command
 from ._finish import report, shown
 from ._options import Force, Json
+from ._runs import open_run
 from ._talk import note, say
 from .fit import train
 
@@ -17,7 +18,8 @@ __all__ = ["demo"]
 def demo(*, out: Path = Path("runs/demo"), force: Force = False, json: Json = False) -> int:
     """Trains a variational autoencoder on handwritten digits: one minute, nothing to download.
 
-    It leaves a run with its numbers and figures. Where one is already, it is shown again.
+    It leaves a run with its numbers, its figures and a page on all of it. Where one is already, it
+    is shown again.
 
     Args:
         out: The folder of the run.
@@ -31,14 +33,29 @@ def demo(*, out: Path = Path("runs/demo"), force: Force = False, json: Json = Fa
         code = train("digits", out, {}, k=1000, json=json, force=force)
     if code == 0 and not json:
         place = shown(out.resolve())
+        page = _page(out)
         say()
         say("What to do next:")
-        say(f"  look at {place}/figures/")
+        say(f"  open {page}" if page else f"  look at {place}/figures/")
         say(f"  diabolo sample {place} -n 100 --out samples.png")
         say(f"  diabolo evaluate {place} --k 5000")
         say("  diabolo fit digits --condition labels --out runs/by-class")
         say("  diabolo list")
     return code
+
+
+def _page(out: Path) -> str:
+    """Writes the page of the run, where its packages are installed, and returns where it lies."""
+    from importlib.util import find_spec
+
+    from .report import write
+
+    for package in ("matplotlib", "jinja2"):
+        if find_spec(package) is None:
+            note(str(missing_extra(package, "report", "A report")))
+            return ""
+    write(open_run(out), None, out / "report.html")
+    return shown((out / "report.html").resolve())
 
 
 def again(out: Path, *, json: bool) -> None:

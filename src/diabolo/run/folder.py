@@ -37,6 +37,7 @@ __all__ = [
     "beside",
     "checksum",
     "digest",
+    "facts_of",
     "fingerprint",
     "free",
     "is_run",
@@ -172,7 +173,7 @@ def rewrite(place: Path, stored: Stored) -> None:
     Raises:
         DiaboloError: If the folder holds no run any more, or cannot be written.
     """
-    files = _facts(place).get("files")
+    files = facts_of(place).get("files")
     _write_facts(place, {**stored.facts, **({} if files is None else {"files": files})})
 
 
@@ -201,7 +202,7 @@ def read(folder: Path) -> Stored:
         raise DiaboloError(f"There is no folder {folder}.")
     if not folder.is_dir():
         raise DiaboloError(f"{folder} is a file, not the folder of a run.")
-    facts = _facts(folder)
+    facts = facts_of(folder)
     tensors, metadata = _weights(folder)
     if metadata.get("config") != digest(facts):
         raise DiaboloError(
@@ -215,7 +216,12 @@ def read(folder: Path) -> Stored:
     return Stored(facts, tensors, rows)
 
 
-def _facts(folder: Path) -> dict[str, Any]:
+def facts_of(folder: Path) -> dict[str, Any]:
+    """Returns the content of `run.json`.
+
+    Raises:
+        DiaboloError: If there is none, it is damaged, or of a later version.
+    """
     path = folder / RUN
     try:
         facts = json.loads(path.read_text("utf-8"))

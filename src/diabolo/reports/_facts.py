@@ -1,0 +1,185 @@
+"""What a run is, in words: its data, its model, its training, and which settings are its own."""
+
+from __future__ import annotations
+
+import inspect
+import platform
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from ..config import DataConfig, TrainConfig
+from ..errors import DiaboloError
+from ..registry import keywords
+from ..run.folder import facts_of
+from ..run.menu import find
+from ._blocks import Facts, Note, Sentences, Table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..run import Run
+    from ._blocks import Block
+
+__all__ = ["data_facts", "described", "model_facts", "parameters", "settings", "training_facts"]
+
+SPLITS = {"train": "training", "valid": "validation", "test": "test"}
+ELSEWHERE = ("source", "data_dir")  # told with the data
+
+
+def described(run: Run) -> list[Block]:
+    """Returns what was trained on what, with which settings, and what the user was told."""
+    found: list[Block] = [
+        Facts(data_facts(run)),
+        Facts(model_facts(run)),
+        Facts(training_facts(run)),
+    ]
+    own = settings(run)
+    if own:
+        numbers = frozenset({1, 2})
+        found.append(
+            Table("Settings that are not the defaults", ("", "here", "default"), own, numbers)
+        )
+    else:
+        found.append(Note("Every setting has its default."))
+    if run.notes:
+        found.append(Sentences(run.notes))
+    return found
+
+
+def data_facts(run: Run) -> list[tuple[str, str]]:
+    """Returns what the data are: their kind, their parts and their fingerprints."""
+    schema = run.schema
+    out = [("data", run.config.data.source if run.prints else "passed in memory")]
+    shape = " x ".join(map(str, schema.shape))
+    kind = _kind(run)
+    if schema.columns:
+        names = ", ".join(map(str, schema.columns[:12]))
+        more = len(schema.columns) - 12
+        rest = f" and {more} more" if more > 0 else ""
+        out.append(("one row", f"{len(schema.columns)} columns, {kind}: {names}{rest}"))
+    else:
+        out.append(("one datum", f"{shape} values, {kind}"))
+    if schema.constants:
+        out.append(("left out", f"{len(schema.constants)} columns that never vary"))
+    if schema.classes:
+        few = ", ".join(schema.classes[:20])
+        out.append(("classes", few if len(schema.classes) <= 20 else f"{few}, ..."))
+    if schema.conditions:
+        out.append(("condition", ", ".join(c.name for c in schema.conditions)))
+    if run.spec.missing:
+        out.append(("holes", "some entries were not seen"))
+    for name, title in SPLITS.items():
+        if (print_ := run.prints.get(name)) is not None:
+            told = f"{print_['count']} data, fingerprint {str(print_['sha256'])[:16]}"
+            if print_["source"] not in (run.config.data.source, "memory"):
+                told += f", from {print_['source']}"
+            out.append((title, told))
+    return out
+
+
+def _kind(run: Run) -> str:
+    """Returns where one value may lie, in words."""
+    schema = run.schema
+    if schema.binarize != "no":
+        return f"bits (binarize: {schema.binarize})"
+    if schema.dequantize:
+        return "grey levels with uniform noise"
+    if schema.support == "byte":
+        return f"{schema.levels} levels"
+    if schema.levels:
+        return f"{schema.support} of {schema.levels} levels"
+    return {"real": "real numbers", "mixed": "of several kinds"}.get(schema.support, schema.support)
+
+
+def model_facts(run: Run) -> list[tuple[str, str]]:
+    """Returns what the model is made of, and how many parameters it has."""
+    model = run.model
+    name = run.config.name
+    out = [("model", name)]
+    try:
+        summary = inspect.cleandoc(find(run.config.recipe).__doc__ or "").split("\n")[0]
+        out = [("model", f"{name}: {summary}")]
+    except DiaboloError:
+        pass  # a function of the user's own
+    levels = sorted({n for n in model.levels if n})
+    many = "1 element" if run.latent == 1 else f"{run.latent} elements"
+    if len(model.groups) > 1:
+        many += f" in {len(model.groups)} groups of {', '.join(map(str, model.groups))}"
+    many += "" if not levels else f", discrete ones with {', '.join(map(str, levels))} values"
+    out.append(("latent", f"{many}: {model.space}" if not all(model.levels) else many))
+    likelihood = type(model.likelihood.family).__name__.removesuffix("Family")
+    out.append(("likelihood", likelihood))
+    whole, decoder = parameters(model), parameters(model.likelihood)
+    out.append(("parameters", f"{whole:,}, of which the decoder has {decoder:,}"))
+    if run.config.refit is not None:
+        out.append(("prior", f"{run.config.refit.prior}, fitted to the codes after training"))
+    return out
+
+
+def parameters(module: nn.Module) -> int:
+    """Returns how many numbers a module learned."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def training_facts(run: Run) -> list[tuple[str, str]]:
+    """Returns how long it was trained, where and when."""
+    rows, best = run.history.rows, run.history.best
+    out = []
+    if rows and best is not None:
+        why = {"epochs": "", "patience": ", ended by patience", "interrupt": ", interrupted"}
+        ended = why.get(run.history.stopped, f", ended by {run.history.stopped}")
+        epochs = "1 epoch" if len(rows) == 1 else f"{len(rows)} epochs"
+        told = f"{epochs}, {rows[-1].step} steps in {rows[-1].seconds:.1f} s{ended}"
+        out.append(("training", f"{told}; the weights are those of epoch {best.epoch}"))
+        skipped = sum(row.skipped for row in rows)
+        if skipped:
+            out.append(("skipped", f"{skipped} steps whose numbers were not finite"))
+    if run.computing:
+        said = {k: v for k, v in run.computing.items() if k in ("device", "precision", "threads")}
+        out.append(("computed on", ", ".join(f"{k} {v}" for k, v in said.items())))
+    created, versions = _made(run)
+    if created:
+        out.append(("made", created))
+    out.append(("versions", ", ".join(f"{k} {v}" for k, v in versions.items())))
+    if run.folder is not None:
+        out.append(("folder", run.folder.name))
+    return out
+
+
+def _made(run: Run) -> tuple[str, Mapping[str, Any]]:
+    """Returns when a run was made, and by which versions."""
+    if run.folder is not None:
+        facts = facts_of(run.folder)
+        return str(facts.get("created", "")), facts["versions"]
+    import torch
+
+    own = {"diabolo": version("diabolo"), "python": platform.python_version()}
+    return "", {**own, "torch": torch.__version__}
+
+
+def settings(run: Run) -> list[tuple[str, str, str]]:
+    """Returns the settings that are not the defaults: their names, values and defaults."""
+    found = []
+    try:
+        known = {n: p.default for n, p in keywords(find(run.config.recipe)).items()}
+    except DiaboloError:
+        known = dict[str, Any]()
+    for name, value in run.config.options.items():
+        default = known.get(name, inspect.Parameter.empty)
+        if value != default:
+            shown = "" if default is inspect.Parameter.empty else _text(default)
+            found.append((name, _text(value), shown))
+    for part, config in (("train", TrainConfig), ("data", DataConfig)):
+        own = getattr(run.config, part)
+        for f in fields(config):
+            value = getattr(own, f.name)
+            if f.name in ELSEWHERE or value == f.default:
+                continue
+            found.append((f"{part}.{f.name}", _text(value), _text(f.default)))
+    return found
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else str(value)

@@ -1,0 +1,99 @@
+"""The lines of a comparison: numbers of each run, settings that differ, differences in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..evaluate import Bound, Estimate
+from ..run import Run
+from ._facts import settings
+from ._numbers import error
+
+__all__ = ["Measured", "differing", "noise", "numbers", "subject", "told"]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The numbers of one run.
+
+    Arguments:
+        name: What it is called here, unique among the runs.
+        run: The run.
+        parts: Its bound; None for a deterministic model, or without data.
+        distortion: -log p(x|z); None without data.
+        likelihood: The log-likelihood; None likewise.
+        facts: What is told without data, by its name.
+    """
+
+    name: str
+    run: Run
+    parts: Bound | None
+    distortion: Estimate | None
+    likelihood: Estimate | None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def subject(m: Measured) -> str:
+    """Returns what a log-likelihood is of."""
+    assert m.likelihood is not None
+    words = m.likelihood.words
+    return m.likelihood.kind if words is None else words.of
+
+
+def numbers(found: Sequence[Measured]) -> tuple[tuple[str, ...], ...]:
+    """Returns the numbers of each run, one a row."""
+    rows: list[tuple[str, ...]] = []
+    lines: tuple[tuple[str, Callable[[Measured], Estimate | None]], ...] = (
+        ("log-likelihood", lambda m: m.likelihood),
+        ("ELBO", lambda m: None if m.parts is None else m.parts.elbo),
+        ("distortion", lambda m: m.distortion),
+    )
+    for name, of in lines:
+        cells = [_estimate(of(m)) for m in found]
+        if any(cells):
+            rows.append((f"{name} (nats)", *cells))
+    if any(m.parts is not None for m in found):
+        rates = ["" if m.parts is None else f"{_rate(m.parts):.2f}" for m in found]
+        rows.append(("rate (nats)", *rates))
+    units = [m.run.metrics.get("evaluation", {}).get("active_units") for m in found]
+    if any(units):
+        told = ["" if u is None else f"{u['count']} of {u['of']}" for u in units]
+        rows.append(("active units", *told))
+    rows += [(name, *(m.facts[name] for m in found)) for name in found[0].facts]
+    return tuple(rows)
+
+
+def _rate(parts: Bound) -> float:
+    return sum(r.value for r in parts.rate)
+
+
+def _estimate(e: Estimate | None) -> str:
+    return "" if e is None else f"{e.value:.2f} \u00b1 {error(e.data_stderr) or '?'}"
+
+
+def differing(found: Sequence[Measured]) -> tuple[tuple[str, ...], ...]:
+    """Returns the settings that are not the same in all runs."""
+    own = [{n: (v, d) for n, v, d in settings(m.run)} for m in found]
+    names = dict.fromkeys(n for each in own for n in each)
+    out = []
+    for name in names:
+        default = next(each[name][1] for each in own if name in each)
+        values = tuple(each[name][0] if name in each else f"{default} (default)" for each in own)
+        if len(set(values)) > 1:
+            out.append((name, *values))
+    return tuple(out)
+
+
+def noise(apart: Estimate) -> float:
+    """Returns the standard error of a difference, of both sources together, in nats."""
+    return ((apart.mc_stderr or 0.0) ** 2 + (apart.data_stderr or 0.0) ** 2) ** 0.5
+
+
+def told(first: str, second: str, of: str, apart: Estimate, sure: bool) -> str:
+    """Returns a difference in a sentence."""
+    size = f"{abs(apart.value):.3f} \u00b1 {error(noise(apart))} nats"
+    if not sure:
+        return f"{of}: {first} and {second} differ by {size}, which is within noise."
+    word = "higher" if apart.value > 0 else "lower"
+    return f"{of}: {first} is {size} {word} than {second}."

@@ -1,0 +1,248 @@
+"""Pages on runs: one file that needs no other, whatever the run, and whatever its words."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import diabolo
+from diabolo.__main__ import main
+from diabolo.evaluate import diagnosis as diagnoses
+from diabolo.reports._svg import plain, subscripts
+
+TINY = {"net": "mlp(hidden=(8,))", "epochs": 1, "device": "cpu", "valid": 24}
+EVIL = "<script>alert(1)</script>"
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+RNG = np.random.default_rng(0)
+
+
+def pictures(n: int = 60) -> np.ndarray:
+    x = np.random.default_rng(0).integers(0, 60, (n, 8, 8))
+    x[np.arange(n), np.arange(n) % 8] += 190
+    return x.astype(np.uint8)
+
+
+LABELS = [("<b>left", "right")[i % 2] for i in range(60)]
+
+
+def make(kind: str) -> diabolo.Run:
+    numbers = np.random.default_rng(0).normal(size=(60, 5)) * [1, 2, 3, 4, 5]
+    if kind == "pictures":
+        return diabolo.fit(pictures(), labels=LABELS, latent=3, **TINY)
+    if kind == "class":
+        given = {"labels": LABELS, "condition": "labels"}
+        return diabolo.fit(pictures(), "cvae", latent=3, **given, **TINY)
+    if kind == "point":
+        return diabolo.fit(pictures(), "ae", latent=3, **TINY)
+    if kind == "groups":
+        return diabolo.fit(numbers, "hierarchical", **TINY)
+    if kind == "names":
+        return diabolo.fit(numbers, "discrete_vae", **TINY)
+    if kind == "vector":
+        return diabolo.fit(numbers, latent=3, **TINY)
+    table = pd.DataFrame({EVIL: numbers[:, 0], "a $x$ & b": numbers[:, 1]})
+    table["level"] = [("<i>one", "two", "three")[i % 3] for i in range(60)]
+    return diabolo.fit(table, latent=2, **TINY)
+
+
+KINDS = ("pictures", "class", "point", "groups", "names", "vector", "table")
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """Each kind's report, made once, with few steps and draws where numbers do not matter."""
+    made = {}
+
+    def get(kind: str) -> diabolo.Report:
+        if kind not in made:
+            with pytest.MonkeyPatch.context() as patch:
+                for name, few in (("CLIMB", 2), ("DRAWN", 4), ("SIMULATED", 40), ("RANKED", 9)):
+                    patch.setattr(diagnoses, name, few)
+                made[kind] = diabolo.report(make(kind))
+        return made[kind]
+
+    return get
+
+
+class Page(HTMLParser):
+    """What a page holds: elements with their attributes, and the text of each."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[tuple[str, str]] = []  # the innermost element, its text
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append((self.open[-1] if self.open else "", data))
+
+    def text(self, *within: str) -> str:
+        return " ".join(t for tag, t in self.texts if not within or tag in within)
+
+    def named(self, tag: str) -> list[dict[str, str]]:
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_needs_no_other_file_and_runs_nothing_foreign(kind, pages):
+    page = Page(pages(kind).html)
+    assert page.open == []
+    (meta,) = [m for m in page.named("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    policy = meta["content"]
+    assert policy.startswith("default-src 'none';")
+    for tag, attrs in page.elements:
+        assert "style" not in attrs
+        assert not [name for name in attrs if name.startswith("on")]
+        for name, value in attrs.items():
+            if name in ("src", "href", "xlink:href", "data", "action", "poster", "srcset"):
+                assert value.startswith(("#", "data:image/png;base64,")), (tag, value[:80])
+            for address in re.findall(r"url\(([^)]*)\)", value or ""):
+                assert address.startswith("#")
+    assert not page.named("link")
+    (style,) = [t for tag, t in page.texts if tag == "style"]
+    assert "url(" not in style
+    assert "@import" not in style
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in policy
+    kinds = [s.get("type") for s in page.named("script")]
+    assert set(kinds) <= {None, "application/json"}
+    assert ("script-src" in policy) == (None in kinds)
+    assert "http:" not in pages(kind).html
+    assert "https:" not in page.text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_can_be_read_and_walked_through(kind, pages):
+    page = Page(pages(kind).html)
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    for _, attrs in page.elements:
+        for name in ("href", "xlink:href", "aria-labelledby", "data-json"):
+            if attrs.get(name, "data:").startswith("data:"):
+                continue
+            assert attrs[name].removeprefix("#") in ids
+        for value in attrs.values():
+            assert {a for a in re.findall(r"url\(#([^)]*)\)", value or "")} <= set(ids)
+    drawings = [attrs for _, attrs in page.elements if attrs.get("role") == "img"]
+    assert len(drawings) == len(page.named("figure")) == len(pages(kind).figures)
+    assert all(len(d["aria-label"]) > 40 for d in drawings)
+    assert len(page.named("figcaption")) == len(drawings)
+    assert len(page.named("h1")) == 1
+    sections = [a["aria-labelledby"] for a in page.named("section")]
+    links = [a["href"][1:] for a in page.named("a")]
+    assert links == ["main", *sections]
+    assert "$" not in page.text("figcaption", "h3", "sub").replace("a $x$ & b", "")
+    assert page.named("html")[0]["lang"] == "en"
+
+
+@pytest.mark.parametrize("kind", ["table", "class"])
+def test_words_of_the_user_stay_words(kind, pages):
+    page = Page(pages(kind).html)
+    word = EVIL if kind == "table" else "<b>left"
+    assert word in page.text()
+    assert page.named("b") == [{}] * len([t for t, _ in page.elements if t == "b"])
+    assert not page.named("i")
+    assert "alert(1)" not in page.text("script")
+
+
+def test_a_page_tells_what_the_run_is_and_what_was_found(pages):
+    page = Page(pages("pictures").html)
+    text = " ".join(page.text().split())
+    for word in ("of which the decoder has", "fingerprint", "latent", "Settings that are not the"):
+        assert word in text
+    assert "There is no posterior collapse" in text or "latent" in text
+    assert "lower bound on log p(x)" in text
+    tiles = " ".join(page.text("dt"))
+    assert tiles
+    point = " ".join(Page(pages("point").html).text().split())
+    assert "no likelihood" in point
+    assert "log-likelihood ±" not in point
+
+
+def test_what_cannot_be_shown_is_told(pages):
+    told = pages("point").left_out
+    assert "samples" in told
+    assert told["samples"] in " ".join(Page(pages("point").html).text().split())
+    assert "manifold" not in pages("table").left_out  # nobody expects that of a table
+
+
+def test_a_page_of_given_data_says_so_and_changes_nothing(pages, monkeypatch):
+    for name, few in (("CLIMB", 2), ("DRAWN", 4), ("SIMULATED", 40), ("RANKED", 9)):
+        monkeypatch.setattr(diagnoses, name, few)
+    run = make("vector")
+    before = dict(run.metrics)
+    found = diabolo.report(run, RNG.normal(size=(30, 5)))
+    assert "30 data that were given" in found.html
+    assert "not trained on:" not in found.html
+    assert run.metrics == before
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"out": "page.txt"}, "HTML file"),
+        ({"labels": [1, 2]}, "give the data too"),
+        ({"data": np.zeros((3, 4))}, "5"),
+        ({"seed": -1.5}, "whole number"),
+    ],
+)
+def test_a_page_that_cannot_be_is_refused(options, word, pages, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(diabolo.DiaboloError, match=word):
+        diabolo.report(make("vector"), **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_line_writes_a_page_a_browser_opens(tmp_path, monkeypatch, capsys):
+    for name, few in (("CLIMB", 2), ("DRAWN", 4), ("SIMULATED", 40), ("RANKED", 9)):
+        monkeypatch.setattr(diagnoses, name, few)
+    monkeypatch.chdir(tmp_path)
+    words = ["latent=3", "net=mlp(hidden=(8,))", "epochs=1", "limit=200"]
+    assert main(["fit", "digits", "--set", *words, "--k", "5", "--out", "<i>run"]) == 0
+    assert "diabolo report '<i>run'" in capsys.readouterr().out
+    assert main(["report", "<i>run", "--json"]) == 0
+    page = tmp_path / "<i>run" / "report.html"
+    html = page.read_text("utf-8")
+    assert "&lt;i&gt;run: a report" in html
+    assert "<title>row 0, label" in html  # of a point of the map
+    assert len(html) < 3e6
+    assert main(["report", "<i>run", "--out", "there.txt"]) == 2
+    assert main(["report", "nowhere"]) == 2
+    assert not (tmp_path / "there.txt").exists()
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("Chromium is not installed")
+    target = tmp_path / "page.png"
+    words = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    words += [f"--screenshot={target}", "--window-size=1200,6000", f"file://{page}"]
+    shutil.copy(page, tmp_path / "plain.html")
+    words[-1] = f"file://{tmp_path / 'plain.html'}"
+    done = subprocess.run([browser, *words], capture_output=True, text=True, timeout=120)
+    assert target.stat().st_size > 20_000
+    assert "Content Security Policy" not in done.stderr
+
+
+def test_symbols_become_text():
+    assert plain("Over $z_{0}$ and $z_{12}$.") == "Over z0 and z12."
+    assert subscripts("$z_{0}$ and $z_{12}$.") == [("z", "0"), (" and z", "12"), (".", "")]
