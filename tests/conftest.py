@@ -55,6 +55,12 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("diabolo.cli.fit.draw", lambda run: {})
 
 
+@pytest.fixture
+def hardly_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains are tuned by a few moves: for tests that ask for no accuracy, or for invariances."""
+    monkeypatch.setattr("diabolo.evaluate.hamiltonian.FEWEST", 20)
+
+
 @pytest.fixture(scope="session")
 def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database of MLflow's, made once for all processes of a session: it takes long."""

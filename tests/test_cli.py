@@ -158,6 +158,7 @@ def test_evaluate_in_full_ends_with_a_verdict(run, capsys):
     assert {"name", "fault", "sentence", "remedy"} == set(found["verdict"][0])
 
 
+@pytest.mark.usefixtures("hardly_tuned")
 def test_evaluate_by_another_method_on_the_first_rows(run, capsys):
     x = run.parent / "x.npy"
     argv = ["evaluate", run, x, "--rows", 3, "--json", "--method"]

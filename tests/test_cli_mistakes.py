@@ -450,6 +450,7 @@ def test_likelihoods_of_no_samples(run, refused):
     refused("evaluate", run, run.parent / "good.csv", "--k", 0, words=("k", "1 or more", "0"))
 
 
+@pytest.mark.usefixtures("hardly_tuned")
 def test_annealing_of_discrete_codes(refused, tmp_path):
     good, place = table(tmp_path / "good.csv"), tmp_path / "discrete"
     argv = ["fit", good, "--recipe", "discrete_vae", *QUICK, "values=3", "--out", place, "--k", 2]

@@ -489,6 +489,7 @@ def test_mc_stderr_of_the_marginal_is_calibrated() -> None:
     assert abs(np.std(z, ddof=1) - 1) < 0.18
 
 
+@pytest.mark.usefixtures("hardly_tuned")
 def test_marginal_has_the_warnings_of_the_classes_that_matter() -> None:
     """A q far too narrow has heavy weights, and a sum over classes hides none of them."""
     true = classes()
@@ -517,6 +518,7 @@ def test_marginal_has_the_warnings_of_the_classes_that_matter() -> None:
     assert bool(((moved.acceptance > 0) & (moved.acceptance <= 1)).all())
 
 
+@pytest.mark.usefixtures("hardly_tuned")
 @pytest.mark.parametrize("exposure", ["one", "total"])
 @pytest.mark.parametrize("hidden", [False, True])
 def test_marginal_names_what_is_left_of_the_condition(exposure: str, hidden: bool) -> None:

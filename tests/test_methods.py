@@ -100,6 +100,7 @@ def test_marginal_holds_for_every_method() -> None:
     assert found.mc_stderr == 0
 
 
+@pytest.mark.usefixtures("hardly_tuned")
 def test_evaluation_says_how_the_likelihood_was_found() -> None:
     true = textbook()
     model, x = true.model(), Data(true.draw(6))
