@@ -32,6 +32,7 @@ from .scales import Scale
 __all__ = ["DiscretizedLogistic", "DiscretizedLogisticFamily"]
 
 RAW_SCALE = -2.0  # the raw scale at which networks start: about an eighth of the grey axis
+AT_ONCE = 32  # levels of an exported mean that are worked on together
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +76,19 @@ class DiscretizedLogistic(Distribution):
         per = torch.exp(-self.log_scale)
         first = torch.zeros_like(self.loc)
         second = torch.zeros_like(self.loc)
+
+        def beyond(j: Tensor | int) -> Tensor:
+            return torch.sigmoid((self.loc - (j - 0.5) / top) * per)
+
+        if torch.compiler.is_exporting():  # a file with L steps would be slow to write and to read
+            for js in torch.arange(1, self.levels, device=self.loc.device).split(AT_ONCE):
+                j = js.view(-1, *[1] * self.loc.ndim)
+                part = beyond(j)
+                first, second = first + part.sum(0), second + ((2 * j - 1) * part).sum(0)
+            return first, second
         for j in range(1, self.levels):  # a loop, as an axis of L would not fit in memory
-            beyond = torch.sigmoid((self.loc - (j - 0.5) / top) * per)
-            first, second = first + beyond, second + (2 * j - 1) * beyond
+            part = beyond(j)
+            first, second = first + part, second + (2 * j - 1) * part
         return first, second
 
     @property

@@ -199,6 +199,8 @@ def _columns(schema: Schema) -> list[dict[str, Any]]:
                 told["pooled"] = [str(v) for v in column.pooled]
         if column.kind == "date":
             told["reads"] = f"days since {column.origin} microseconds after 1970-01-01"
+        if column.step is not None:
+            told["step"] = column.step  # draws are rounded to its multiples outside
         if counts.get(i):
             told["probabilities"] = [at, at + counts[i]]
             at += counts[i]

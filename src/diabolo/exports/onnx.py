@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import missing_extra
 from ._program import Arrays, NotExported, Part, Program
@@ -77,6 +79,7 @@ def _model(part: Part) -> ModelProto:
         except Exception as error:  # whatever a model's own code raises on values it cannot see
             raise NotExported(f"{_place(error)} is decided by values ({_line(error)})") from error
         try:
+            program = program.run_decompositions({torch.ops.aten.hypot.default: _hypot})
             made = torch.onnx.export(
                 program,
                 dynamo=True,
@@ -116,12 +119,15 @@ def _cleaned(model: ModelProto) -> ModelProto:
     return model
 
 
+def _hypot(a: Tensor, b: Tensor) -> Tensor:
+    """Returns what torch.hypot does, which has no counterpart, but for numbers beyond 1e19."""
+    return (a * a + b * b).sqrt()
+
+
 def _operation(error: BaseException) -> str:
     """Returns which operation has no counterpart."""
-    text = "".join(traceback.format_exception(error))
-    found = [word.strip("`'\",.:;()<>") for word in text.split() if "aten." in word]
-    name = next((w for w in reversed(found) if w.startswith("aten.")), "")
-    return f"the operation {name} has no counterpart" if name else _line(error)
+    found = re.search(r"op='([\w.]+)'", "".join(traceback.format_exception(error)))
+    return f"the operation {found[1]} has no counterpart" if found else _line(error)
 
 
 def _place(error: BaseException) -> str:
