@@ -24,6 +24,7 @@ from ._run import continuous, held_out, measured
 if TYPE_CHECKING:
     from ..data import Data
     from ..evaluate import Bound, Estimate
+    from ..evaluate.passes import Progress
     from ..run import Codes, Run
 
 __all__ = ["MOST", "Plane", "Rows", "plane", "rows"]
@@ -40,11 +41,13 @@ class Rows:
         run: Whose model measures.
         data: The rows, with the condition under which they are measured.
         likelihood: Samples k a row of `log_likelihood`; 0 for none.
+        progress: Called with the part that is done of the likelihood, from 0 to 1.
     """
 
     run: Run
     data: Data
     likelihood: int = 0
+    progress: Progress | None = None
 
     def __len__(self) -> int:
         return len(self.data)
@@ -95,7 +98,9 @@ class Rows:
         """The importance-weighted log-likelihood of the rows; None where none was asked for."""
         if not self.likelihood or self.run.model.deterministic:
             return None
-        return evaluate.log_likelihood(self.run.model, self.data, k=self.likelihood)
+        return evaluate.log_likelihood(
+            self.run.model, self.data, k=self.likelihood, progress=self.progress
+        )
 
     @property
     def log_likelihood(self) -> NDArray[np.float64] | None:

@@ -35,6 +35,7 @@ __all__ = [
     "pictures",
     "shown",
     "which",
+    "span",
 ]
 
 GIVEN = "given"  # as the source of data that a user passed beside a run's own
@@ -90,8 +91,14 @@ def pictures(run: Run, x: np.ndarray, like: np.ndarray | None = None) -> np.ndar
         x = np.moveaxis(x, 1, -1)
     if x.ndim == 4 and x.shape[-1] == 1:
         x = x[..., 0]
-    low, high = run.schema.span or np.quantile(reference, [0.005, 0.995])
+    low, high = span(run, reference)
     return np.clip((x - low) / max(high - low, 1e-9), 0.0, 1.0)
+
+
+def span(run: Run, like: np.ndarray) -> tuple[float, float]:
+    """Returns the values that are shown black and white: the range, or that of such pictures."""
+    low, high = run.schema.span or np.quantile(like, [0.005, 0.995])
+    return float(low), float(high)
 
 
 def continuous(run: Run, what: str) -> list[int]:

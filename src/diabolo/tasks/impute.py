@@ -31,7 +31,7 @@ from ..evaluate import Completion, Middle, Precision, complete
 from ..run import Run
 from ..run.asked import as_data
 
-__all__ = ["Imputation", "impute"]
+__all__ = ["Imputation", "impute", "method_for"]
 
 FEW = 10  # effective draws below which weights say little
 OFTEN = 0.05  # the part of the rows with so few that is worth a sentence
@@ -122,7 +122,7 @@ def impute(
             deterministic, or an argument is out of range or of no effect.
     """
     given = _given(run, data, mask, labels, condition)
-    method = _method_for(run) if method is None else method
+    method = method_for(run) if method is None else method
     found = complete(
         run.model,
         given.data,
@@ -351,7 +351,7 @@ def _outside(schema: Schema, values: NDArray[Any], fill: Any) -> NDArray[Any]:
     return values.reshape(len(values), *schema.shape)
 
 
-def _method_for(run: Run) -> str:
+def method_for(run: Run) -> str:
     """Returns the method that suits a run: q of whole data is too narrow where there are holes."""
     plain = run.model.space == REALS and len(run.model.groups) == 1
     plain = plain and run.model.enumerates is None and not any(run.model.levels)

@@ -21,7 +21,7 @@ from ..table.types import is_text, pc
 from .ask import Ask, shards
 from .columns import COLUMNS, read_columns, whole_table
 
-__all__ = ["ENDINGS", "as_it_is", "as_written", "table"]
+__all__ = ["ENDINGS", "as_it_is", "as_written", "of_text", "table"]
 
 TEXTS = (".csv", ".tsv", ".txt", ".data")
 ENDINGS = (*TEXTS, *COLUMNS)
@@ -64,13 +64,25 @@ def as_it_is(path: Path) -> pa.Table:
 
 def _text(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
     """Returns the table in a file of text, and sentences about what was guessed."""
-    raw = contents(path)
+    return of_text(contents(path), path)
+
+
+def of_text(raw: bytes, path: Path | str) -> tuple[pa.Table, tuple[str, ...]]:
+    """Returns the table in a text, and sentences about what was guessed.
+
+    Arguments:
+        raw: The text.
+        path: Where it is from, or what to call it in a sentence.
+
+    Raises:
+        DiaboloError: If it is empty or damaged.
+    """
     if not raw.strip():
         raise DiaboloError(f"The table '{path}' is empty.")
     try:
         raw, told = _as_utf8(raw)
         read, notes = _csv(raw, path)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, csv.Error) as error:
         reason = str(error).split("\n")[0]
         raise DiaboloError(f"Cannot read the table '{path}': {reason}") from None
     return read, (*told, *notes)
@@ -107,7 +119,7 @@ def as_written(path: Path) -> pa.Table | None:
     return None if commas else found
 
 
-def _csv(raw: bytes, path: Path) -> tuple[pa.Table, tuple[str, ...]]:
+def _csv(raw: bytes, path: Path | str) -> tuple[pa.Table, tuple[str, ...]]:
     read, parse, notes = _layout(raw, path)
     found = _read(raw, read, parse)
     text = [n for n, t in zip(found.column_names, found.schema.types, strict=True) if is_text(t)]
@@ -118,7 +130,7 @@ def _csv(raw: bytes, path: Path) -> tuple[pa.Table, tuple[str, ...]]:
 
 
 def _layout(
-    raw: bytes, path: Path
+    raw: bytes, path: Path | str
 ) -> tuple[pyarrow.csv.ReadOptions, pyarrow.csv.ParseOptions, tuple[str, ...]]:
     """Returns how a text is cut into cells, and sentences about what was guessed."""
     head = raw[:HEAD].decode("utf-8-sig", errors="replace").splitlines()
