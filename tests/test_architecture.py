@@ -24,7 +24,7 @@ FLOORS = (
     ("run",),
     ("tasks", "study", "exports"),
     ("panels",),
-    ("reports",),
+    ("reports", "explore"),
     ("cli", "estimators"),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

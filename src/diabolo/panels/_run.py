@@ -34,8 +34,8 @@ __all__ = [
     "only_pictures",
     "pictures",
     "shown",
-    "which",
     "span",
+    "which",
 ]
 
 GIVEN = "given"  # as the source of data that a user passed beside a run's own

@@ -1,0 +1,152 @@
+"""The page as a folder that needs no server of ours: sliders decode in the browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DiaboloError
+from .guard import POLICY
+from .page import INDEX, page
+from .scene import Scene
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+__all__ = ["write_data", "write_folder"]
+
+SCENE = "scene.json"
+SCRIPTS = ("report.js",)  # of the page's folder, but of no use in an export
+HEAD = "<head>"
+
+
+def write_folder(
+    run: Run,
+    data: Any = None,
+    folder: str | Path = "explorer",
+    *,
+    force: bool = False,
+    n: int = 10_000,
+    labels: Any = None,
+    condition: Any = None,
+    progress: Callable[[str], None] | None = None,
+) -> Path:
+    """Writes a folder for any web space, whole or not at all, and returns its full path.
+
+    Its page decodes and encodes by the run's ONNX files; what needs a server is told there.
+
+    Arguments:
+        run: A fitted run.
+        data: Rows, as `Run.encode` takes them; None takes the run's held-out data.
+        folder: Where to.
+        force: Whether such a folder that is there may be replaced.
+        n: How many rows at most.
+        labels: Labels of the data, where the model is conditional on labels.
+        condition: Their conditions, where these are not labels.
+        progress: Called with a sentence on what is being made.
+
+    Raises:
+        DiaboloError: If the page is not built, the model cannot be exported, something else is
+            in the folder, or data are not like those that were fitted.
+    """
+    place = Path(folder).resolve()
+    files = page()
+    _claim(place, force)
+    tell = progress or (lambda _: None)
+    contents = _exported(run, tell)
+    tell("Measuring and mapping the rows")
+    scene = Scene(run, data, n, labels=labels, condition=condition)
+    part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        part.mkdir(parents=True)
+        write_data(scene, part / "data", contents)
+        for name, path in files.items():
+            if name in SCRIPTS:
+                continue
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, part / name)
+        index = (part / INDEX).read_text("utf-8")
+        (part / INDEX).write_text(_with_policy(index), "utf-8")
+        _replace(part, place)
+    except OSError as error:
+        raise DiaboloError(f"Cannot write to {place}: {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return place
+
+
+def write_data(scene: Scene, folder: Path, contents: Mapping[str, bytes] | None = None) -> None:
+    """Writes what a page without a server reads, `scene.json` and the arrays, into a new folder.
+
+    Arguments:
+        scene: The scene; all that comes later is made first.
+        folder: Where to.
+        contents: The files `decoder` and `encoder`, where there are such.
+    """
+    scene.work()
+    folder.mkdir(parents=True)
+    layout = scene.run.schema.layout
+    told: dict[str, Any] = {}
+    for name, content in (contents or {}).items():
+        (folder / f"{name}.onnx").write_bytes(content)
+        told[name] = {"file": f"data/{name}.onnx", "output": {"dtype": "f4", "layout": layout}}
+    document = scene.document(live=False, **told)
+    (folder / SCENE).write_text(json.dumps(document, allow_nan=False), "utf-8")
+    for key in document["arrays"]:
+        array = scene.array(key)
+        assert array is not None
+        (folder / f"{key}.bin").write_bytes(array.tobytes())
+
+
+def _exported(run: Run, tell: Callable[[str], None]) -> dict[str, bytes]:
+    """Returns decoder and encoder as ONNX files.
+
+    Raises:
+        DiaboloError: If the model cannot be exported.
+    """
+    from ..exports import export_decoder, export_encoder
+
+    tell("Exporting the decoder and the encoder")
+    return {"decoder": export_decoder(run), "encoder": export_encoder(run)}
+
+
+def _claim(place: Path, force: bool) -> None:
+    """Refuses a place where no folder may be written.
+
+    Raises:
+        DiaboloError: Saying what is there.
+    """
+    if place.is_file():
+        raise DiaboloError(f"{place} is a file: name a folder.")
+    if not place.exists() or not any(place.iterdir()):
+        return
+    if not (place / "data" / SCENE).is_file() or not (place / INDEX).is_file():
+        raise DiaboloError(f"{place} holds files but no exported page: name another folder.")
+    if not force:
+        raise DiaboloError(f"{place} holds an exported page already: replace it with force.")
+
+
+def _replace(part: Path, place: Path) -> None:
+    """Gives a finished folder its name; what was there is removed after that."""
+    former = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.old")
+    if place.exists():
+        place.rename(former)
+    try:
+        part.rename(place)
+    except OSError:
+        if former.exists():
+            former.rename(place)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _with_policy(index: str) -> str:
+    """Returns a page with the policy that a server would send in its head."""
+    if HEAD not in index:
+        raise DiaboloError("The explorer's page has no head: build it anew with `make web`.")
+    tag = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    return index.replace(HEAD, f"{HEAD}\n    {tag}", 1)
