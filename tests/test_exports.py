@@ -262,3 +262,50 @@ def test_the_command_line_writes_beside_the_run(exported: Exported) -> None:
     there = {p.name: p.stat().st_size for p in exported.folder.iterdir()}
     assert there == exported.files
     assert sorted(there) == ["decoder.onnx", "encoder.onnx", "export.json"]
+
+
+CASES: dict[str, tuple[Any, dict[str, Any], set[str]]] = {
+    "grey levels": (grey(30, (8, 8, 3)), {"net": "conv(channels=(4,), hidden=8)"}, {"draw", "sd"}),
+    "a level and noise": (grey(), {"dequantize": True}, {"draw", "sd"}),
+    "values of floats on a grid": (grey() / 255, {}, {"draw", "sd"}),
+    "a flow": (grey() / 7.3, {"posterior": "flow(transforms=2)"}, {"draw", "sd"}),
+    "a constant column": (
+        np.concatenate([np.ones((40, 1)), np.random.default_rng(0).normal(size=(40, 3))], 1),
+        {},
+        {"draw", "sd"},
+    ),
+    "counts": (
+        np.random.default_rng(0).poisson(3.0, (40, 4)),
+        {"likelihood": "Poisson"},
+        {"parameters.log_rate", "sd"},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_other_data_and_densities_come_and_go_in_their_own_units(case: str, tmp_path: Path) -> None:
+    x, options, outputs = CASES[case]
+    run = fitted(x, **options)
+    found = export(run, tmp_path / "out")
+    facts = told(found)
+    assert outputs < set(names(facts, "decoder.onnx")[1])
+    assert ("draw" in outputs) is not any(n.startswith("Decoder") for n in found.notes)
+    encoder = session((found.folder / "encoder.onnx").read_bytes())
+    given = {
+        t["name"]: np.full((4, *t["shape"][1:]), 0.5, t["dtype"])
+        for t in facts["files"]["encoder.onnx"]["inputs"]
+    }
+    given["x"] = x[:4].astype(given["x"].dtype)
+    (mean,) = encoder.run(["mean"], given)
+    if "uniform" not in given or case == "a flow":
+        np.testing.assert_allclose(mean, run.encode(x[:4]), atol=1e-4)
+    decoder = session((found.folder / "decoder.onnx").read_bytes())
+    noise = {
+        i.name: np.full((4, *i.shape[1:]), 0.5, np.float32)
+        for i in decoder.get_inputs()
+        if i.name != "z"
+    }
+    (decoded,) = decoder.run(["mean"], {"z": mean, **noise})
+    rounding = 0.51 if x.dtype == np.uint8 else 1e-4 * np.abs(x).max()
+    np.testing.assert_allclose(decoded, run.decode(mean), atol=rounding)

@@ -97,7 +97,7 @@ class Writing(nn.Module):
     def forward(self, v: Tensor, kind: Kind) -> Tensor:
         """Returns values, draws or standard deviations in the user's units."""
         schema, v = self.schema, v.float()
-        top = None if schema.grey is None else schema.grey - 1
+        top = None if schema.grey is None else float(schema.grey - 1)
         if schema.dequantize and top is not None:  # inside, one unit is one level
             if kind == "value":
                 v = (v - 0.5).clamp(0.0, top)
