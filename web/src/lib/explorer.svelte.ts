@@ -193,6 +193,11 @@ export class Explorer {
       if (turn !== this.turn) return;
       this.item = item;
       this.facts = Object.fromEntries(names.map((name, i) => [name, measures[i]]));
+      // what the map does not know yet the server measures for this row
+      if (this.link && MEASURES.some((name) => !names.includes(name) && this.scene.colours.some((c) => c.name === name))) {
+        const { header } = await this.link.ask("row", {}, { index });
+        if (turn === this.turn) this.facts = { ...(header as Facts), ...this.facts };
+      }
       this.notice = `Item ${index} chosen.`;
     } catch (e) {
       this.fail(e);

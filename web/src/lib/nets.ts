@@ -1,5 +1,6 @@
 /** The decoder and the encoder, wherever they compute. */
 import type { Link } from "./link";
+import type { Reads } from "./onnx.worker";
 import type { Condition, Scene } from "./types";
 
 export interface Decoded {
@@ -48,8 +49,7 @@ export class BrowserNets implements Decoder {
     const known = this.opened.get(net);
     if (known) return known;
     const file = new URL(this.scene[net]!.file, document.baseURI).href;
-    const threads = globalThis.crossOriginIsolated ? Math.min(2, navigator.hardwareConcurrency || 1) : 1;
-    const opening = this.send({ open: { net, file, threads } });
+    const opening = this.send({ open: { net, file } });
     this.opened.set(net, opening);
     if (net === "decoder")
       void opening.then(
@@ -59,23 +59,30 @@ export class BrowserNets implements Decoder {
     return opening;
   }
 
-  private get levels(): number {
-    return this.scene.condition?.kind === "label" ? this.scene.condition.levels.length : 0;
+  private given(condition: Condition): { condition: number[]; reads: Reads[] } {
+    const told = this.scene.condition;
+    if (!told || condition === null) return { condition: [], reads: [] };
+    if (told.kind === "label")
+      return { condition: [condition as number], reads: [{ levels: told.levels.length, mean: 0, scale: 1 }] };
+    const reads = told.names.map((_, i) => {
+      const column = told.columns?.[i];
+      return { levels: column?.levels?.length ?? 0, mean: column?.mean ?? 0, scale: column?.scale ?? 1 };
+    });
+    return { condition: Array.from(condition as Float32Array), reads };
   }
 
   async decode(z: Float32Array, m: number, condition: Condition): Promise<Decoded> {
     await this.open("decoder");
     const shape = [m, this.scene.code];
-    const out = await this.send({ run: { net: "decoder", x: z, shape, condition, levels: this.levels } });
-    return { mean: out.mean ?? Object.values(out)[0], sd: out.sd ?? null };
+    const out = await this.send({ run: { net: "decoder", x: z, shape, ...this.given(condition) } });
+    return { mean: out.mean, sd: out.sd ?? null };
   }
 
   /** The code of one item in the user's units, and its variance where the encoder tells one. */
   async encode(x: Float32Array, shape: number[], condition: Condition): Promise<{ code: Float32Array; variance: Float32Array | null }> {
     await this.open("encoder");
-    const out = await this.send({ run: { net: "encoder", x, shape: [1, ...shape], condition, levels: this.levels } });
-    const values = Object.values(out);
-    return { code: out.mean ?? out.code ?? values[0], variance: out.variance ?? values[1] ?? null };
+    const out = await this.send({ run: { net: "encoder", x, shape: [1, ...shape], ...this.given(condition) } });
+    return { code: out.mean, variance: out.variance ?? null };
   }
 }
 

@@ -3,40 +3,52 @@ import * as ort from "onnxruntime-web/wasm";
 import wasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 import glue from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 
+/** How a condition is given to a graph: what one column of it is told to be. */
+export interface Reads {
+  levels: number; // one-hot over so many; 0 for a number
+  mean: number;
+  scale: number;
+}
+
 export interface Job {
   id: number;
-  open?: { net: string; file: string; threads: number };
-  run?: { net: string; x: Float32Array; shape: number[]; condition: number | Float32Array | null; levels: number };
+  open?: { net: string; file: string };
+  run?: { net: string; x: Float32Array; shape: number[]; condition: number[]; reads: Reads[] };
 }
 
 const sessions = new Map<string, ort.InferenceSession>();
 ort.env.wasm.wasmPaths = { wasm: new URL(wasm, self.location.href).href, mjs: new URL(glue, self.location.href).href };
+// more threads wait for one another by spinning, and are slower for networks of this size where cores are busy
+ort.env.wasm.numThreads = 1;
 
-type Told = { name: string; isTensor: boolean; type?: string; shape?: readonly (number | string)[] };
+type Told = { name: string; type?: string; shape?: readonly (number | string)[] };
 
-/** The condition as the graph takes it: indices, one element hot, or the numbers themselves. */
-function conditionOf(told: Told, m: number, condition: number | Float32Array | null, levels: number): ort.Tensor {
-  if (typeof condition !== "number") {
-    const width = condition?.length ?? 0;
-    const rows = new Float32Array(m * width);
-    for (let i = 0; i < m; i++) rows.set(condition ?? [], i * width);
-    return new ort.Tensor("float32", rows, [m, width]);
+/** Conditions as a graph takes them: names one-hot (all zero where they are not known), numbers standardised. */
+function conditionOf(m: number, values: number[], reads: Reads[]): ort.Tensor {
+  const row = values.flatMap((v, i) => {
+    const { levels, mean, scale } = reads[i];
+    return levels ? Array.from({ length: levels }, (_, j) => (j === v ? 1 : 0)) : [(v - mean) / scale];
+  });
+  return new ort.Tensor("float32", Float32Array.from({ length: m * row.length }, (_, i) => row[i % row.length]), [m, row.length]);
+}
+
+/** One input of a graph by its name: the values themselves, the condition, all seen, or noise at its middle. */
+function inputOf(told: Told, job: NonNullable<Job["run"]>): ort.Tensor {
+  const m = job.shape[0];
+  if (told.name === "condition") return conditionOf(m, job.condition, job.reads);
+  if (told.name === "mask") return new ort.Tensor("bool", new Uint8Array(job.x.length).fill(1), job.shape);
+  if (told.name === "uniform") {
+    const width = Number(told.shape?.[1] ?? 1);
+    return new ort.Tensor("float32", new Float32Array(m * width).fill(0.5), [m, width]);
   }
-  if (told.type === "int64") {
-    const shape = told.shape?.length === 2 ? [m, 1] : [m];
-    return new ort.Tensor("int64", new BigInt64Array(m).fill(BigInt(condition)), shape);
-  }
-  if (told.shape?.length === 1) return new ort.Tensor("float32", new Float32Array(m).fill(condition), [m]);
-  const hot = new Float32Array(m * levels);
-  for (let i = 0; i < m; i++) hot[i * levels + condition] = 1;
-  return new ort.Tensor("float32", hot, [m, levels]);
+  if (told.type === "uint8") return new ort.Tensor("uint8", Uint8Array.from(job.x, (v) => Math.round(v)), job.shape);
+  return new ort.Tensor("float32", job.x, job.shape);
 }
 
 async function run(job: NonNullable<Job["run"]>): Promise<Record<string, Float32Array>> {
   const session = sessions.get(job.net)!;
-  const [first, second] = session.inputMetadata as unknown as Told[];
-  const feeds: Record<string, ort.Tensor> = { [first.name]: new ort.Tensor("float32", job.x, job.shape) };
-  if (second) feeds[second.name] = conditionOf(second, job.shape[0], job.condition, job.levels);
+  const feeds: Record<string, ort.Tensor> = {};
+  for (const told of session.inputMetadata as unknown as Told[]) feeds[told.name] = inputOf(told, job);
   const answer = await session.run(feeds);
   const out: Record<string, Float32Array> = {};
   for (const name of session.outputNames) out[name] = Float32Array.from(answer[name].data as Float32Array);
@@ -50,7 +62,6 @@ self.onmessage = (e: MessageEvent<Job>) => {
   last = last.then(async () => {
     try {
       if (open) {
-        ort.env.wasm.numThreads = open.threads;
         sessions.set(open.net, await ort.InferenceSession.create(open.file, { graphOptimizationLevel: "all" }));
         self.postMessage({ id });
       } else if (job) {

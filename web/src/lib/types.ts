@@ -47,6 +47,8 @@ export interface ConditionColumn {
   low: number;
   high: number;
   start: number;
+  mean?: number;
+  scale?: number;
 }
 
 export interface ColourInfo {
