@@ -182,6 +182,7 @@ export class Explorer {
       const [code, condition] = await Promise.all([this.store.code(index), this.store.condition(index)]);
       if (turn !== this.turn) return;
       this.origin = { kind: "row", index };
+      this.filled = null;
       this.condition = condition;
       this.moved = false;
       this.setCode(code, since);
@@ -208,6 +209,7 @@ export class Explorer {
   goTo(code: Float32Array, name: string, since: number | null = null): void {
     this.turn++;
     this.origin = { kind: "place", name };
+    this.filled = null;
     this.item = null;
     this.facts = {};
     this.moved = false;
@@ -278,6 +280,7 @@ export class Explorer {
   /** The reader's own item with its code. */
   showOwn(held: Numbers, code: Float32Array, facts: Facts, name: string): void {
     this.own = code;
+    this.filled = null;
     this.origin = { kind: "own", name };
     this.item = held;
     this.facts = facts;
