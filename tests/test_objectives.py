@@ -14,9 +14,10 @@ from diabolo.errors import DiaboloError
 from diabolo.latents import Amortized
 from diabolo.model import Conditional, Draw, LatentModel, Trace
 from diabolo.noise import KeyedNoise
-from diabolo.objectives import Declaration, declaration, dreg, elbo, free_bits, iwae, terms
+from diabolo.objectives import Declaration, declaration, dreg, elbo, free_bits, iwae, terms, trimmed
 from diabolo.recipes import build
 from diabolo.spec import Spec
+from diabolo.train import selector
 from diabolo.views import View
 from laws import bounds as laws
 from laws import recipes
@@ -443,6 +444,29 @@ def test_free_bits_refuse_a_rate_that_does_not_split():
     with pytest.raises(DiaboloError, match="per='group'"):
         free_bits(t, nats=0.5)
     assert free_bits(t, nats=0.5, per="group").shape == (len(case.x),)
+
+
+def test_a_trimmed_bound_is_that_of_the_data_it_keeps():
+    """The mean is that over the best data, and the others get no gradient."""
+    log_px = torch.tensor([[-1.0, -90.0, -2.0, -3.0, -80.0]], dtype=torch.float64)
+    log_px.requires_grad_()
+    zero = torch.zeros(1, 5, dtype=torch.float64)
+    q = Normal(torch.zeros(5, 1, dtype=torch.float64), torch.zeros(5, 1, dtype=torch.float64))
+    t = Trace(q, log_px, (Draw(zero[..., None], zero, zero, q, q),), zero[0])
+    value = trimmed(t, part=0.4)
+    assert value.mean().item() == pytest.approx(-2.0, abs=EXACT)
+    (gradient,) = torch.autograd.grad(value.mean(), log_px)
+    third = pytest.approx([1 / 3, 0, 1 / 3, 1 / 3, 0], abs=EXACT)
+    assert gradient[0].tolist() == third
+    assert torch.equal(trimmed(t, part=0.19), elbo(t))  # not one whole datum
+    recipe = recipes.case("beta_vae", beta=2.0, trim=0.25).build()
+    facts = declaration(recipe.objective)
+    assert (facts.batch_level, facts.gathers, facts.surrogate) == (True, True, True)
+    # Weights are selected by what is kept, at the price of a bound: the ELBO of all that is not
+    # learned falls in training.
+    chosen = selector(recipe)
+    assert chosen.name == "trimmed ELBO"
+    assert torch.equal(chosen.objective(t), trimmed(t, part=0.25))
 
 
 def test_beta_vae_charges_its_price_as_a_penalty():

@@ -215,6 +215,8 @@ def test_options_out_of_range_are_refused():
         ("beta_vae", {"cycles": 4}, "warmup above 0"),
         ("beta_vae", {"cycles": 0, "warmup": 0.5}, "cycles"),
         ("beta_vae", {"per": "group"}, "free_bits"),
+        ("beta_vae", {"trim": 1.5}, "trim is a part"),
+        ("beta_vae", {"trim": 0.1, "free_bits": 0.1}, "neither free_bits"),
         ("beta_vae", {"per": "grup", "free_bits": 0.1}, "'group'"),
         ("denoising_ae", {"level": 0.0}, "level"),
         ("denoising_ae", {"level": 1.5}, "level"),

@@ -27,6 +27,7 @@ from .schedule import Aim, Schedule, Seen
 from .sparse import sparse
 from .stl import stl
 from .total_correlation import total_correlation
+from .trimmed import trimmed
 
 __all__ = [
     "Aggregate",
@@ -60,4 +61,5 @@ __all__ = [
     "stl",
     "terms",
     "total_correlation",
+    "trimmed",
 ]

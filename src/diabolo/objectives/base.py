@@ -45,6 +45,7 @@ class Declaration(NamedTuple):
             trace and the objective's options gives others than those of all K samples, (K, B).
         surrogate: Whether its value is no lower bound on log p(x).
         groups: How many latent groups it can take at most; None for any number.
+        trims: Whether it leaves out the worst data of a batch, and has an option `beta`.
         price: The option that prices the rate, with which below 1 it is no bound; None for none.
     """
 
@@ -53,6 +54,7 @@ class Declaration(NamedTuple):
     importance: bool | Callable[..., Tensor] = False
     surrogate: bool = False
     groups: int | None = None
+    trims: bool = False
     price: str | None = "beta"
 
 

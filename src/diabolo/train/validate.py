@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -39,10 +40,13 @@ class Selector(NamedTuple):
 
 
 def selector(recipe: Recipe) -> Selector:
-    """Returns what a recipe's weights are selected by: the ELBO, whatever was trained, but for two.
+    """Returns what weights are selected by: the ELBO, whatever was trained, but for three.
 
     Training on an importance-weighted bound may widen the gap to the ELBO for good, which would
     then choose weights of the first epochs: it is selected by the bound of as many samples.
+
+    Training that leaves out the worst data drives these ever further away, and their ELBO would
+    choose weights of the first epochs too: it is selected by the ELBO of the data it keeps.
 
     A deterministic model has no bound, and without its charges, which the objective may hold, it
     would be selected as a plain autoencoder: it is selected by the objective itself. One that
@@ -51,6 +55,9 @@ def selector(recipe: Recipe) -> Selector:
     """
     if declaration(recipe.objective).importance:
         return Selector(f"IWAE bound of {recipe.k} samples", iwae, recipe.k)
+    if declaration(recipe.objective).trims:
+        trimmed: Callable[..., Tensor] = recipe.objective
+        return Selector("trimmed ELBO", partial(trimmed, beta=1.0))
     if not recipe.model.deterministic:
         return Selector("ELBO", elbo)
     if isinstance(recipe.objective, Schedule):
