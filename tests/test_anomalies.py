@@ -220,11 +220,17 @@ def test_latent_distance_of_known_codes(run: Run) -> None:
     assert 0.5 < np.square(found).mean() <= 2.3
 
 
-def test_excess_is_made_of_its_parts(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("of", "names"),
+    [
+        ("density", ("log_likelihood(k=64)", "margins")),
+        ("code", ("distortion(k=64)", "latent_distance")),
+    ],
+)
+def test_excess_is_made_of_its_parts(run: Run, of: str, names: tuple[str, ...]) -> None:
     x = np.concatenate([table(60, seed=3), strange()])
     whole, *parts = (
-        diabolo.anomalies(run, x, score=name).scores
-        for name in ("excess", "distortion", "latent_distance")
+        diabolo.anomalies(run, x, score=name).scores for name in (f"excess(of={of})", *names)
     )
     design = np.stack([*parts, np.ones(len(x))], 1)
     weights, left, *_ = np.linalg.lstsq(design, whole)
@@ -233,6 +239,32 @@ def test_excess_is_made_of_its_parts(run: Run) -> None:
     # The median of the training data is 0 for each part, and about that for rows like them.
     assert abs(np.median(whole[:60])) < 2
     assert left.size
+
+
+def test_margins_are_the_likelihood_where_columns_are_independent() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4)).astype(np.float32)
+    run = diabolo.fit(x, epochs=1, likelihood="Normal(scale=column)", **SMALL)
+    with torch.no_grad():  # a decoder that does not read the code
+        run.model.likelihood.net.head.weight.zero_()
+    found = diabolo.anomalies(run, x[:20], score="margins").scores
+    code = diabolo.anomalies(run, x[:20], score="distortion").scores
+    np.testing.assert_allclose(found, code, rtol=1e-5)
+
+
+def test_margins_know_no_dependence_and_what_is_missing_adds_nothing() -> None:
+    x = np.random.default_rng(0).normal(size=(400, 1)) * np.ones((1, 2))
+    x = (x + 0.05 * np.random.default_rng(1).normal(size=x.shape)).astype(np.float32)
+    x[::5, 1] = np.nan
+    run = diabolo.fit(x, epochs=40, learning_rate=1e-2, missing="nan", **SMALL)
+    new = np.array([[1, 1], [1, -1], [1, np.nan], [np.nan, -1]], np.float32)
+    by = {
+        name: diabolo.anomalies(run, new, score=name).scores
+        for name in ("margins", "log_likelihood")
+    }
+    assert by["log_likelihood"][1] > by["log_likelihood"][0] + 5  # the columns move together
+    assert abs(by["margins"][1] - by["margins"][0]) < 1
+    np.testing.assert_allclose(by["margins"][1], by["margins"][2:].sum(), rtol=1e-5)
 
 
 def test_a_score_that_learns_judges_by_the_other_half() -> None:
@@ -257,6 +289,22 @@ def test_complexity_adds_the_length_of_a_png(images: Run) -> None:
     assert nats[12:].max() < nats[:12].min()  # a plain image takes less
     found = diabolo.anomalies(images, both, score="complexity(k=3)").scores
     np.testing.assert_allclose(found, -images.score(both, k=3) - nats, rtol=1e-6)
+
+
+def test_images_are_judged_by_a_score_that_survives_the_trap(images: Run) -> None:
+    found = diabolo.anomalies(images, pictures(4))
+    assert found.score == "complexity"
+    assert not found.notes
+    assert diabolo.anomalies(images, pictures(4), score="bound").score == "bound"
+    for x, recipe, more in (
+        (pictures(), "ae", {}),
+        (np.random.default_rng(0).normal(size=(40, 4, 5, 1)), "vae", {"support": "real"}),
+    ):
+        other = diabolo.fit(x, recipe, epochs=1, **SMALL, **more)
+        told = diabolo.anomalies(other, x[:4])
+        assert told.score == "excess"
+        assert any("foreign images" in note for note in told.notes)
+        assert not diabolo.anomalies(other, x[:4], score="distortion").notes
 
 
 @pytest.mark.parametrize("options", [{"binarize": "threshold"}, {"dequantize": True}], ids=str)
@@ -354,6 +402,7 @@ def test_a_deterministic_model_has_distortion_and_distance(plain: Run, name: str
         ({"fdr": True}, "fdr is a number"),
         ({"score": "likelihood"}, "Unknown score"),
         ({"score": "bound(n=3)"}, "option of score 'bound'"),
+        ({"score": "excess(of=rate)"}, "'density' or 'code'"),
         ({"score": "bound(k=0)"}, "k is a whole number of 1 or more"),
         ({"score": "complexity"}, "these data are a table"),
         ({"precision": "fp8"}, "precision"),
@@ -380,7 +429,7 @@ def test_missing_values_follow_the_schema(run: Run) -> None:
     assert np.isfinite(diabolo.anomalies(seen, x).scores).all()
 
 
-@pytest.mark.parametrize("score", ["typicality", "latent_distance", "excess"])
+@pytest.mark.parametrize("score", ["typicality", "latent_distance", "margins", "excess"])
 def test_normal_data_that_are_gone_are_asked_for(tmp_path: Path, score: str) -> None:
     diabolo.fit(table(60), epochs=1, out=tmp_path / "run", **SMALL)
     loaded = diabolo.load(tmp_path / "run")

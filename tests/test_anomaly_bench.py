@@ -127,10 +127,16 @@ def test_a_broken_measurement_goes_on(
     monkeypatch.setattr(sys, "argv", argv)
     with pytest.raises(KeyboardInterrupt):
         bench.main()
-    assert len(json.loads(out.read_text())["rows"]) == 2 * 5 + 1
+    each = 1 + len(bench.OTHERS)
+    assert len(json.loads(out.read_text())["rows"]) == 2 * each + 1
     bench.main()
     assert len(calls) == 9  # eight fits, of which one was broken off
     assert len(set(calls)) == 8
-    monkeypatch.setattr(bench, "STEPS", 1)
+    monkeypatch.setattr(bench, "MOST", 1)
     with pytest.raises(SystemExit):  # results of other settings are no part of it
         bench.main()
+    monkeypatch.setattr(sys, "argv", [*argv, "--new"])
+    calls[:] = [None] * 4
+    bench.main()
+    assert {method for *_, method in calls[4:]} == {"Diabolo"}  # the others' rows are kept
+    assert len(json.loads(out.read_text())["rows"]) == 4 * (each + 1)

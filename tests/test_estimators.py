@@ -178,6 +178,31 @@ def test_a_detector_finds_rows_that_are_strange(wine: Any) -> None:
     assert both.fit(X).score_samples(strange).mean() < both.score_samples(X).mean()
 
 
+def test_a_detector_fits_tables_robustly_unless_told_otherwise(wine: Any) -> None:
+    X = wine[0].to_numpy()
+    run = est.AnomalyDetector(epochs=1, random_state=0).fit(X).run_
+    assert run.config.recipe == "beta_vae"
+    told = {"beta": 1.0, "trim": 0.1, "latent": 2, "likelihood": "StudentT(scale=column)"}
+    assert told.items() <= dict(run.config.options).items()
+    own = est.AnomalyDetector(epochs=1, latent=3, options={"likelihood": "Normal", "trim": 0.2})
+    options = dict(own.fit(X).run_.config.options)
+    assert (options["latent"], options["likelihood"], options["trim"]) == (3, "Normal", 0.2)
+    assert est.AnomalyDetector("iwae", epochs=1).fit(X).run_.config.recipe == "iwae"
+    counts = est.AnomalyDetector(epochs=1).fit(np.arange(60).reshape(20, 3) % 7)
+    assert "likelihood" not in dict(counts.run_.config.options)  # which no heavy tail would fit
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 4), dtype=np.uint8)
+    pictures = est.AnomalyDetector(epochs=1, latent=2).fit(images)
+    assert pictures.run_.config.recipe == "vae"
+    assert pictures.score_samples(images).shape == (20,)
+
+
+def test_a_detector_takes_1500_steps_of_a_table() -> None:
+    X = np.random.default_rng(0).normal(size=(600, 2))
+    detector = est.AnomalyDetector(batch_size=180)
+    assert detector._usual(X)["epochs"] == 500  # of three batches
+    assert detector._usual(X[:, :, None])["epochs"] == 50
+
+
 @pytest.mark.parametrize("contamination", [0.0, 0.7])
 def test_an_impossible_contamination_is_refused(wine: Any, contamination: float) -> None:
     with pytest.raises(diabolo.DiaboloError, match=r"contamination is above 0"):

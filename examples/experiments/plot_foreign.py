@@ -26,7 +26,7 @@ SCORES = {
     "distortion": "distortion",
     "rate": "rate",
     "latent_distance": "latent_distance",
-    "excess": "excess",
+    "excess": "excess(of=code)",
     "typicality": f"typicality(k={lab.pick(10, 100)})",
     "complexity": f"complexity(k={lab.pick(10, 100)})",
     "regret": f"regret(steps={lab.pick(20, 100)}, k={lab.pick(20, 100)})",

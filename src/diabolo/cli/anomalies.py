@@ -45,10 +45,10 @@ def anomalies(
         run: The folder of the run.
         data: A file of data like those fitted.
         out: The file; its extension gives the format: .npz, .csv, .parquet.
-        score: What is measured, larger for stranger data: excess, log_likelihood, bound,
+        score: What is measured, larger for stranger data: excess, log_likelihood, margins, bound,
             distortion, rate, typicality, regret, latent_distance, or for images complexity, with
-            options: "log_likelihood(k=1000)". It is excess if left out, or log_likelihood where
-            codes are no real numbers.
+            options: "log_likelihood(k=1000)". If left out it is complexity for images of grey
+            levels or bits, and else excess.
         contamination: The part of DATA to flag.
         fdr: The false-discovery rate to keep.
         reference: A file of data known to be normal, for p-values and for scores that learn of

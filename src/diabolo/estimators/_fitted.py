@@ -31,7 +31,6 @@ from ..data.decode import Decoder
 from ..data.mapped import Mapped
 from ..data.table import is_frame
 from ..errors import DiaboloError
-from ..model import Recipe
 from ..noise import Noise
 from ..run import Run, fit, load
 from ..run.asked import as_data
@@ -67,17 +66,25 @@ class Fitted(BaseEstimator):
     """
 
     made_anew: ClassVar[tuple[str, ...]] = ()  # what follows from the rest, and is not pickled
-    recipe: str | Callable[..., Recipe]
+    recipe: Any  # a name, a function, or None where the estimator has its own
     latent: int | None
-    epochs: int
+    epochs: int | None
     batch_size: int
     learning_rate: float
     options: Mapping[str, Any] | None
     random_state: Any
     run_: Run
 
-    def _train(self, X: Any, **more: Any) -> Run:
-        """Returns a run fitted to X; options of the user's go before those of `more`."""
+    def _train(
+        self, X: Any, usual: Callable[[Any], Mapping[str, Any]] | None = None, **more: Any
+    ) -> Run:
+        """Returns a run fitted to X; options of the user's go before all others.
+
+        Arguments:
+            X: What the user gave.
+            usual: Returns options that follow from the rows as they are read.
+            more: Options of the estimator.
+        """
         x = self._rows(X, reset=True)
         seed = int(check_random_state(self.random_state).randint(LARGEST))
         own: dict[str, Any] = {
@@ -89,7 +96,9 @@ class Fitted(BaseEstimator):
             **({} if self.latent is None else {"latent": self.latent}),
             **({} if is_frame(x) else reading(x)),
         }
-        run = fit(x, self.recipe, **{**own, **more, **(self.options or {})})
+        more = {**({} if usual is None else usual(x)), **more}
+        recipe = more.pop("recipe", None) or self.recipe or "vae"
+        run = fit(x, recipe, **{**own, **more, **(self.options or {})})
         self.n_iter_ = len(run.history.rows)
         run.splits = None  # a pipeline that is kept keeps no data
         run.model.double()

@@ -17,6 +17,8 @@ from ..data.table import is_frame
 from ..errors import DiaboloError
 from ..model import Recipe
 from ..noise import mix_seed
+from ..recipes import RECIPES
+from ..registry import keywords
 from ..tasks import SCORES
 from ..tasks.anomalies import default_score
 from ..tasks.scores import Judge, Subject
@@ -26,6 +28,11 @@ from ._fitted import Fitted
 __all__ = ["AnomalyDetector"]
 
 MOST = 2000  # rows that a score learns of
+TABLES = {"latent": 2, "net": "mlp(hidden=(64,))", "likelihood": "StudentT(scale=column)"}
+ROBUST = {"beta": 1.0, "trim": 0.1}
+FEW = 20  # rows, of which two are for validation: fewer are not trimmed
+STEPS, EPOCHS = 1500, 50  # of tables, and of all else
+SEEN = 0.9  # the part of the rows that is trained on
 
 
 class AnomalyDetector(OutlierMixin, Fitted):
@@ -33,15 +40,24 @@ class AnomalyDetector(OutlierMixin, Fitted):
 
     X is read as `Autoencoder` reads it. It is trained on all rows, strange ones among them.
 
+    Tables are fitted, where nobody says otherwise and the recipe has such options, with a network
+    of one hidden layer of 64, two latent elements and, for an array of floats, Student's t with a
+    scale for each column. Its heavy tails keep strange rows from bending the fit, and so does it
+    that the tenth of each batch that is explained worst is not learned. The page on anomalies tells
+    how these were chosen.
+
     Arguments:
-        recipe: The name of a recipe, or a function `(spec, *, options) -> Recipe`.
+        recipe: The name of a recipe, or a function `(spec, *, options) -> Recipe`; None takes, for
+            tables, `beta_vae` with `beta=1` and `trim=0.1`, and for all else `vae`.
         contamination: The part of the training rows that is called strange, at most 0.5.
         anomaly: A score of `diabolo.tasks.SCORES`, with options; None takes the default of
             `diabolo.anomalies`. What a score learns of normal rows, it learns of those in `fit`.
-        latent: The number D of latent elements; None leaves it to the recipe.
-        epochs: Passes over the data at most.
+        latent: The number D of latent elements; None takes 2 for tables, and else leaves it to
+            the recipe.
+        epochs: Passes over the data at most; None takes as many as make 1500 steps for tables, and
+            50 for all else.
         batch_size: Rows in one step.
-        learning_rate: The largest learning rate.
+        learning_rate: The largest learning rate, of a cosine schedule.
         options: Any other option of `diabolo.fit` by name.
         random_state: An integer, a generator of NumPy, or None for another result each time.
 
@@ -64,14 +80,14 @@ class AnomalyDetector(OutlierMixin, Fitted):
 
     def __init__(
         self,
-        recipe: str | Callable[..., Recipe] = "vae",
+        recipe: str | Callable[..., Recipe] | None = None,
         *,
         contamination: float = 0.1,
         anomaly: str | None = None,
         latent: int | None = None,
-        epochs: int = 50,
+        epochs: int | None = None,
         batch_size: int = 128,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         options: Mapping[str, Any] | None = None,
         random_state: Any = None,
     ) -> None:
@@ -91,10 +107,30 @@ class AnomalyDetector(OutlierMixin, Fitted):
             raise DiaboloError(
                 f"contamination is above 0 and at most 0.5, but got {self.contamination!r}."
             )
-        self.run_, self._judge = self._train(X), None
+        self.run_, self._judge = self._train(X, usual=self._usual), None
         self.usual_ = _some(self._rows(X))
         self.offset_ = float(np.quantile(self.score_samples(X), self.contamination))
         return self
+
+    def _usual(self, x: Any) -> dict[str, Any]:
+        """Returns what x is fitted with where the user does not say it: options of `fit`."""
+        given = {name.removeprefix("train.").removeprefix("data.") for name in self.options or {}}
+        table = is_frame(x) or x.ndim == 2
+        found: dict[str, Any] = {}
+        if self.epochs is None:
+            rows = max(1, int(SEEN * len(x)) // self.batch_size)
+            found["epochs"] = max(1, round(STEPS / rows)) if table else EPOCHS
+        if "schedule" not in given:
+            found["schedule"] = "cosine"
+        if table:
+            real = not is_frame(x) and x.dtype.kind == "f" and "support" not in given
+            known = _options(self.recipe or "beta_vae")
+            if self.recipe is None:
+                found |= {"recipe": "beta_vae", **(ROBUST if len(x) >= FEW else {"beta": 1.0})}
+            said = {"latent"} if self.latent is not None else set()
+            said |= set() if real else {"likelihood"}
+            found |= {n: v for n, v in TABLES.items() if n in known and n not in said}
+        return found
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """Returns how usual each row is, (n,): less is stranger; nats, but for some scores."""
@@ -115,6 +151,16 @@ class AnomalyDetector(OutlierMixin, Fitted):
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Returns -1 for strange rows and 1 for the others, (n,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+
+def _options(recipe: str | Callable[..., Recipe]) -> set[str]:
+    """Returns the options of a recipe; none of one that is unknown, which `fit` refuses."""
+    if isinstance(recipe, str):
+        name, _, _ = recipe.partition("(")
+        if name not in RECIPES.names():
+            return set()
+        recipe = RECIPES.load(name)
+    return set(keywords(recipe))
 
 
 def _some(rows: Any) -> Any:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Data
-from ..distributions import REALS
 from ..errors import DiaboloError, whole
 from ..evaluate import Precision
 from ..evaluate.passes import autocast
@@ -24,10 +23,15 @@ from .attribution import attribution as attribute
 from .conformal import conformal_p_values, discoveries
 from .scores import SCORES, Subject
 from .scores._subject import Normal
+from .scores.complexity import unfit
 
 __all__ = ["AnomalyResult", "anomalies", "default_score"]
 
 BESIDE = 0x626573696465  # apart from the noise of the data that are judged
+FOREIGN = (
+    "The score 'excess' may call plain foreign images normal. 'complexity' judges images of grey "
+    "levels or bits, without holes, by a variational model, and 'regret' any image by such a one."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +80,14 @@ class AnomalyResult:
 
 
 def default_score(run: Run) -> str:
-    """Returns the score that is taken where none is named."""
-    plain = not any(run.model.levels) and run.model.space == REALS
-    return "excess" if plain else "log_likelihood"
+    """Returns the score that is taken where none is named.
+
+    It is `complexity` for images that it can judge, since most others call plain foreign images
+    normal, and `excess` for all else.
+    """
+    holes = run.schema.missing == "nan"
+    able = unfit(run.schema) is None and not holes and not run.model.deterministic
+    return "complexity" if able else "excess"
 
 
 def anomalies(
@@ -105,13 +114,13 @@ def anomalies(
         run: A fitted model.
         data: Data (n, *S) as those that were fitted, a path, or `Data`; missing values are taken
             as the run's data were.
-        score: One of `SCORES`, with options: `log_likelihood(k=1000)`; None takes `excess`, or
-            `log_likelihood` where codes are no real numbers.
+        score: One of `SCORES`, with options: `log_likelihood(k=1000)`; None takes
+            `complexity` for images of grey levels or bits without holes, and `excess` for all else.
         contamination: The part of the rows to flag, above 0 and at most 0.5.
         fdr: The false-discovery rate to keep, between 0 and 1.
         reference: Data known to be normal, as `data` or with labels, (data, labels): for p-values,
             and for scores that learn of normal data. None takes the run's validation data, which
-            chose the weights and so look a little too normal, and for `excess` and
+            chose the weights and so look a little too normal, and for `excess`, `margins` and
             `latent_distance` the training data. With `reference` there are p-values even if
             nothing is to be flagged.
         attribution: Whether to tell the part of each column or pixel in the distortion.
@@ -134,7 +143,7 @@ def anomalies(
     name = default_score(run) if score is None else score
     judge = SCORES.build(name, subject)
     scores = judge(x, seed).numpy()
-    notes: list[str] = []
+    notes = [FOREIGN] if score is None and name == "excess" and _pictures(run) else []
     p_values = None
     if sure:
         beside = normal.beside()
@@ -153,6 +162,11 @@ def anomalies(
         parts = attribute(run.model, x, seed=seed, precision=precision)
         told = arranged(run.schema, parts)
     return AnomalyResult(name, scores, flags, threshold, p_values, told, tuple(notes))
+
+
+def _pictures(run: Run) -> bool:
+    """Returns whether the data are images."""
+    return run.schema.layout != "vector"
 
 
 def _check(contamination: float | None, fdr: float | None) -> None:

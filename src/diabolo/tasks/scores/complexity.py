@@ -43,18 +43,9 @@ def complexity(subject: Subject, *, k: int = 100) -> Judge:
     """
     probabilistic(subject, "complexity")
     schema = subject.schema
-    if schema.layout == "vector":
-        raise DiaboloError(
-            "The score 'complexity' compresses images, but these data are a table: use another."
-        )
-    channels = schema.event[0]
-    bits = schema.support == "binary"
-    if not (bits or (schema.grey is not None and schema.grey <= 256)) or channels not in (1, 3):
-        raise DiaboloError(
-            "The score 'complexity' compresses images of up to 256 grey levels or of bits, in one "
-            f"or three channels, but these have {channels} and hold '{schema.support}' values: "
-            "fit the grey levels as they are, or binarise them."
-        )
+    found = unfit(schema)
+    if found:
+        raise DiaboloError(found)
     unlikely = log_likelihood(subject, k=k)
 
     def judge(data: Data, seed: int) -> Tensor:
@@ -66,6 +57,21 @@ def complexity(subject: Subject, *, k: int = 100) -> Judge:
         return unlikely(data, seed) - lengths(data, schema)
 
     return judge
+
+
+def unfit(schema: Schema) -> str | None:
+    """Returns a sentence on why data of this kind cannot be judged by this, or None."""
+    if schema.layout == "vector":
+        return "The score 'complexity' compresses images, but these data are a table: use another."
+    channels = schema.event[0]
+    bits = schema.support == "binary"
+    if not (bits or (schema.grey is not None and schema.grey <= 256)) or channels not in (1, 3):
+        return (
+            "The score 'complexity' compresses images of up to 256 grey levels or of bits, in one "
+            f"or three channels, but these have {channels} and hold '{schema.support}' values: "
+            "fit the grey levels as they are, or binarise them."
+        )
+    return None
 
 
 def lengths(data: Data, schema: Schema) -> Tensor:
