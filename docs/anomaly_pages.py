@@ -98,13 +98,13 @@ def page(record: dict[str, Any]) -> str:
         "average precision, means over seeds; ± is the standard deviation over seeds of the mean "
         "over sets.",
         "",
-        "### The five sets that nothing was chosen on",
+        "### The five sets that the default was not chosen on",
         "",
         *table(record, reported),
     ]
     if complete(record, reported):
         lines += [verdict(record, reported), ""]
-    lines += ["### The six sets that the default was chosen on", "", *table(record, choosing)]
+    lines += ["### Six of the sets that the default was chosen on", "", *table(record, choosing)]
     if complete(record, reported):
         lines += [
             "### Other scores of the same fits, on the five",
