@@ -36,6 +36,7 @@ from diabolo.distributions import (
     ZeroInflatedNegativeBinomial,
     default_family,
     family,
+    kl_divergence,
 )
 from diabolo.errors import DiaboloError
 from diabolo.noise import KeyedNoise
@@ -402,6 +403,97 @@ def test_product_is_the_sum_over_its_columns() -> None:
     torch.testing.assert_close(p.log_prob_elements(x)[:, 2], rate)
     torch.testing.assert_close(p.log_prob(x), p.log_prob_elements(x).sum(-1))
     assert torch.equal(p.point[:, 1], flat[:, 2:5].argmax(-1).double())
+
+
+ALIKE = (
+    *("Normal", "Categorical(levels=3)", "Normal", "Poisson", "Categorical(levels=4)"),
+    *("StudentT(scale=shared)", "Ordinal(levels=4)", "StudentT(scale=shared)", "Bernoulli"),
+    *("Ordinal(levels=4, cuts=shared)", "LogNormal", "Ordinal(levels=4)", "Normal(scale=0.5)"),
+    *("Ordinal(levels=4, cuts=shared)", "NegativeBinomial", "LogNormal", "NegativeBinomial"),
+    *("Categorical(levels=9)", "Categorical(levels=3, support=ordinal)", "Normal(scale=optimal)"),
+    *("Categorical(levels=4, support=ordinal)", "Bernoulli", "Normal(scale=optimal)"),
+)
+
+
+def alike(steps: bool = False) -> tuple[ProductFamily, list[Any], Tensor]:
+    """A Product with columns of the same families, those families alone, and the mean."""
+    d = len(ALIKE)
+    mean, real = torch.linspace(0.6, 1.4, d), torch.arange(d) < 3
+    step = torch.where(real, torch.linspace(0.1, 0.3, d), 0.0) if steps else None
+    made, alone = columns(*ALIKE), [family(c) for c in ALIKE]
+    made.prepare((d,), step, mean)
+    for j, f in enumerate(alone):
+        f.prepare((1,), None if step is None else step[j : j + 1], mean[j : j + 1])
+    with torch.no_grad():
+        for p in made.parameters():
+            p.add_(torch.randn(p.shape))
+    state = made.state_dict()
+    for j, f in enumerate(alone):
+        start = f"columns.{j}."
+        own = {n.removeprefix(start): t for n, t in state.items() if n.startswith(start)}
+        f.load_state_dict(own)  # names and shapes are those of the family alone
+    return made.eval(), [f.eval() for f in alone], mean
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_product_of_columns_alike_is_that_of_its_columns(steps: bool) -> None:
+    made, alone, mean = alike(steps)
+    assert len(made.blocks) == 14  # Normal, codes up to 4, counts, ...; the optimal ones are apart
+    d = len(ALIKE)
+    raw = torch.randn(2, 7, made.width((d,)), d)
+    p = made.from_raw(raw, 1)
+    parts = raw.flatten(-2)[..., : sum(made.widths)].split(made.widths, -1)
+    each = [f.from_raw(r.unsqueeze(-1), 1) for f, r in zip(alone, parts, strict=True)]
+    x = p.sample((), KeyedNoise(0, torch.arange(7)))
+    tops = [f.levels for f in alone]
+    assert all(float(x[..., j].max()) < n for j, n in enumerate(tops) if n)
+    mask = torch.rand(7, d) < 0.6
+    for name, of in {
+        "elements": lambda q, v, m: q.log_prob_elements(v),
+        "masked": lambda q, v, m: q.log_prob(v, m),
+        "mean": lambda q, v, m: q.mean,
+        "variance": lambda q, v, m: q.variance,
+        "point": lambda q, v, m: q.point,
+    }.items():
+        apart = [of(q, x[..., j : j + 1], mask[:, j : j + 1]) for j, q in enumerate(each)]
+        whole = of(p, x, mask)
+        expected = torch.stack(apart, -1).sum(-1) if name == "masked" else torch.cat(apart, -1)
+        torch.testing.assert_close(whole, expected, msg=lambda m, n=name: f"{n}: {m}")
+    for j, (q, column) in enumerate(zip(each, p.columns, strict=True)):
+        v = x[..., j : j + 1]
+        torch.testing.assert_close(column.log_prob_elements(v), q.log_prob_elements(v))
+    few = p.pick([4, 2, 11])
+    kept = [2, 4, 11]
+    torch.testing.assert_close(
+        few.log_prob_elements(x[..., kept]), p.log_prob_elements(x)[..., kept]
+    )
+    assert made.stepped is None or made.stepped[:3].tolist() == [True, False, True]
+    first = made.start(mean).flatten()[: sum(made.widths)].split(made.widths)
+    for j, (f, rows) in enumerate(zip(alone, first, strict=True)):
+        own = f.start(mean[j : j + 1])
+        torch.testing.assert_close(rows, torch.zeros_like(rows) if own is None else own.flatten())
+
+
+def test_product_of_columns_alike_has_the_divergence_of_its_columns() -> None:
+    made = columns("Normal", "Categorical(levels=3)", "Categorical(levels=4)", "Normal")
+    made.prepare((4,))
+    p, q = (made.from_raw(torch.randn(5, made.width((4,)), 4), 1) for _ in range(2))
+    kl = p.kl_elements(q)
+    pairs = zip(p.columns, q.columns, strict=True)
+    torch.testing.assert_close(kl, torch.cat([kl_divergence(a, b)[:, None] for a, b in pairs], -1))
+    assert bool((kl > 0).all())
+
+
+def test_product_of_columns_alike_is_restored_and_refused() -> None:
+    made, _, _ = alike()
+    again, _, _ = alike()
+    state = {n: t.clone() for n, t in made.state_dict().items()}
+    again.load_state_dict(state)
+    for name, t in again.state_dict().items():
+        torch.testing.assert_close(t, state[name], rtol=0, atol=0)
+    del state["columns.7.scale.raw"]
+    with pytest.raises(RuntimeError, match="Missing key"):
+        again.load_state_dict(state)
 
 
 def test_product_takes_the_best_scale_of_a_batch() -> None:

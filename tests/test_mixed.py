@@ -104,6 +104,18 @@ def test_a_mixed_run_is_saved_and_loaded(run: diabolo.Run, tmp_path: Path) -> No
     np.testing.assert_array_equal(again.encode(table(20)), run.encode(table(20)))
 
 
+def test_columns_alike_are_saved_one_by_one(tmp_path: Path) -> None:
+    data = table(80)
+    twice = pd.concat([data, data.add_suffix("_too")], axis=1)
+    run = diabolo.fit(twice, kinds=KINDS + KINDS, epochs=1, **SMALL)
+    run.save(tmp_path / "run")
+    again = diabolo.load(tmp_path / "run")
+    np.testing.assert_array_equal(again.score(twice[:20], k=3), run.score(twice[:20], k=3))
+    names = list(again.model.state_dict())
+    assert "likelihood.family.columns.8.dispersion.raw" in names
+    assert not any("blocks" in n for n in names)
+
+
 def test_kinds_are_inferred_and_said() -> None:
     notes: list[Any] = []
     data = table(80)

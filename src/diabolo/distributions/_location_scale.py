@@ -22,6 +22,7 @@ class LocationScale(Family):
     """
 
     scale: Scale
+    apart = True
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns 2 where the scale is learned for each element, else 1."""

@@ -9,7 +9,8 @@ Shapes: `*` any leading batch, most often (K, B); E the event shape of x.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -214,6 +215,15 @@ def draw(p: Distribution, n: int, noise: Noise) -> Tensor:
     return p.sample(shape, noise) if isinstance(p, Distribution) else p.sample(shape)
 
 
+def likeness(m: nn.Module) -> Hashable:
+    """Returns the type and options of a module and of those in it, and numbers not learned."""
+    own = {n: v for n, v in vars(m).items() if not n.startswith("_")}
+    own |= {n: v for n, v in m.named_buffers(recurse=False)}
+    plain = {n: str(v.tolist()) if isinstance(v, Tensor) else repr(v) for n, v in own.items()}
+    inner = [(n, c.key() if isinstance(c, Family) else likeness(c)) for n, c in m.named_children()]
+    return type(m), tuple(sorted(plain.items())), tuple(inner)
+
+
 class Family(nn.Module):
     """A configured likelihood: says how many raw numbers an element needs and reads them.
 
@@ -234,6 +244,7 @@ class Family(nn.Module):
     batch_level: bool = False  # whether the density of a datum depends on the rest of its batch
     gathers: bool = False  # whether it does so over the parts of all processes, see `ranks`
     deterministic: bool = False  # whether it is a point, with no density to speak of
+    apart: bool = False  # whether families of one element each can be `joined`
 
     def __init__(self, *, levels: int | None = None, support: str | None = None) -> None:
         super().__init__()
@@ -263,6 +274,25 @@ class Family(nn.Module):
     def forget(self) -> None:
         """Forgets what was gathered over training batches; most families gather nothing."""
         return
+
+    def key(self) -> Hashable:
+        """Returns what families must have in common to be `joined`: all but learned numbers."""
+        return likeness(self)
+
+    def joined(self, others: Sequence[Self]) -> Self:
+        """Returns one family of several elements instead of several families of one each.
+
+        Each element keeps the density that it had, and the numbers that it learns are its own. Only
+        where `apart` says that it can be done.
+
+        Arguments:
+            others: The families of the further elements, of the same `key`.
+        """
+        made = copy.deepcopy(self)
+        for name, child in self.named_children():
+            others_own = [getattr(o, name) for o in others]
+            setattr(made, name, child.joined(others_own))  # type: ignore[operator]
+        return made
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns the number of raw parameters for each element of an event."""

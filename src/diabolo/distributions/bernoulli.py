@@ -83,6 +83,7 @@ class BernoulliFamily(Family):
     """Bits from their log-odds."""
 
     supports = frozenset({"binary"})
+    apart = True
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns 1."""

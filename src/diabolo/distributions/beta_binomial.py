@@ -112,6 +112,7 @@ class BetaBinomialFamily(Family):
     """
 
     supports = frozenset({"byte", "ordinal"})
+    apart = True
 
     def __init__(
         self,

@@ -7,7 +7,9 @@ Shapes: `*` any batch, most often (K, B); E the event shape of x; L the number o
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,7 +19,12 @@ from ..noise import FRESH, Noise
 from ._solve import where_rising
 from .base import Distribution, Family
 
+if TYPE_CHECKING:
+    from typing import Self
+
 __all__ = ["Categorical", "CategoricalFamily", "at_level", "needed_levels"]
+
+ABSENT = -1e4  # the logit of a level that is not there: of probability 0, and finite
 
 
 def needed_levels(owner: str, levels: int | None) -> int:
@@ -52,16 +59,32 @@ class Categorical(Distribution):
         logits: Unnormalised log-probabilities, (*, L, *E).
         event_ndim: The number of axes of E.
         kind: What a value of x is: `category` or `ordinal`, its code j; `byte`, j / (L - 1).
+        counts: The number of levels of each element, of the shape E, where not all have L; of
+            codes only. The logits of levels beyond count for nothing.
     """
 
     logits: Tensor
     event_ndim: int = 1
     kind: str = "category"
+    counts: Tensor | None = None
 
     @property
     def parameter_ndim(self) -> int:
         """The axes of E, and that of the levels."""
         return self.event_ndim + 1
+
+    def parameter_axes(self, name: str) -> int:
+        """Returns the number of axes: counts have those of E only."""
+        return self.event_ndim if name == "counts" else self.parameter_ndim
+
+    @property
+    def levels(self) -> Tensor:
+        """The logits, those of levels that an element does not have far below all others."""
+        if self.counts is None:
+            return self.logits
+        codes = torch.arange(self.logits.shape[self._axis], device=self.logits.device)
+        there = codes.view(-1, *[1] * self.event_ndim) < self.counts
+        return torch.where(there, self.logits, ABSENT)
 
     @property
     def _unit(self) -> float:
@@ -75,8 +98,8 @@ class Categorical(Distribution):
     def log_prob_elements(self, x: Tensor) -> Tensor:
         """Returns the log-probability of each element, in nats."""
         code = (x * self._unit).round().long()
-        chosen = at_level(self.logits, code, self.event_ndim)
-        return chosen - self.logits.logsumexp(self._axis)
+        logits = self.levels
+        return at_level(logits, code, self.event_ndim) - logits.logsumexp(self._axis)
 
     def sample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
         """Returns codes or grey levels by the inverse of the distribution function."""
@@ -86,17 +109,19 @@ class Categorical(Distribution):
             u = noise.uniform((*shape, *size), self.logits).unsqueeze(self._axis)
             last = below.shape[self._axis] - 1  # its bound is 1, whatever rounding has left
             code = (u >= below.narrow(self._axis, 0, last)).sum(self._axis)
+            if self.counts is not None:
+                code = torch.minimum(code, self.counts - 1)
             return code.to(self.logits.dtype) / self._unit
 
     def kl_elements(self, other: Categorical) -> Tensor:
         """Returns KL of each element."""
-        p, q = self.logits.log_softmax(self._axis), other.logits.log_softmax(self._axis)
+        p, q = self.levels.log_softmax(self._axis), other.levels.log_softmax(self._axis)
         return (p.exp() * (p - q)).sum(self._axis)
 
     @property
     def probabilities(self) -> Tensor:
         """The probability of each level, (*, L, *E)."""
-        return self.logits.softmax(self._axis)
+        return self.levels.softmax(self._axis)
 
     def _values(self) -> Tensor:
         """The value of x of each level, (L, 1, ..., 1)."""
@@ -118,7 +143,7 @@ class Categorical(Distribution):
     @property
     def mode(self) -> Tensor:
         """The most probable value of x, (*, *E)."""
-        return self.logits.argmax(self._axis).to(self.logits.dtype) / self._unit
+        return self.levels.argmax(self._axis).to(self.logits.dtype) / self._unit
 
     @property
     def point(self) -> Tensor:
@@ -134,10 +159,27 @@ class CategoricalFamily(Family):
         support: `category` or `ordinal`, whose x are codes, or `byte`, whose x are j / (L - 1).
     """
 
+    counts: Tensor | None
     supports = frozenset({"byte", "category", "ordinal"})
+    apart = True
 
     def __init__(self, *, levels: int | None = None, support: str | None = None) -> None:
         super().__init__(levels=needed_levels("Categorical", levels), support=support or "category")
+        # Not among the weights: it follows from the families that were joined.
+        self.register_buffer("counts", None, persistent=False)
+
+    def key(self) -> Hashable:
+        """Returns the support, and the number of levels up to a factor of 2."""
+        count = needed_levels("Categorical", self.levels)
+        return type(self), self.support, (count - 1).bit_length(), self.support == "byte" and count
+
+    def joined(self, others: Sequence[Self]) -> Self:
+        """Returns the family of several elements, whose levels may be of several numbers."""
+        counts = [needed_levels("Categorical", f.levels) for f in (self, *others)]
+        made = type(self)(levels=max(counts), support=self.support)
+        if min(counts) < max(counts):
+            made.counts = torch.tensor(counts)
+        return made
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns the number of levels."""
@@ -145,19 +187,22 @@ class CategoricalFamily(Family):
 
     def from_raw(self, raw: Tensor, event_ndim: int) -> Categorical:
         """Returns the density."""
-        return Categorical(raw, event_ndim, self.support or "category")
+        return Categorical(raw, event_ndim, self.support or "category", self.counts)
 
     def start(self, mean: Tensor) -> Tensor | None:
         """Returns the logits of greatest entropy with the data's mean; None for `category`."""
         if self.support == "category":
             return None
         count = self.width(tuple(mean.shape))
-        share = mean if self.support == "byte" else mean / (count - 1)
+        counts = torch.full_like(mean, count) if self.counts is None else self.counts.to(mean)
+        share = mean if self.support == "byte" else mean / (counts - 1)
         share = share.clamp(0.02, 0.98)
-        codes = torch.linspace(0, 1, count, dtype=mean.dtype, device=mean.device)
-        codes = codes.view(-1, *[1] * mean.ndim)
+        codes = torch.arange(count, dtype=mean.dtype, device=mean.device)
+        codes = codes.view(-1, *[1] * mean.ndim) / (counts - 1)
+        there = codes < 1 + 0.5 / count
 
         def found(slope: Tensor) -> Tensor:
-            return ((codes * slope).softmax(0) * codes).sum(0)
+            shares = torch.where(there, codes * slope, -torch.inf).softmax(0)
+            return (shares * codes).sum(0)
 
         return codes * where_rising(found, share, -400.0, 400.0)

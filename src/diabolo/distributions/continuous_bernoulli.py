@@ -114,6 +114,7 @@ class ContinuousBernoulliFamily(Family):
     """Numbers in [0, 1] from the slope of their log-density."""
 
     supports = frozenset({"unit"})
+    apart = True
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns 1."""

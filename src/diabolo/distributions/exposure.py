@@ -28,6 +28,7 @@ Shapes: `*` any batch, most often (K, B); E the event shape of x.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -153,6 +154,10 @@ class Exposure(nn.Module):
         self.owner, self.kind = owner, kind
         # Not among the weights: it follows from the spec, which is stored with them.
         self.register_buffer("reference", None, persistent=False)
+
+    def joined(self, others: Sequence[Self]) -> Self:
+        """Returns the exposure of several elements instead of those of one element each."""
+        return self
 
     @property
     def given(self) -> str:

@@ -83,6 +83,7 @@ class LogNormalFamily(Family):
 
     step: Tensor | None
     supports = frozenset({"positive"})
+    apart = True
 
     def __init__(
         self,

@@ -83,6 +83,7 @@ class NegativeBinomialFamily(Family):
     """
 
     supports = frozenset({"count"})
+    apart = True
 
     def __init__(
         self,

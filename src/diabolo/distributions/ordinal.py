@@ -14,8 +14,10 @@ Shapes: `*` any batch, most often (K, B); E the event shape of x; L the number o
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +29,9 @@ from ._solve import where_rising
 from .base import Distribution, Family
 from .categorical import at_level, needed_levels
 from .scales import SPEED, above
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["Ordinal", "OrdinalFamily"]
 
@@ -122,6 +127,7 @@ class OrdinalFamily(Family):
 
     raw: nn.Parameter | None
     supports = frozenset({"byte", "ordinal"})
+    apart = True
 
     def __init__(
         self,
@@ -134,7 +140,7 @@ class OrdinalFamily(Family):
         super().__init__(levels=count, support=support or "ordinal")
         if cuts not in ("column", "shared"):
             raise unknown("cuts of Ordinal", str(cuts), ("column", "shared"))
-        self.cuts = cuts
+        self.cuts: str = cuts
         # Cut points with equal chances of all levels at the location 0.
         even = torch.logit(torch.arange(1, count, dtype=torch.float64) / count)
         self.least = LEAST / count
@@ -143,6 +149,15 @@ class OrdinalFamily(Family):
         self.register_parameter("raw", None)  # by column: the shape is not known yet
         if cuts == "shared":
             self.raw = nn.Parameter(self.even / SPEED)
+
+    def joined(self, others: Sequence[Self]) -> Self:
+        """Returns the family of several elements, each with cut points of its own."""
+        made = copy.deepcopy(self)
+        made.cuts = "column"
+        if self.raw is not None:
+            raws = [f.raw.detach().flatten() for f in (self, *others)]  # type: ignore[union-attr]
+            made.raw = nn.Parameter(torch.stack(raws, -1))
+        return made
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns 1."""

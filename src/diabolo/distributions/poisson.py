@@ -65,6 +65,7 @@ class PoissonFamily(Family):
     """
 
     supports = frozenset({"count"})
+    apart = True
 
     def __init__(
         self,

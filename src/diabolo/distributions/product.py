@@ -2,13 +2,18 @@ r"""A density for each column of data whose columns are of several kinds.
 
 .. math:: \log p(x) = \textstyle\sum_j \log p_j(x_j)
 
-Shapes: `*` any batch, most often (K, B); D columns.
+Columns whose families are alike but for what they learn are one density of several elements, a
+block: what is computed takes time by kinds of columns, not by columns.
+
+Shapes: `*` any batch, most often (K, B); D columns, M of them in a block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,75 +31,162 @@ KINDS = ("real", "positive", "unit", "count", "binary", "category", "ordinal")
 
 
 @dataclass(frozen=True, eq=False)
+class Places:
+    """Where the elements of blocks, which are laid end to end, stand among the columns.
+
+    Arguments:
+        blocks: The columns of each block.
+        columns: The column that each element is, (D,), int64.
+        back: The element that each column is, (D,), int64.
+    """
+
+    blocks: tuple[tuple[int, ...], ...]
+    columns: Tensor
+    back: Tensor
+
+    @staticmethod
+    def of(blocks: Sequence[Sequence[int]], device: torch.device | None = None) -> Places:
+        """Returns the places of blocks of columns."""
+        columns = torch.tensor([j for block in blocks for j in block], device=device)
+        return Places(tuple(map(tuple, blocks)), columns, columns.argsort())
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number M of elements of each block."""
+        return [len(block) for block in self.blocks]
+
+    @property
+    def plain(self) -> bool:
+        """Whether the elements are the columns in their order."""
+        order = [j for block in self.blocks for j in block]
+        return order == sorted(order)
+
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Returns what of x (*, D) belongs to each block."""
+        return (x if self.plain else x.index_select(-1, self.columns)).split(self.sizes, -1)
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """Returns what belongs to blocks as one tensor (*, D)."""
+        joined = torch.cat(tuple(parts), -1)
+        return joined if self.plain else joined.index_select(-1, self.back)
+
+
+@dataclass(frozen=True, eq=False)
 class Product(Distribution):
     """Independent columns, each with a density of its own.
 
     Arguments:
-        columns: D densities of events (1,), of one batch shape.
+        blocks: Densities of events (M,), of one batch shape: one density for each column, or for
+            several that are alike.
+        places: Which columns they are of; None where each is of one, in their order.
     """
 
-    columns: tuple[Distribution, ...]
+    blocks: tuple[Distribution, ...]
+    places: Places | None = None
     event_ndim = 1
 
     @property
     def batch_shape(self) -> torch.Size:
         """The batch shape of the columns."""
-        return torch.broadcast_shapes(*(p.batch_shape for p in self.columns))
+        return torch.broadcast_shapes(*(p.batch_shape for p in self.blocks))
 
-    def _joined(self, of: Callable[[Distribution], Tensor]) -> Tensor:
-        """Returns what each column has, (*, 1), as one tensor (*, D)."""
-        return torch.cat([of(p) for p in self.columns], -1)
+    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
+        return x.split(1, -1) if self.places is None else self.places.split(x)
+
+    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """Returns what each block has, (*, M), as one tensor (*, D)."""
+        return torch.cat(tuple(parts), -1) if self.places is None else self.places.join(parts)
+
+    def _each(self, of: Callable[[Distribution], Tensor]) -> Tensor:
+        return self._joined([of(p) for p in self.blocks])
+
+    def parts(self) -> Iterator[tuple[Distribution, tuple[int, ...]]]:
+        """Yields each block and the columns it is of."""
+        own = ((j,) for j in range(len(self.blocks)))
+        return zip(self.blocks, own if self.places is None else self.places.blocks, strict=True)
+
+    def pick(self, columns: Sequence[int]) -> Product:
+        """Returns the density of some of the columns, in their order in the data."""
+        wanted = sorted(columns)
+        blocks: list[Distribution] = []
+        chosen: list[list[int]] = []
+        for p, own in self.parts():
+            mine = [i for i, j in enumerate(own) if j in wanted]
+            if mine:
+                blocks.append(_elements(p, mine, len(own)))
+                chosen.append([wanted.index(own[i]) for i in mine])
+        device = None if self.places is None else self.places.columns.device
+        return Product(tuple(blocks), Places.of(chosen, device))
+
+    @property
+    def columns(self) -> tuple[Distribution, ...]:
+        """The density of each column, of events (1,)."""
+        found: dict[int, Distribution] = {}
+        for p, own in self.parts():
+            found |= {j: _elements(p, [i], len(own)) for i, j in enumerate(own)}
+        return tuple(found[j] for j in range(len(found)))
 
     def log_prob_elements(self, x: Tensor) -> Tensor:
         """Returns the log-density or log-probability of each element, in nats."""
-        each = x.split(1, -1)
-        return torch.cat(
-            [p.log_prob_elements(v) for p, v in zip(self.columns, each, strict=True)], -1
-        )
+        each = zip(self.blocks, self._split(x), strict=True)
+        return self._joined([p.log_prob_elements(v) for p, v in each])
 
     def log_prob(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Returns the log-density of x in nats, with shape (*); each column masks its own."""
-        each = x.split(1, -1)
-        masks = [None] * len(each) if mask is None else mask.split(1, -1)
-        found = [p.log_prob(v, m) for p, v, m in zip(self.columns, each, masks, strict=True)]
+        """Returns the log-density of x in nats, with shape (*); each block masks its own."""
+        each = self._split(x)
+        masks = [None] * len(each) if mask is None else self._split(mask)
+        found = [p.log_prob(v, m) for p, v, m in zip(self.blocks, each, masks, strict=True)]
         return torch.stack(found, -1).sum(-1)
 
     def rsample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
         """Returns samples with gradients, where every column has them."""
-        return self._joined(lambda p: p.rsample(shape, noise))
+        return self._each(lambda p: p.rsample(shape, noise))
 
     def sample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
         """Returns samples without gradients."""
-        return self._joined(lambda p: p.sample(shape, noise))
+        return self._each(lambda p: p.sample(shape, noise))
 
     def kl_elements(self, other: Product) -> Tensor | None:
         """Returns KL of each element, if every column has it in closed form."""
         found = []
-        for p, q in zip(self.columns, other.columns, strict=True):
+        for p, q in zip(self.blocks, other.blocks, strict=True):
             kl = p.kl_elements(q) if type(p) is type(q) else None
             if kl is None:
                 return None
             found.append(kl)
-        return torch.cat(found, -1)
+        return self._joined(found)
 
     @property
     def mean(self) -> Tensor:
         """The mean."""
-        return self._joined(lambda p: p.mean)
+        return self._each(lambda p: p.mean)
 
     @property
     def variance(self) -> Tensor:
         """The variance."""
-        return self._joined(lambda p: p.variance)
+        return self._each(lambda p: p.variance)
 
     @property
     def point(self) -> Tensor:
         """What each column shows for a datum."""
-        return self._joined(lambda p: p.point)
+        return self._each(lambda p: p.point)
+
+
+def _elements(p: Distribution, at: list[int], size: int) -> Distribution:
+    """Returns the density of some of the elements of an event (size,)."""
+    if at == list(range(size)):
+        return p
+
+    def some(t: Tensor, axes: int) -> Tensor:
+        return t if t.ndim == 0 or t.shape[-1] == 1 else t[..., at]  # shared by the elements
+
+    return p._changed(some, lambda d: _elements(d, at, size))
 
 
 class ProductFamily(Family):
     """A density for each column of a table, in the columns' order.
+
+    The weights are stored column by column, `columns.3.scale.raw`, however columns are joined.
 
     Arguments:
         levels: Unused: columns have levels of their own, `Categorical(levels=4)`.
@@ -124,22 +216,50 @@ class ProductFamily(Family):
             )
         made = [c if isinstance(c, Family) else family(c) for c in columns]
         self.kinds = tuple(map(_kind, made))
-        self.columns = nn.ModuleList(made)
+        self.members = tuple(made)  # as they were given: what they learn is in the blocks
         self.batch_level = any(f.batch_level for f in made)
         self.gathers = all(f.gathers for f in made if f.batch_level) and self.batch_level
+        alike: dict[Hashable, list[int]] = {}
+        for j, f in enumerate(made):
+            alike.setdefault(f.key() if f.apart and not f.batch_level else j, []).append(j)
+        own = list(alike.values())
+        self.blocks = nn.ModuleList(_joined([made[j] for j in block]) for block in own)
+        self.widths = [f.width((1,)) for f in made]
+        self.places = Places.of(own)
+        # Not among the weights: they follow from the families.
+        self.register_buffer("order", self.places.columns, persistent=False)
+        self.register_buffer("back", self.places.back, persistent=False)
+        self.register_buffer("reading", self._reading(), persistent=False)
+        self.register_state_dict_post_hook(_by_column)
+        self.register_load_state_dict_pre_hook(_by_block)
 
-    @property
-    def members(self) -> list[Family]:
-        """The families of the columns."""
-        return list(self.columns)  # type: ignore[arg-type]
+    def _parts(self) -> Iterator[tuple[Family, list[int]]]:
+        """Yields each block and the columns it is of."""
+        yield from zip(self.blocks, map(list, self.places.blocks), strict=True)  # type: ignore[misc]
+
+    def _reading(self) -> Tensor:
+        """Returns where each raw number of the blocks stands among those of the columns."""
+        starts = [0, *itertools.accumulate(self.widths)]
+        found = [
+            # A column of fewer levels than its block reads a number that has no effect there.
+            starts[j] + min(row, self.widths[j] - 1)
+            for block, own in self._parts()
+            for row in range(block.width((len(own),)))
+            for j in own
+        ]
+        return torch.tensor(found)
 
     @property
     def stepped(self) -> Tensor | None:
         """Which columns the data's steps keep above the usual floor."""
-        found = [f.stepped for f in self.members]
-        if all(s is None for s in found):
+        found = [(f.stepped, own) for f, own in self._parts()]
+        if all(s is None for s, _ in found):
             return None
-        return torch.cat([torch.zeros(1, dtype=torch.bool) if s is None else s for s in found])
+        out = torch.zeros(len(self.members), dtype=torch.bool)
+        for s, own in found:
+            if s is not None:
+                out[own] = s.to(out.device)
+        return out
 
     def check(self, kinds: tuple[str, ...], names: tuple[str, ...] = ()) -> None:
         """Refuses data whose columns are not what the densities are for.
@@ -178,20 +298,15 @@ class ProductFamily(Family):
             DiaboloError: If the data have another number of columns.
         """
         self.width(event)
-        for i, f in enumerate(self.members):
-            here = slice(i, i + 1)
+        for f, own in self._parts():
             f.prepare(
-                (1,), None if step is None else step[here], None if mean is None else mean[here]
+                (len(own),), *(None if known is None else known[own] for known in (step, mean))
             )
 
     def forget(self) -> None:
         """Forgets what the columns gathered."""
-        for f in self.members:
+        for f, _ in self._parts():
             f.forget()
-
-    @property
-    def _widths(self) -> list[int]:
-        return [f.width((1,)) for f in self.members]
 
     def width(self, event: tuple[int, ...]) -> int:
         """Returns enough raw numbers an element for those of all columns, laid end to end.
@@ -199,28 +314,65 @@ class ProductFamily(Family):
         Raises:
             DiaboloError: If the data have another number of columns, or are no table.
         """
-        if tuple(event) != (len(self.columns),):
+        if tuple(event) != (len(self.members),):
             raise DiaboloError(
-                f"This Product has the densities of {len(self.columns)} columns, but one datum has "
+                f"This Product has the densities of {len(self.members)} columns, but one datum has "
                 f"the shape {tuple(event)}: give one density for each column of a table."
             )
-        return -(-sum(self._widths) // len(self.columns))
+        return -(-sum(self.widths) // len(self.members))
 
     def from_raw(self, raw: Tensor, event_ndim: int) -> Product:
         """Returns the density; raw numbers (*, width, D) are those of the columns, end to end."""
-        flat = raw.flatten(-2)[..., : sum(self._widths)]
-        each = zip(self.members, flat.split(self._widths, -1), strict=True)
-        return Product(tuple(f.from_raw(r.unsqueeze(-1), 1) for f, r in each))
+        flat = raw.flatten(-2)
+        flat = flat.gather(-1, self.reading.expand(*flat.shape[:-1], -1))
+        sizes = self.places.sizes
+        shapes = [(f.width((m,)), m) for (f, _), m in zip(self._parts(), sizes, strict=True)]
+        parts = flat.split([width * m for width, m in shapes], -1)
+        blocks = tuple(
+            f.from_raw(part.unflatten(-1, shape), 1)
+            for (f, _), part, shape in zip(self._parts(), parts, shapes, strict=True)
+        )
+        return Product(blocks, Places(self.places.blocks, self.order, self.back))
 
     def start(self, mean: Tensor) -> Tensor:
         """Returns what the columns start with; zeros where a column says nothing."""
-        rows = []
-        for f, width, m in zip(self.members, self._widths, mean.split(1), strict=True):
-            own = f.start(m)
-            rows.append(mean.new_zeros(width) if own is None else own.flatten())
-        flat = torch.cat(rows)
-        flat = torch.cat([flat, flat.new_zeros(-len(flat) % len(mean))])
+        flat = mean.new_zeros(self.width(tuple(mean.shape)) * len(mean))
+        starts = [0, *itertools.accumulate(self.widths)]
+        for f, own in self._parts():
+            rows = f.start(mean[own])
+            if rows is not None:
+                for i, j in enumerate(own):
+                    flat[starts[j] : starts[j + 1]] = rows[: self.widths[j], i]
         return flat.view(-1, len(mean))
+
+
+def _joined(members: list[Family]) -> Family:
+    return members[0].joined(members[1:]) if len(members) > 1 else members[0]
+
+
+def _by_column(made: ProductFamily, state: dict[str, Any], prefix: str, _: Any) -> None:
+    """Gives each column its part of what its block has in a state."""
+    for b, own in enumerate(made.places.blocks):
+        alone = made.members[own[0]].state_dict()
+        start = f"{prefix}blocks.{b}."
+        for name in [n for n in state if n.startswith(start)]:
+            t, rest = state.pop(name), name.removeprefix(start)
+            shape = alone[rest].shape if rest in alone else (*t.shape[:-1], 1)
+            for i, j in enumerate(own):
+                part = t if len(own) == 1 else t.select(-1, i).view(shape)
+                state[f"{prefix}columns.{j}.{rest}"] = part
+
+
+def _by_block(made: ProductFamily, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Gives each block what its columns have in a state; what does not fit is left to torch."""
+    for b, own in enumerate(made.places.blocks):
+        for rest, t in made.blocks[b].state_dict().items():
+            names = [f"{prefix}columns.{j}.{rest}" for j in own]
+            parts = [state.pop(n) for n in names if n in state]
+            if len(parts) == len(own):
+                if len(own) > 1:
+                    parts = [torch.stack([p.reshape(t.shape[:-1]) for p in parts], -1)]
+                state[f"{prefix}blocks.{b}.{rest}"] = parts[0]
 
 
 def _kind(made: Family) -> str:

@@ -5,13 +5,19 @@ Shapes: `*` any batch, E the event shape of x.
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import DiaboloError, unknown
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["FLOOR", "Scale", "above"]
 
@@ -86,6 +92,19 @@ class Scale(nn.Module):
             self.raw = nn.Parameter(torch.tensor(start / SPEED))
         # Not among the weights: it follows from the spec, which is stored with them.
         self.register_buffer("grid", None, persistent=False)
+
+    def joined(self, others: Sequence[Self]) -> Self:
+        """Returns the scale of several elements instead of those of one element each.
+
+        A number that an element's data shared is then one of those by column.
+        """
+        made = copy.deepcopy(self)
+        raws = [s.raw.detach().reshape(()) for s in (self, *others) if s.raw is not None]
+        if self.kind == "shared":
+            made.kind = "column"
+        if raws:
+            made.raw = nn.Parameter(torch.stack(raws))
+        return made
 
     @property
     def width(self) -> int:

@@ -7,7 +7,9 @@ Shapes: `*` any batch, most often (K, B); E the event shape of x.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,6 +17,9 @@ from torch import Tensor
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
 from .base import Distribution, Family, total
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["Standardized", "StandardizedFamily"]
 
@@ -109,10 +114,22 @@ class StandardizedFamily(Family):
                 "Standardising needs a positive scale of every element: leave out constant columns."
             )
         self.base, self.supports = base, base.supports
+        self.apart = base.apart
         self.batch_level, self.deterministic = base.batch_level, base.deterministic
         self.gathers = base.gathers
         self.register_buffer("loc", loc.to(torch.get_default_dtype()))
         self.register_buffer("scale", scale.to(torch.get_default_dtype()))
+
+    def key(self) -> Hashable:
+        """Returns what the bases must have in common."""
+        return type(self), self.base.key()
+
+    def joined(self, others: Sequence[Self]) -> Self:
+        """Returns the family of several elements, each with its own mean and scale."""
+        members = (self, *others)
+        base = self.base.joined([f.base for f in others])
+        loc, scale = (torch.cat([getattr(f, n) for f in members]) for n in ("loc", "scale"))
+        return type(self)(base, loc, scale)
 
     @property
     def stepped(self) -> Tensor | None:

@@ -217,7 +217,7 @@ def _numbers(
     at = None
     if isinstance(px, Product):  # the columns of classes are not looked at
         at = (~elements.classes).nonzero().flatten()
-        px = Product(tuple(px.columns[j] for j in at.tolist()))
+        px = px.pick(at.tolist())
     x = px.sample((), noise)
     ends = [q.to(b.x) for q in _quantiles(x, weight, (tail, 0.5, 1 - tail))]
     if point == "mean":
@@ -263,10 +263,11 @@ def _most_probable(
     if not isinstance(px, Product):
         return _mode(px, weight, int(elements.levels.max()), like)
     best, most = torch.full_like(like, torch.nan), torch.full_like(like, torch.nan)
-    for j in elements.classes.nonzero().flatten().tolist():
-        here = slice(j, j + 1)
-        count = int(elements.levels[j])
-        best[:, here], most[:, here] = _mode(px.columns[j], weight, count, like[:, here])
+    for p, own in px.parts():
+        at = torch.tensor(own, device=like.device)
+        if bool(elements.classes[at.cpu()].all()):  # a block is of one kind
+            count = int(elements.levels[at.cpu()].max())
+            best[:, at], most[:, at] = _mode(p, weight, count, like[:, at])
     return best, most
 
 
