@@ -163,6 +163,7 @@ def test_a_table_keeps_its_columns_and_holes(tmp_path: Path) -> None:
             "height": rng.normal(170, 9, 60),
             "sort": rng.choice(["a", "b", "c"], 60),
             "sick": rng.random(60) < 0.5,
+            "form": rng.choice(["p", "q", "r", "s"], 60),
             "same": "x",
         }
     )
@@ -171,9 +172,12 @@ def test_a_table_keeps_its_columns_and_holes(tmp_path: Path) -> None:
     found = export(run, tmp_path / "out")
     facts = told(found)
     columns = facts["data"]["columns"]
-    assert [c["name"] for c in columns] == ["height", "sort", "sick", "same"][: len(columns)]
+    assert [c["name"] for c in columns] == ["height", "sort", "sick", "form", "same"][
+        : len(columns)
+    ]
     assert columns[1]["levels"] == ["a", "b", "c"]
     assert columns[1]["probabilities"] == [0, 3]
+    assert columns[3]["probabilities"] == [3, 7]
 
     numbers = run.schema.table.encode(diabolo.data.table.Frame.of(frame))
     model = session((found.folder / "encoder.onnx").read_bytes())
@@ -195,8 +199,9 @@ def test_a_table_keeps_its_columns_and_holes(tmp_path: Path) -> None:
     again = run.decode(mean)
     np.testing.assert_allclose(decoded[:, 0], again["height"], rtol=1e-4)
     assert [["a", "b", "c"][int(v)] for v in decoded[:, 1]] == list(again["sort"])
-    np.testing.assert_allclose(share.sum(1), 1, atol=1e-5)
-    np.testing.assert_array_equal(share.argmax(1), decoded[:, 1])
+    for own, column in ((share[:, :3], 1), (share[:, 3:], 3)):  # one density serves for both
+        np.testing.assert_allclose(own.sum(1), 1, atol=1e-5)
+        np.testing.assert_array_equal(own.argmax(1), decoded[:, column])
     assert np.isnan(sd[:, 1]).all()
     assert np.isfinite(sd[:, 0]).all()
 

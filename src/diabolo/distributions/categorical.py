@@ -60,7 +60,7 @@ class Categorical(Distribution):
         event_ndim: The number of axes of E.
         kind: What a value of x is: `category` or `ordinal`, its code j; `byte`, j / (L - 1).
         counts: The number of levels of each element, of the shape E, where not all have L; of
-            codes only. The logits of levels beyond count for nothing.
+            codes only. The logits of levels beyond are `ABSENT`.
     """
 
     logits: Tensor
@@ -78,15 +78,6 @@ class Categorical(Distribution):
         return self.event_ndim if name == "counts" else self.parameter_ndim
 
     @property
-    def levels(self) -> Tensor:
-        """The logits, those of levels that an element does not have far below all others."""
-        if self.counts is None:
-            return self.logits
-        codes = torch.arange(self.logits.shape[self._axis], device=self.logits.device)
-        there = codes.view(-1, *[1] * self.event_ndim) < self.counts
-        return torch.where(there, self.logits, ABSENT)
-
-    @property
     def _unit(self) -> float:
         """What x is multiplied by to get its code."""
         return self.logits.shape[self._axis] - 1 if self.kind == "byte" else 1
@@ -98,8 +89,8 @@ class Categorical(Distribution):
     def log_prob_elements(self, x: Tensor) -> Tensor:
         """Returns the log-probability of each element, in nats."""
         code = (x * self._unit).round().long()
-        logits = self.levels
-        return at_level(logits, code, self.event_ndim) - logits.logsumexp(self._axis)
+        chosen = at_level(self.logits, code, self.event_ndim)
+        return chosen - self.logits.logsumexp(self._axis)
 
     def sample(self, shape: tuple[int, ...] = (), noise: Noise = FRESH) -> Tensor:
         """Returns codes or grey levels by the inverse of the distribution function."""
@@ -115,13 +106,13 @@ class Categorical(Distribution):
 
     def kl_elements(self, other: Categorical) -> Tensor:
         """Returns KL of each element."""
-        p, q = self.levels.log_softmax(self._axis), other.levels.log_softmax(self._axis)
+        p, q = self.logits.log_softmax(self._axis), other.logits.log_softmax(self._axis)
         return (p.exp() * (p - q)).sum(self._axis)
 
     @property
     def probabilities(self) -> Tensor:
         """The probability of each level, (*, L, *E)."""
-        return self.levels.softmax(self._axis)
+        return self.logits.softmax(self._axis)
 
     def _values(self) -> Tensor:
         """The value of x of each level, (L, 1, ..., 1)."""
@@ -143,7 +134,7 @@ class Categorical(Distribution):
     @property
     def mode(self) -> Tensor:
         """The most probable value of x, (*, *E)."""
-        return self.levels.argmax(self._axis).to(self.logits.dtype) / self._unit
+        return self.logits.argmax(self._axis).to(self.logits.dtype) / self._unit
 
     @property
     def point(self) -> Tensor:
@@ -187,6 +178,10 @@ class CategoricalFamily(Family):
 
     def from_raw(self, raw: Tensor, event_ndim: int) -> Categorical:
         """Returns the density."""
+        if self.counts is not None:
+            codes = torch.arange(raw.shape[-event_ndim - 1], device=raw.device)
+            there = codes.view(-1, *[1] * event_ndim) < self.counts
+            raw = torch.where(there, raw, ABSENT)
         return Categorical(raw, event_ndim, self.support or "category", self.counts)
 
     def start(self, mean: Tensor) -> Tensor | None:

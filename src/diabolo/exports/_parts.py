@@ -43,10 +43,14 @@ def levels_of(schema: Schema) -> list[int]:
 def parameters(p: Distribution, prefix: str = "") -> dict[str, Tensor]:
     """Returns the tensors of a density and of those within it, by their names, each (B, *)."""
     found: dict[str, Tensor] = {}
+    if isinstance(p, Product):  # column by column, however columns are joined
+        for i, inner in enumerate(p.columns):
+            found |= parameters(inner, f"{prefix}columns.{i}.")
+        return found
     batch = p.batch_shape
     for f in fields(p):  # type: ignore[arg-type]
         value, name = getattr(p, f.name), f"{prefix}{f.name}"
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) and value.is_floating_point():
             axes = p.parameter_axes(f.name)
             own = value.shape[max(0, value.ndim - axes) :]
             found[name] = value.expand(*batch, *own)
