@@ -16,7 +16,7 @@ import diabolo
 from diabolo.explore import Scene
 from diabolo.explore.answers import ASKS, answer
 from diabolo.explore.server import reply
-from diabolo.explore.wire import Query, pack
+from diabolo.explore.wire import Query, pack, parse
 from diabolo.panels._rows import plane, rows
 from diabolo.recipes import RECIPES
 from diabolo.registry import keywords
@@ -336,7 +336,7 @@ def test_what_cannot_be_is_told_in_a_sentence(case: str) -> None:
     s = scene(kind)
     with pytest.raises(diabolo.DiaboloError, match=words):
         ask(s, name, arrays, **options)
-    raw = reply(s, pack({"id": 7, "ask": name, **options}, arrays))
+    raw = reply(s, parse(pack({"id": 7, "ask": name, **options}, arrays)))
     told = json.loads(raw[4:])
     assert (told["id"], told["ok"]) == (7, False)
     assert "Traceback" not in told["error"]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,11 @@ import pytest
 
 import diabolo
 from diabolo.explore import Scene, server
+from diabolo.explore.answers import ASKS, Answer
 from diabolo.explore.guard import HEADERS, POLICY, Guard
 from diabolo.explore.page import page
 from diabolo.explore.server import SOCKETS, Serving, application
-from diabolo.explore.wire import pack
+from diabolo.explore.wire import pack, parse
 
 pytest.importorskip("starlette", reason="starlette is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
@@ -309,6 +311,23 @@ def test_a_huge_frame_ends_its_socket_only(serving: Serving, scene: Scene) -> No
     lives(serving)
 
 
+def test_sliders_do_not_wait_for_what_takes_long(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+
+    def long(*_: Any) -> Answer:
+        gate.wait(20)
+        return Answer({})
+
+    monkeypatch.setitem(ASKS, "sample", long)
+    with open_socket(serving) as ws:
+        ws.send(pack({"id": 2, "ask": "sample"}))
+        assert asked(ws, DECODE)["id"] == 1
+        gate.set()
+        assert header(ws.recv(timeout=20))["id"] == 2
+
+
 def test_so_many_pages_and_no_more(serving: Serving) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(SOCKETS):
@@ -375,8 +394,8 @@ def test_a_fault_of_ours_tells_no_traceback(
     assert found.status_code == 500
     assert SECRET not in found.text
     assert {k: found.headers[k] for k in HEADERS} == HEADERS
-    monkeypatch.setitem(server.answer.__globals__["ASKS"], "decode", broken)
-    told = header(server.reply(scene, DECODE))
+    monkeypatch.setitem(ASKS, "decode", broken)
+    told = header(server.reply(scene, parse(DECODE)))
     assert (told["id"], told["ok"]) == (1, False)
     assert SECRET not in told["error"]
     assert SECRET in caplog.text  # the terminal tells

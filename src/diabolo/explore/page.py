@@ -28,15 +28,19 @@ KINDS = {
 }
 
 
-def page(place: Path = PLACE) -> Mapping[str, Path]:
+def page(place: Path | None = None) -> Mapping[str, Path]:
     """Returns the files of the page by their address, such as `assets/x.js`.
 
     Only they are ever served: links and other files are passed over.
 
+    Arguments:
+        place: The folder of the built page; None takes the one in the package.
+
     Raises:
         DiaboloError: If the page was not built.
     """
-    found = {}
+    place = PLACE if place is None else place
+    found: dict[str, Path] = {}
     for folder, inner, names in os.walk(place):
         inner[:] = [n for n in inner if not n.startswith(".")]
         for name in names:

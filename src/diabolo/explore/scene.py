@@ -1,7 +1,7 @@
 """What a page shows of a run and its data: a description in JSON, and arrays beside it.
 
-What is cheap is there at once; slow measures and maps are made by a thread of low priority, which
-waits while a page asks something.
+What is cheap is there at once; slow measures and maps are made by a thread of one core, which
+waits while a page asks something, but for what cannot wait (t-SNE).
 
 Shapes: n rows, D latent elements.
 """
@@ -9,7 +9,6 @@ Shapes: n rows, D latent elements.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -41,7 +40,7 @@ __all__ = ["Limits", "Scene"]
 Told = Callable[[str, str, State], None]
 
 WEIGHED = 50  # samples a row of the log-likelihood
-PAIRED = 1000  # rows from which the verdict on the latent is drawn
+PAIRED = 500  # rows from which the verdict on the latent is drawn
 BYTES = 64 << 20  # of all items, and of all codes, at most
 IDLE = 0.5  # seconds without a question after which slow work goes on
 ELEMENTS = 512  # latent elements that are shown
@@ -101,7 +100,12 @@ class Scene:
         most = max(1, min(n, BYTES // size))
         self.run, self.limits = run, Limits.of(run)
         found = rows(run, data, most, labels=labels, condition=condition)
-        self.rows: Rows = replace(found, likelihood=WEIGHED, progress=self._wait)
+        self.rows: Rows = replace(
+            found,
+            likelihood=WEIGHED,
+            progress=self._wait,
+            compile="off",  # to trace takes Python, which answers take too
+        )
         self.title = title or f"{run.config.name} of {_source(run)}"
         self.items = Items(run, self.rows.data)
         self.conditions = Conditions(run, self.rows.data)
@@ -290,12 +294,14 @@ class Scene:
                 told(kind, part.name, part.fill())
 
     def begin(self, told: Told) -> threading.Thread:
-        """Begins with `work` in a thread that gives way to everything else, and returns it."""
+        """Begins with `work` in a thread that gives way to questions, and returns it."""
 
         def behind() -> None:
-            with contextlib.suppress(AttributeError, OSError):  # a thread's own priority: Linux
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
-            self.work(told)
+            from threadpoolctl import threadpool_limits
+
+            # One core: no lower priority, since it may hold Python's lock when it is not let on.
+            with threadpool_limits(1, user_api="openmp"):
+                self.work(told)
 
         thread = threading.Thread(target=behind, name=THREAD, daemon=True)
         thread.start()

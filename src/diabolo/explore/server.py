@@ -1,8 +1,7 @@
 """The live page: files, arrays and a socket, on one address of this machine.
 
-One thread asks the model, in the order of the questions; another one, of low priority, makes what
-comes later. What a page sends is checked before anything is computed (`wire`), and what is wrong
-with it is told in a sentence.
+One thread decodes, one answers what takes longer, and one makes what comes later. What a page sends
+is checked before anything is computed (`wire`), and what is wrong with it is told in a sentence.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from .answers import answer
 from .guard import Guard
 from .page import INDEX, KINDS, page
 from .scene import Scene
-from .wire import identity, pack, parse
+from .wire import Query, identity, pack, parse
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -36,43 +35,55 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.websockets import WebSocket
 
-__all__ = ["LOOPBACK", "Serving", "application", "browse", "packages", "reply", "serve"]
+__all__ = ["LOOPBACK", "Serving", "application", "browse", "packages", "read", "reply", "serve"]
 
 LOOPBACK = "127.0.0.1"
 LONG = 500  # letters of a sentence, which may name all columns
 SOCKETS = 16  # pages at once
+SWITCH = 5e-4  # seconds after which a thread of slow work gives Python to one that answers
+PENDING = 8  # questions of one page that wait for answers
 SLOW = 20.0  # seconds in which a page must take an answer
 FIRST = 1.0  # seconds after the first view before slow work begins
 
 
-def reply(scene: Scene, frame: bytes | None) -> bytes:
-    """Returns the answer to a frame, whatever it holds; None is a text.
-
-    Nothing that a frame says ends the server, and no answer tells of its folders.
-    """
+def read(frame: bytes | None) -> Query | bytes:
+    """Returns the question of a frame, or the answer that refuses it; None is a text."""
     if frame is None:
-        return pack({"id": None, "ok": False, "error": "The socket takes frames of bytes."})
+        return _refusal(None, "The socket takes frames of bytes.")
+    try:
+        return parse(frame)
+    except DiaboloError as error:
+        return _refusal(identity(frame), str(error))
+
+
+def reply(scene: Scene, query: Query) -> bytes:
+    """Returns the answer to a question, whatever it is.
+
+    Nothing that is asked ends the server, and no answer tells of its folders.
+    """
     scene.asked = time.monotonic()
     try:
-        query = parse(frame)
         found = answer(scene, query)
         return pack({**found.facts, "id": query.id, "ok": True}, found.arrays)
     except DiaboloError as error:
-        told = str(error)
+        return _refusal(query.id, str(error))
     except Exception as error:
         if lacks_memory(error):
-            told = "There is too little memory for this."
-        else:
-            logging.getLogger(__name__).exception("A question failed.")
-            told = "This question failed: the terminal of the server tells why."
+            return _refusal(query.id, "There is too little memory for this.")
+        logging.getLogger(__name__).exception("A question failed.")
+        told = "This question failed: the terminal of the server tells why."
+        return _refusal(query.id, told)
     finally:
         scene.asked = time.monotonic()
+
+
+def _refusal(name: int | str | None, told: str) -> bytes:
     told = told if len(told) <= LONG else f"{told[:LONG]} ..."
-    return pack({"id": identity(frame), "ok": False, "error": told})
+    return pack({"id": name, "ok": False, "error": told})
 
 
 class _Desk:
-    """The pages that are open, and the thread that answers them.
+    """The pages that are open, and the threads that answer them.
 
     Arguments:
         scene: What they show.
@@ -80,34 +91,54 @@ class _Desk:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self.worker = ThreadPoolExecutor(1, "diabolo-answers")
+        # Sliders do not wait for what takes seconds.
+        self.quick = ThreadPoolExecutor(1, "diabolo-decodes")
+        self.slow = ThreadPoolExecutor(1, "diabolo-answers")
         self.open: dict[WebSocket, asyncio.Lock] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
         self.seen = threading.Event()
 
     async def talk(self, ws: WebSocket) -> None:
-        """Answers the frames of one page, one after the other."""
-        from starlette.websockets import WebSocketDisconnect
-
+        """Answers the frames of one page: those of a kind one after the other."""
         if len(self.open) >= SOCKETS:
             await ws.close(1013, "Too many pages are open.")
             return
         await ws.accept()
-        lock = self.open[ws] = asyncio.Lock()
-        loop = asyncio.get_running_loop()
+        self.open[ws] = asyncio.Lock()
+        free, tasks = asyncio.Semaphore(PENDING), set[asyncio.Task[None]]()
         try:
             while True:
+                await free.acquire()
                 message = await ws.receive()
                 if message["type"] != "websocket.receive":
                     return
-                given = (self.scene, message.get("bytes"))
-                found = await loop.run_in_executor(self.worker, reply, *given)
-                await self._send(ws, lock, found)
-        except (WebSocketDisconnect, TimeoutError, RuntimeError):
-            with contextlib.suppress(Exception):
-                await ws.close(1008, "Answers were not taken.")
+                task = asyncio.create_task(self._answer(ws, message.get("bytes"), free))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+        except RuntimeError:  # it was closed meanwhile
+            return
         finally:
             self.open.pop(ws, None)
+            for task in tasks:
+                task.cancel()
+
+    async def _answer(self, ws: WebSocket, frame: bytes | None, free: asyncio.Semaphore) -> None:
+        """Answers one frame; a page that does not take the answer is closed."""
+        try:
+            found = read(frame)
+            if isinstance(found, Query):
+                worker = self.quick if found.ask == "decode" else self.slow
+                loop = asyncio.get_running_loop()
+                found = await loop.run_in_executor(worker, reply, self.scene, found)
+            await self._send(ws, self.open[ws], found)
+        except (KeyError, RuntimeError):  # the page has gone
+            return
+        except TimeoutError:
+            self.open.pop(ws, None)
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(ws.close(1008, "Answers were not taken."), SLOW)
+        finally:
+            free.release()
 
     async def _send(self, ws: WebSocket, lock: asyncio.Lock, frame: bytes) -> None:
         async with asyncio.timeout(SLOW), lock:
@@ -137,7 +168,8 @@ class _Desk:
 
         threading.Thread(target=later, name="diabolo-waits", daemon=True).start()
         yield
-        self.worker.shutdown(wait=False, cancel_futures=True)
+        for worker in (self.quick, self.slow):
+            worker.shutdown(wait=False, cancel_futures=True)
 
 
 def application(scene: Scene, files: Mapping[str, Path]) -> tuple[Starlette, _Desk]:
@@ -238,25 +270,29 @@ class Serving:
             timeout_graceful_shutdown=2,
         )
         self.server = uvicorn.Server(config)
+        self.ended = threading.Event()
         self.thread = threading.Thread(target=self._run, name="diabolo-server", daemon=True)
 
     def _run(self) -> None:
-        asyncio.run(self.server.serve(sockets=[self.socket]))
+        try:
+            asyncio.run(self.server.serve(sockets=[self.socket]))
+        finally:
+            self.ended.set()
 
     def __enter__(self) -> Serving:
         self.thread.start()
-        while not self.server.started and self.thread.is_alive():
+        while not self.server.started and not self.ended.is_set():
             time.sleep(0.005)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.desk.loop is not None and self.thread.is_alive():
+        if self.desk.loop is not None and not self.ended.is_set():
             bye = asyncio.run_coroutine_threadsafe(self.desk.tell({"event": "bye"}), self.desk.loop)
             with contextlib.suppress(Exception):
                 bye.result(0.5)
         self.server.should_exit = True
-        self.thread.join(5)
-        self.socket.close()
+        if self.ended.wait(10):
+            self.socket.close()
 
 
 def packages() -> None:
@@ -314,17 +350,21 @@ def serve(
     Raises:
         DiaboloError: As for `Serving`.
     """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH)
     with Serving(scene, host, port) as serving:
         told(serving.address)
-        if show is not None:
-            show(serving.address)
         try:
-            while serving.thread.is_alive():
-                serving.thread.join(0.5)
+            if show is not None:
+                show(serving.address)
+            while not serving.ended.wait(0.5):  # a join that is interrupted takes it for ended
+                pass
         except Terminated:
             raise
         except KeyboardInterrupt:  # how one leaves
             return
+        finally:
+            sys.setswitchinterval(before)
 
 
 def browse(address: str) -> None:

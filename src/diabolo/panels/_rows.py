@@ -23,7 +23,7 @@ from ._run import continuous, held_out, measured
 
 if TYPE_CHECKING:
     from ..data import Data
-    from ..evaluate import Bound, Estimate
+    from ..evaluate import Bound, Compile, Estimate
     from ..evaluate.passes import Progress
     from ..run import Codes, Run
 
@@ -42,12 +42,14 @@ class Rows:
         data: The rows, with the condition under which they are measured.
         likelihood: Samples k a row of `log_likelihood`; 0 for none.
         progress: Called with the part that is done of the likelihood, from 0 to 1.
+        compile: Whether the decoder is compiled for it, as in `evaluate.log_likelihood`.
     """
 
     run: Run
     data: Data
     likelihood: int = 0
     progress: Progress | None = None
+    compile: Compile = "auto"
 
     def __len__(self) -> int:
         return len(self.data)
@@ -99,7 +101,11 @@ class Rows:
         if not self.likelihood or self.run.model.deterministic:
             return None
         return evaluate.log_likelihood(
-            self.run.model, self.data, k=self.likelihood, progress=self.progress
+            self.run.model,
+            self.data,
+            k=self.likelihood,
+            compile=self.compile,
+            progress=self.progress,
         )
 
     @property
