@@ -320,7 +320,20 @@ def test_completion_knows_the_verbs(shell, capsys):
         assert verb in told
 
 
+def quick_pages(monkeypatch) -> None:
+    """Pages of a demo with few steps and one figure."""
+    import importlib
+
+    from diabolo.evaluate import diagnosis
+
+    for name, few in (("CLIMB", 2), ("DRAWN", 4), ("SIMULATED", 40), ("RANKED", 9)):
+        monkeypatch.setattr(diagnosis, name, few)
+    module = importlib.import_module("diabolo.reports.report")
+    monkeypatch.setattr(module, "CHAPTERS", module.CHAPTERS[:1])
+
+
 def test_demo_is_shown_again_and_not_trained_again(run, tmp_path, monkeypatch, capsys):
+    quick_pages(monkeypatch)
     before = (run / "weights.safetensors").stat().st_mtime_ns
     assert call("demo", "--out", run) == 0
     told = capsys.readouterr()
@@ -336,6 +349,7 @@ def test_demo_trains_and_draws(tmp_path, monkeypatch, capsys):
     from diabolo.run.presets import PRESETS
 
     small = {"latent": 2, "net": "mlp(hidden=(16,))"}
+    quick_pages(monkeypatch)
     short = replace(PRESETS["digits"], recipe=small, train={"epochs": 1, "batch_size": 500})
     monkeypatch.setitem(PRESETS, "digits", short)
     monkeypatch.chdir(tmp_path)
@@ -343,7 +357,8 @@ def test_demo_trains_and_draws(tmp_path, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert "runs/demo/figures/manifold.png" in told
     place = tmp_path / "runs" / "demo"
-    assert {p.name for p in place.iterdir()} >= FILES
+    assert {p.name for p in place.iterdir()} >= FILES | {"report.html"}
+    assert "open runs/demo/report.html" in told
     assert len(list((place / "figures").glob("*.png"))) == 5
 
 

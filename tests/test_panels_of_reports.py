@@ -36,20 +36,17 @@ def table() -> pd.DataFrame:
 MADE = {
     "pictures": lambda: diabolo.fit(pictures(8, 6), labels=LABELS, latent=3, **TINY),
     "colour": lambda: diabolo.fit(pictures(8, 8, 3), "hyperspherical_vae", latent=3, **TINY),
-    "class": lambda: diabolo.fit(
-        pictures(8, 8), "cvae", labels=LABELS, condition="labels", latent=2, **TINY
-    ),
     "found": lambda: diabolo.fit(
         pictures(8, 8), "m2", labels=LABELS, condition="labels", latent=2, **TINY
     ),
     "bits": lambda: diabolo.fit(pictures(8, 8), binarize="static", latent=2, **TINY),
     "point": lambda: diabolo.fit(pictures(8, 8), "ae", latent=3, **TINY),
-    "line": lambda: diabolo.fit(NUMBERS, latent=1, **TINY),
     "groups": lambda: diabolo.fit(NUMBERS, "hierarchical", **TINY),
     "names": lambda: diabolo.fit(NUMBERS, "discrete_vae", **TINY),
     "table": lambda: diabolo.fit(table(), latent=2, **TINY),
 }
-IMAGES = {"pictures", "colour", "class", "found", "bits", "point"}
+IMAGES = {"pictures", "colour", "found", "bits", "point"}
+DRAWN = {"pictures", "table"}  # of which not the figure alone is made
 NOT: dict[str, set[str]] = {  # which kinds a panel has no figure of
     "aggregate": {"point", "names"},
     "calibration": {"point"},
@@ -89,6 +86,8 @@ def test_panel_of_a_report(name, kind, run):
     assert len(told(figure)) > 60
     assert "  " not in told(figure)
     assert "nan" not in told(figure)
+    if kind not in DRAWN:
+        return
     figure.set_dpi(30)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -139,7 +138,7 @@ def test_column_errors_are_one_for_a_model_that_knows_nothing(run, monkeypatch):
     import importlib
 
     module = importlib.import_module("diabolo.panels.column_errors")
-    fitted = run("line")
+    fitted = run("names")
     data = rows(fitted).data
     mean = data.x.float().mean(0, keepdim=True).expand(len(data), -1)
     monkeypatch.setattr(module, "reconstructed", lambda model, few: mean)

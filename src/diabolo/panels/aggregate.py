@@ -87,11 +87,14 @@ def aggregate(
         ax = lower.subplots()
         for x, colour, label in ((p, ORANGE, "prior p(z)"), (z, BLUE, "codes q(z)")):
             points = (x - at.mean) @ at.axes.T
-            style = {"s": 5, "alpha": 0.45, "linewidths": 0, "rasterized": len(x) > 500}
+            size = float(np.clip(4000 / len(x), 5, 20))
+            style = {"s": size, "alpha": 0.45, "linewidths": 0, "rasterized": len(x) > 500}
             ax.scatter(*points.T, color=colour, label=label, **style)
         tidy(ax, *at.names)
-        ax.set_aspect("equal", adjustable="datalim")
-        ax.legend(fontsize=8, frameon=False, markerscale=2)
+        ax.set_aspect("equal", adjustable="box")
+        ax.legend(
+            fontsize=8, frameon=False, markerscale=2, loc="upper left", bbox_to_anchor=(1.01, 1.0)
+        )
     return figure
 
 

@@ -67,7 +67,10 @@ def interpolations(
     seen = seen.reshape(n, steps, *seen.shape[1:])
     page = np.concatenate([ends[:n, None], seen, ends[n:, None]], axis=1)
     arc = "great circle" if str(run.model.space) != "real vectors" else "straight line"
-    told = "" if c is None else " The condition is that of the left end."
+    told = ""
+    if c is not None and few.c is not None:
+        same = bool((few.c[:n] == few.c[n:]).all())
+        told = " Both ends have one condition." if same else " The condition is the left end's."
     caption = (
         f"Between the codes of two data {which(run)}, along a {arc} of codes: the mean of p(x|z) "
         f"at {steps} points of it; the outermost pictures are the data themselves.{told} Where "
@@ -88,13 +91,23 @@ def interpolations(
 
 
 def _pairs(found: Rows, n: int) -> tuple[list[int], list[int]]:
-    """Returns the ends of n ways, spread over the data, of two classes where there are any."""
+    """Returns the ends of n ways, spread over the data.
+
+    They are of two classes where there are any, or of one condition where the model has one: then
+    a way shows what the code says beside it.
+    """
     spread = np.linspace(0, len(found) - 1, 2 * n).astype(int)
     starts, stops = spread[:n].tolist(), spread[n:].tolist()
-    labels = found.labels
-    if labels is not None:
-        for i, a in enumerate(starts):
-            others = np.flatnonzero(labels != labels[a])
-            if len(others) and labels[stops[i]] == labels[a]:
-                stops[i] = int(others[np.searchsorted(others, stops[i]) % len(others)])
+    labels, c = found.labels, found.data.c
+    for i, a in enumerate(starts):
+        if c is not None:
+            fit = (c == c[a]).all(1).cpu().numpy()
+            fit[a] = False
+        elif labels is not None:
+            fit = labels != labels[a]
+        else:
+            break
+        others = np.flatnonzero(fit)
+        if len(others) and not fit[stops[i]]:
+            stops[i] = int(others[np.searchsorted(others, stops[i]) % len(others)])
     return starts, stops

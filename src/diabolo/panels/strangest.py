@@ -145,7 +145,7 @@ def _table(
         f" Bars: the {kept} columns that have the largest part in the row's distortion, in nats; "
         "a negative part says that the value was likelier than the unit of its column."
     )
-    figure = new(3.2 * wide, (0.24 * kept + 0.75) * high + 0.9, "Strangest data", caption)
+    figure = new(3.2 * wide, (0.24 * kept + 0.75) * high + 1.1, "Strangest data", caption)
     axes = figure.subplots(high, wide, squeeze=False).flatten().tolist()
     for ax in axes[len(chosen) :]:
         ax.set_visible(False)
@@ -153,7 +153,7 @@ def _table(
         top = np.argsort(-flat[k], kind="stable")[:kept][::-1]
         ax.barh(np.arange(kept), flat[k][top], 0.7, color=ORANGE)
         told = [_told(names[j], values[names[j]][k]) for j in top]
-        tidy(ax, "", "")
+        tidy(ax, "nats" if k + wide >= len(chosen) else "", "")
         ax.set_yticks(np.arange(kept), told, fontsize=7)
         row = int(few.rows[k])
         ax.set_title(f"row {row}: {judged.scores[i]:.1f}", fontsize=8.5, loc="left")

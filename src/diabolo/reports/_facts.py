@@ -109,6 +109,10 @@ def model_facts(run: Run) -> list[tuple[str, str]]:
         many += f" in {len(model.groups)} groups of {', '.join(map(str, model.groups))}"
     many += "" if not levels else f", discrete ones with {', '.join(map(str, levels))} values"
     out.append(("latent", f"{many}: {model.space}" if not all(model.levels) else many))
+    built = {**_defaults(run), **run.config.options}
+    told = [f"{n}={_text(v)}" for n, v in built.items() if v is not None and n != "latent"]
+    if told:
+        out.append(("built with", ", ".join(told)))
     likelihood = type(model.likelihood.family).__name__.removesuffix("Family")
     out.append(("likelihood", likelihood))
     whole, decoder = parameters(model), parameters(model.likelihood)
@@ -162,15 +166,12 @@ def _made(run: Run) -> tuple[str, Mapping[str, Any]]:
 def settings(run: Run) -> list[tuple[str, str, str]]:
     """Returns the settings that are not the defaults: their names, values and defaults."""
     found = []
-    try:
-        known = {n: p.default for n, p in keywords(find(run.config.recipe)).items()}
-    except DiaboloError:
-        known = dict[str, Any]()
+    known = _defaults(run)
     for name, value in run.config.options.items():
-        default = known.get(name, inspect.Parameter.empty)
-        if value != default:
-            shown = "" if default is inspect.Parameter.empty else _text(default)
-            found.append((name, _text(value), shown))
+        if name not in known:
+            found.append((name, _text(value), ""))
+        elif value != known[name]:
+            found.append((name, _text(value), _text(known[name])))
     for part, config in (("train", TrainConfig), ("data", DataConfig)):
         own = getattr(run.config, part)
         for f in fields(config):
@@ -181,5 +182,17 @@ def settings(run: Run) -> list[tuple[str, str, str]]:
     return found
 
 
+def _defaults(run: Run) -> dict[str, Any]:
+    """Returns the options of a run's recipe with their defaults, none for a function of its own."""
+    try:
+        options = keywords(find(run.config.recipe))
+    except DiaboloError:
+        return {}
+    empty = inspect.Parameter.empty
+    return {n: p.default for n, p in options.items() if p.default is not empty}
+
+
 def _text(value: Any) -> str:
-    return "none" if value is None else str(value)
+    """Returns an option as it is written; a network of the user's own by the name of its type."""
+    text = "none" if value is None else str(value).replace("\n", " ")
+    return text if len(text) <= 80 else f"{type(value).__name__}(...)"

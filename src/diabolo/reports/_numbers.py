@@ -126,16 +126,16 @@ def tiles(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def verdict(found: Diagnosis) -> list[Block]:
     """Returns what is found in plain words, the gravest first."""
     bad = frozenset(i for i, f in enumerate(found.verdict) if f.fault)
-    out: list[Block] = [Sentences([str(f) for f in found.verdict], bad)]
-    notes = list(dict.fromkeys(n for section in found.sections for n in section.notes))
-    if notes:
-        out.append(Sentences(notes))
-    return out
+    return [Sentences([str(f) for f in found.verdict], bad)]
 
 
 def sections(found: Diagnosis) -> list[Block]:
-    """Returns the numbers behind a verdict."""
-    return [quantities(s.title, s.rows) for s in found.sections if s.rows]
+    """Returns the numbers behind a verdict, and what to be careful with."""
+    out: list[Block] = []
+    for section in found.sections:
+        out += [quantities(section.title, section.rows)] if section.rows else []
+        out += [Sentences(section.notes)] if section.notes else []
+    return out
 
 
 def quantities(title: str, rows: Sequence[Quantity]) -> Table:

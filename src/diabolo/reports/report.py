@@ -25,8 +25,9 @@ from ..panels._run import GIVEN, measured
 from ..run import asked
 from ._blocks import Block, Code, Drawn, Note, Part
 from ._facts import described
+from ._map import interactive, told
 from ._numbers import likelihood, sample_quality, sections, tiles, verdict
-from ._page import page
+from ._page import MAP, page
 from ._svg import drawn
 
 if TYPE_CHECKING:
@@ -133,8 +134,8 @@ def report(
     found, why = _diagnosis(here, chosen, seed, lambda part: tell(0.1 + 0.4 * part))
     known = {"diagnosis": found, "of": Rows(here, measured(here, _first(chosen)))}
     parts = [Part("what", "What was trained on what?", described(run))]
-    told: list[Block] = [Note(why, lacking=True)] if found is None else verdict(found)
-    parts.append(Part("verdict", "What is to be said of it?", told))
+    words: list[Block] = [Note(why, lacking=True)] if found is None else verdict(found)
+    parts.append(Part("verdict", "What is to be said of it?", words))
     shown: list[str] = []
     left_out: dict[str, str] = {}
     for i, chapter in enumerate(CHAPTERS):
@@ -260,25 +261,13 @@ def _chapter(
             blocks.append(Note(str(reason), lacking=True))
             continue
         names.append(name)
-        hover = _told(known["of"]) if name == "latent_map" else ()
-        blocks.append(Drawn(drawn(figure, name, hover)))
+        if name != "latent_map":
+            blocks.append(Drawn(drawn(figure, name)))
+        elif MAP.is_file():
+            blocks.append(Drawn(drawn(figure, name), interactive(known["of"])))
+        else:
+            blocks.append(Drawn(drawn(figure, name, told(known["of"], HOVERED))))
     return blocks, names, left_out
-
-
-def _told(rows: Rows) -> list[str]:
-    """Returns what each row tells when a pointer is over it."""
-    labels, classes = rows.labels, rows.classes
-    out = []
-    for i, at in enumerate(rows.data.rows.tolist()):
-        told = [f"row {at}"]
-        if labels is not None:
-            named = classes and 0 <= labels[i] < len(classes)
-            told.append(f"label {classes[int(labels[i])] if named else labels[i]}")
-        for name in ("rate", "distortion", "bound"):
-            values = getattr(rows, name)
-            told += [] if values is None else [f"{name} {values[i]:.2f} nats"]
-        out.append(", ".join(told))
-    return out[:HOVERED]
 
 
 def _again(run: Run) -> list[Block]:
