@@ -49,6 +49,7 @@ def test_numbers_are_those_of_each_datum_on_the_same_data(runs):
     assert (first, second, of, sure) == ("long", "short", "log-likelihood", True)
     assert apart.value == pytest.approx(wanted.value)
     assert apart.data_stderr == pytest.approx(wanted.data_stderr)
+    assert dict((n, v) for n, *v in found.table)["active units"][1].endswith(" of 2")
     assert "long is" in found.html
     assert "higher than short" in found.html
     assert dict((n, v) for n, *v in found.settings)["train.epochs"] == ["1", "25"]

@@ -28,7 +28,7 @@ def pictures(*shape: int, n: int = 60) -> np.ndarray:
 
 
 def table() -> pd.DataFrame:
-    frame = pd.DataFrame(NUMBERS, columns=["a $x$ b", "b", "c", "d", "e"])
+    frame = pd.DataFrame(NUMBERS, columns=["a $\\x$ b", "b", "c", "d", "e"])
     frame.loc[::7, "b"] = np.nan
     return frame.assign(level=[("one", "two", "three")[i % 3] for i in range(60)])
 

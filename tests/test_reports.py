@@ -60,7 +60,7 @@ def make(kind: str) -> diabolo.Run:
         return diabolo.fit(numbers, "hierarchical", **TINY)
     if kind == "vector":
         return diabolo.fit(numbers, latent=3, **TINY)
-    table = pd.DataFrame({EVIL: numbers[:, 0], "a $x$ & b": numbers[:, 1]})
+    table = pd.DataFrame({EVIL: numbers[:, 0], "a $\\x$ & b": numbers[:, 1]})
     table["level"] = [("<i>one", "two", "three")[i % 3] for i in range(60)]
     return diabolo.fit(table, latent=2, **TINY)
 
@@ -172,7 +172,7 @@ def test_a_page_can_be_read_and_walked_through(kind, pages):
     sections = [a["aria-labelledby"] for a in page.named("section")]
     links = [a["href"][1:] for a in page.named("a")]
     assert links == ["main", *sections]
-    assert "$" not in page.text("figcaption", "h3", "sub").replace("a $x$ & b", "")
+    assert "$" not in page.text("figcaption", "h3", "sub").replace("a $\\x$ & b", "")
     assert page.named("html")[0]["lang"] == "en"
 
 
@@ -250,6 +250,18 @@ def test_the_command_line_writes_a_page_a_browser_opens(tmp_path, monkeypatch, c
     assert len(html) < 3e6
     assert main(["report", "<i>run", "--out", "there.txt"]) == 2
     assert main(["report", "nowhere"]) == 2
+    for bad in (
+        ["--force"],
+        ["--interactive", "--out", "x.html"],
+        ["--interactive", "--seed", "1"],
+    ):
+        assert main(["report", "<i>run", *bad]) == 2
+    seen = {}
+    monkeypatch.setattr(
+        "diabolo.explore.write_folder", lambda run, data, folder, **o: seen.update(o) or folder
+    )
+    assert main(["report", "<i>run", "--interactive", "--force", "--out", "folder", "--json"]) == 0
+    assert seen == {"force": True, "progress": None}
     assert not (tmp_path / "there.txt").exists()
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..train import selector
-from ._figure import GREY, new, tidy
+from ._figure import GREY, literal, new, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +51,7 @@ def _curves(names: Sequence[str], runs: Sequence[Run]) -> Figure:
         if not rows or best is None:
             continue
         bound = selector(run.recipe)[0]
-        label = f"{name} ({bound})".replace("$", r"\$")
+        label = literal(f"{name} ({bound})")
         value = [r.valid_elbo for r in rows]
         for ax, x, at in (
             (left, [r.epoch for r in rows], best.epoch),
@@ -77,7 +77,7 @@ def _plane(points: Sequence[tuple[str, Bound]]) -> Figure:
     ax = figure.subplots()
     for i, (name, parts) in enumerate(points):
         rate = sum(r.value for r in parts.rate)
-        label = name.replace("$", r"\$")
+        label = literal(name)
         error = parts.distortion.data_stderr
         style = {"fmt": "o", "ms": 6, "color": f"C{i}", "capsize": 2, "elinewidth": 1}
         ax.errorbar([rate], [parts.distortion.value], yerr=error, label=label, **style)

@@ -23,6 +23,7 @@ __all__ = [
     "OtherData",
     "bare",
     "by_column",
+    "literal",
     "new",
     "save",
     "tidy",
@@ -87,6 +88,11 @@ def by_column(
     for ax in axes[few:]:
         ax.set_visible(False)
     return figure, axes[:few]
+
+
+def literal(text: str) -> str:
+    """Returns a user's words as matplotlib is to write them: a dollar begins no formula."""
+    return text.replace("$", r"\$")
 
 
 def bare(ax: Axes) -> None:

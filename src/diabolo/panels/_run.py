@@ -13,7 +13,7 @@ import torch
 
 from ..evaluate.drawing import rows_of
 from ..run import asked
-from ._figure import NotApplicable, OtherData
+from ._figure import NotApplicable, OtherData, literal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -172,7 +172,7 @@ def condition_of(run: Run, data: Data) -> tuple[Tensor | None, str]:
     assert data.c is not None
     name = ", all given the condition of the first datum"
     if data.labels is not None and data.classes and data.labels[0] >= 0:
-        name = f", all given the class '{data.classes[int(data.labels[0])]}'"
+        name = f", all given the class '{literal(data.classes[int(data.labels[0])])}'"
     return data.c[:1], name
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..evaluate.drawing import reconstructed
-from ._figure import BLUE, ORANGE, NotApplicable, OtherData, new, tidy
+from ._figure import BLUE, ORANGE, NotApplicable, OtherData, literal, new, tidy
 from ._rows import Rows, rows
 from ._run import by_name, is_pictures, shown, which
 
@@ -53,7 +53,7 @@ def column_errors(run: Run, *, split: str | None = None, of: Rows | None = None)
         if value == value:
             lost.append(value)
             kind.append(number)
-            told.append(f"{name[:22]}  {words}".replace("$", r"\$"))
+            told.append(literal(f"{name[:22]}  {words}"))
     if not lost:
         raise NotApplicable("No column varies over these rows, so that there is nothing to lose.")
     order = np.argsort(-np.array(lost), kind="stable")[:SHOWN]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..tasks.synthesis.fidelity import dependence as pairs
-from ._figure import NotApplicable, new, tidy
+from ._figure import NotApplicable, literal, new, tidy
 from ._rows import Rows
 from ._run import which
 from .marginals import coded
@@ -60,7 +60,7 @@ def dependence(
     few = f" The first {kept} of {d} columns." if kept < d else ""
     figure = new(9.6, 4.6, "Pairs of columns in data and samples", f"{caption}.{few}")
     axes = figure.subplots(1, 3)
-    names = [n[:12].replace("$", r"\$") for n in real.names[:kept]]
+    names = [literal(n[:12]) for n in real.names[:kept]]
     shown = (("data", data), ("samples", samples), ("difference", gap))
     for i, (ax, (title, values)) in enumerate(zip(axes, shown, strict=True)):
         image = ax.imshow(values[:kept, :kept], cmap="Blues", vmin=0, vmax=1)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..evaluate.drawing import reconstructed
-from ._figure import GREY, NotApplicable, bare, new
+from ._figure import GREY, NotApplicable, bare, literal, new
 from ._images import grid, size_note
 from ._rows import Rows, rows
 from ._run import by_name, is_pictures, pictures, shown, which
@@ -115,7 +115,7 @@ def _table(
 
 
 def _write(ax: Axes, x: float, y: float, text: str, **style: str) -> None:
-    ax.text(x, y, text.replace("$", r"\$"), fontsize=8, va="center", **style)  # type: ignore[arg-type]
+    ax.text(x, y, literal(text), fontsize=8, va="center", **style)  # type: ignore[arg-type]
 
 
 def _value(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._figure import BLUE, new, tidy
+from ._figure import BLUE, literal, new, tidy
 from ._rows import Rows, plane, rows
 from ._run import which
 
@@ -94,7 +94,7 @@ def _coloured(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: tuple[s
     for value, colour in zip(values, colours, strict=False):
         name = classes[value] if 0 <= value < len(classes) else str(value)
         name = "none" if value < 0 else name
-        ax.scatter([], [], s=26, color=colour, label=name)
+        ax.scatter([], [], s=26, color=colour, label=literal(name))
     ax.legend(
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),

@@ -9,7 +9,7 @@ import numpy as np
 from ..tasks.synthesis.coded import Coded, holes_of
 from ..tasks.synthesis.fidelity import marginals as distances
 from ..tasks.synthesis.synthesize import coded_draws, coded_rows
-from ._figure import BLUE, GREY, NotApplicable, OtherData, new, tidy
+from ._figure import BLUE, GREY, NotApplicable, OtherData, literal, new, tidy
 from ._rows import Rows, rows
 from ._run import held_out, which
 
@@ -46,7 +46,7 @@ def marginals(
     far = distances(real, made)
     near = None if learned is None else distances(real, learned)
     order = np.argsort(-np.nan_to_num(far, nan=-1.0), kind="stable")[:SHOWN]
-    names = [real.names[i][:22].replace("$", r"\$") for i in order]
+    names = [literal(real.names[i][:22]) for i in order]
     caption = (
         f"How far each column of {len(made)} draws is from that of {len(real)} data {which(run)}, "
         "0 for alike and 1 for apart: the largest gap of distribution functions for numbers, the "

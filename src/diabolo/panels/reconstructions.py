@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..evaluate.drawing import reconstructed
-from ._figure import BLUE, bare, by_column, new, tidy
+from ._figure import BLUE, bare, by_column, literal, new, tidy
 from ._images import grid, size_note
 from ._run import by_name, held_out, is_pictures, measured, pictures, shown, which
 
@@ -91,7 +91,7 @@ def _table(run: Run, data: Data) -> Figure:
     left = min(ax.get_position().x0 for ax in axes)
     for name, ax in zip(before, axes, strict=False):
         x, again = before[name], after[name]
-        tidy(ax, name, "reconstruction" if ax.get_position().x0 == left else "")
+        tidy(ax, literal(name), "reconstruction" if ax.get_position().x0 == left else "")
         if np.issubdtype(x.dtype, np.number):
             _points(ax, x.astype(float), again.astype(float))
         else:
@@ -122,7 +122,7 @@ def _levels(ax: Axes, x: np.ndarray, again: np.ndarray) -> None:
     share /= np.maximum(share.sum(0), 1)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1, origin="lower", aspect="auto")
     few = len(values) <= 8
-    short = [v if len(v) <= 8 else f"{v[:7]}\u2026" for v in values] if few else []
+    short = [literal(v if len(v) <= 8 else f"{v[:7]}\u2026") for v in values] if few else []
     ticks = range(len(values)) if few else []
     ax.set_xticks(ticks, short, fontsize=6, rotation=40, ha="right")
     ax.set_yticks(ticks, short, fontsize=6)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ._figure import BLUE, ORANGE, NotApplicable, bare, by_column, new, tidy
+from ._figure import BLUE, ORANGE, NotApplicable, bare, by_column, literal, new, tidy
 from ._images import grid, size_note
 from ._run import by_name, held_out, is_pictures, pictures, shown, which
 
@@ -74,7 +74,9 @@ def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figu
         bare(ax)
         if names:
             step = page.shape[0] / len(names)
-            ax.set_yticks([(i + 0.5) * step for i in range(len(names))], names, fontsize=9)
+            ax.set_yticks(
+                [(i + 0.5) * step for i in range(len(names))], [*map(literal, names)], fontsize=9
+            )
             ax.tick_params(length=0)
     return figure
 
@@ -136,7 +138,7 @@ def _some(values: np.ndarray) -> bool:
 
 
 def _histograms(ax: Axes, real: np.ndarray, drawn: np.ndarray, name: str) -> None:
-    tidy(ax, name, "")
+    tidy(ax, literal(name), "")
     ax.set_yticks([])
     if not np.issubdtype(real.dtype, np.number):
         real, drawn = (a[[v is not None for v in a]] for a in (real, drawn))
@@ -149,10 +151,10 @@ def _histograms(ax: Axes, real: np.ndarray, drawn: np.ndarray, name: str) -> Non
         ):
             share = [np.mean(x.astype(str) == value) for value in chosen]
             ax.bar(np.arange(len(chosen)) + shift, share, 0.4, color=colour, label=label)
-        short = [v if len(v) <= 12 else f"{v[:11]}\u2026" for v in chosen]
+        short = [literal(v if len(v) <= 12 else f"{v[:11]}\u2026") for v in chosen]
         ax.set_xticks(range(len(chosen)), short, fontsize=6, rotation=40, ha="right")
         if len(often) < len(values):
-            ax.set_xlabel(f"{name} ({len(often)} of {len(values)} levels)", fontsize=9.5)
+            ax.set_xlabel(f"{literal(name)} ({len(often)} of {len(values)} levels)", fontsize=9.5)
         return
     real, drawn = (a[np.isfinite(a)] for a in (real.astype(float), drawn.astype(float)))
     edges = _edges(real, drawn).tolist()

@@ -11,7 +11,7 @@ from ..errors import DiaboloError
 from ..evaluate.drawing import reconstructed
 from ..tasks import anomalies
 from ..tasks.attribution import arranged, attribution
-from ._figure import GREY, ORANGE, NotApplicable, bare, new, tidy
+from ._figure import GREY, ORANGE, NotApplicable, bare, literal, new, tidy
 from ._images import grid, size_note
 from ._rows import Rows, rows
 from ._run import by_name, is_pictures, pictures, shown, which
@@ -169,4 +169,4 @@ def _told(name: str, value: object) -> str:
         told = f"{float(value):.3g}"
     else:
         told = str(value)[:10]
-    return f"{short} = {told}".replace("$", r"\$")
+    return literal(f"{short} = {told}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..run.traversal import moving, path
-from ._figure import NotApplicable, OtherData, bare, by_column, new, tidy
+from ._figure import NotApplicable, OtherData, bare, by_column, literal, new, tidy
 from ._images import grid, size_note
 from ._run import by_name, condition_of, decoded, held_out, is_pictures, pictures
 
@@ -103,7 +103,7 @@ def _table(run: Run, x: Tensor, names: list[str], steps: int, caption: str) -> F
         ax.grid(False)
         ax.set_xticks([0, steps // 2, steps - 1], ["-3", "0", "3"], fontsize=7)
         first = ax.get_position().x0 == left
-        short = [n.replace("$", r"\$")[:16] for n in kept] if first else []
+        short = [literal(n[:16]) for n in kept] if first else []
         ax.set_yticks(range(len(kept)) if first else [], short, fontsize=7)
     return figure
 

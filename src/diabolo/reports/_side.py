@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..evaluate import Bound, Estimate
+from ..evaluate import ActiveUnits, Bound, Estimate
 from ..run import Run
 from ._facts import settings
 from ._numbers import error
@@ -23,6 +23,7 @@ class Measured:
         parts: Its bound; None for a deterministic model, or without data.
         distortion: -log p(x|z); None without data.
         likelihood: The log-likelihood; None likewise.
+        units: Its active latent elements; None without two data.
         facts: What is told without data, by its name.
     """
 
@@ -31,6 +32,7 @@ class Measured:
     parts: Bound | None
     distortion: Estimate | None
     likelihood: Estimate | None
+    units: ActiveUnits | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -56,9 +58,8 @@ def numbers(found: Sequence[Measured]) -> tuple[tuple[str, ...], ...]:
     if any(m.parts is not None for m in found):
         rates = ["" if m.parts is None else f"{_rate(m.parts):.2f}" for m in found]
         rows.append(("rate (nats)", *rates))
-    units = [m.run.metrics.get("evaluation", {}).get("active_units") for m in found]
-    if any(units):
-        told = ["" if u is None else f"{u['count']} of {u['of']}" for u in units]
+    if any(m.units is not None for m in found):
+        told = ["" if m.units is None else f"{m.units.count} of {m.run.latent}" for m in found]
         rows.append(("active units", *told))
     rows += [(name, *(m.facts[name] for m in found)) for name in found[0].facts]
     return tuple(rows)

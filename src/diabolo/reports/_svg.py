@@ -106,8 +106,8 @@ def drawn(figure: Figure, name: str, points: Sequence[str] = ()) -> Drawing:
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         figure.savefig(out, format="svg", transparent=True, dpi=DPI, metadata=facts)
     text = _tamed(out.getvalue(), name, _spots(figure, points) if points else ())
-    told = " ".join(caption.split())
-    return Drawing(name, " ".join(title.split()), told, text, 72 * width)
+    heading, told = (" ".join(words.replace(r"\$", "$").split()) for words in (title, caption))
+    return Drawing(name, heading, told, text, 72 * width)
 
 
 def _spots(figure: Figure, points: Sequence[str]) -> list[Spot]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..data import Data, Splits
 from ..errors import DiaboloError, whole
-from ..evaluate import Estimate, bound, difference, distortion, log_likelihood
+from ..evaluate import Estimate, active_units, bound, difference, distortion, log_likelihood
 from ..panels import PANELS
 from ..panels._beside import beside
 from ..panels._run import measured
@@ -219,14 +219,16 @@ def _measured(name: str, run: Run, data: Data | None, k: int | None, seed: int) 
         "best epoch": "" if best is None else str(best.epoch),
     }
     if data is None:
-        return Measured(name, run, None, None, None, facts)
+        return Measured(name, run, None, None, None, None, facts)
     own = measured(run, data)
+    units = active_units(run.model, own) if len(own) > 1 else None
     if run.model.deterministic:
-        return Measured(name, run, None, distortion(run.model, own, seed=seed), None, facts)
+        lost = distortion(run.model, own, seed=seed)
+        return Measured(name, run, None, lost, None, units, facts)
     parts = bound(run.model, own, seed=seed)
     many = min(1000, max(20, PASSES // len(data))) if k is None else k
     ll = log_likelihood(run.model, own, k=None if run.model.exact else many, seed=seed)
-    return Measured(name, run, parts, parts.distortion, ll, facts)
+    return Measured(name, run, parts, parts.distortion, ll, units, facts)
 
 
 def _differences(
