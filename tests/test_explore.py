@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import diabolo
-from diabolo.explore import Scene
+from diabolo.explore import Scene, parts
 from diabolo.explore.answers import ASKS, answer
 from diabolo.explore.server import reply
 from diabolo.explore.wire import Query, pack, parse
@@ -244,6 +244,15 @@ def test_slow_parts_are_made_later_and_told() -> None:
     assert seen["below_of"] == "log_likelihood"
     assert seen["log_likelihood"] == pytest.approx(found[0], abs=1e-3)
     assert seen["below"] == pytest.approx((found < found[0]).mean(), abs=2 / len(s))
+
+
+def test_a_map_that_takes_too_many_rows_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SPREAD", 20)
+    s = Scene(scene("vae").run, bits(6))
+    assert s.maps[1].fill() == "failed"
+    told = s.document(live=True)
+    assert "20 rows at most" in told["maps"][1]["about"]
+    assert "map.tsne" not in told["arrays"]
 
 
 def test_a_picture_is_read_in_bytes_as_it_was_shown() -> None:

@@ -81,7 +81,7 @@ def maps(rows: Rows) -> list[Part]:
     facts = {"title": title, "about": about, "linear": linear, "names": list(flat.names)}
     maps = [Part("pca", facts, lambda: flat.points)]
     maps[0].fill()
-    if len(shown) > 2 and 10 <= len(rows) <= SPREAD:
+    if len(shown) > 2 and len(rows) >= 10:
         about = "Neighbours stay neighbours; distances between far points mean little."
         facts = {"title": "t-SNE", "about": about, "linear": None, "names": ["", ""]}
         maps.append(Part("tsne", facts, lambda: _spread(rows.codes[:, shown])))
@@ -174,5 +174,7 @@ def _spread(codes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the t-SNE map of codes, (n, 2)."""
     from sklearn.manifold import TSNE
 
+    if len(codes) > SPREAD:
+        raise DiaboloError(f"t-SNE takes {SPREAD} rows at most here: show fewer, --rows {SPREAD}.")
     perplexity = min(NEIGHBOURS, (len(codes) - 1) / 3)
     return TSNE(2, perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(codes)

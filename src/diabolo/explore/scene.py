@@ -274,8 +274,8 @@ class Scene:
             ("Likelihood", family),
             ("Weights", f"{weights:,}"),
         ]
-        if run.latent > ELEMENTS:
-            facts.append(("Sliders", f"the {ELEMENTS} elements of greatest rate"))
+        some = f"the {ELEMENTS} elements of greatest rate" if run.latent > ELEMENTS else "by rate"
+        facts.append(("Sliders", f"{some}, as measured on the validation data"))
         for name, values in (("Rate", self.rows.__dict__.get("rate")),):
             if values is not None:
                 facts.append((name, f"{values.mean():.2f} nats"))
