@@ -37,6 +37,7 @@ class GlPainter implements Painter {
   private tints: Uint8Array = new Uint8Array();
   private program!: WebGLProgram;
   private buffers!: WebGLBuffer[];
+  private at!: Record<"middle" | "scale" | "size", WebGLUniformLocation | null>;
 
   constructor(
     private canvas: HTMLCanvasElement,
@@ -68,6 +69,8 @@ class GlPainter implements Painter {
     if (!gl.getProgramParameter(this.program, gl.LINK_STATUS) && !gl.isContextLost())
       throw new Error(`The map's program does not link: ${gl.getProgramInfoLog(this.program)}`);
     this.buffers = [gl.createBuffer(), gl.createBuffer()];
+    const at = (name: string) => gl.getUniformLocation(this.program, name);
+    this.at = { middle: at("middle"), scale: at("scale"), size: at("size") };
     gl.useProgram(this.program);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
@@ -93,15 +96,14 @@ class GlPainter implements Painter {
   }
 
   draw(camera: Camera, size: number, ratio: number): void {
-    const { gl, program } = this;
+    const { gl, at } = this;
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
     if (!this.n || this.tints.length < 4 * this.n) return;
-    const at = (name: string) => gl.getUniformLocation(program, name);
-    gl.uniform2f(at("middle"), camera.x, camera.y);
-    gl.uniform2f(at("scale"), (2 * camera.scale) / camera.width, (2 * camera.scale) / camera.height);
-    gl.uniform1f(at("size"), size * ratio);
+    gl.uniform2f(at.middle, camera.x, camera.y);
+    gl.uniform2f(at.scale, (2 * camera.scale) / camera.width, (2 * camera.scale) / camera.height);
+    gl.uniform1f(at.size, size * ratio);
     gl.drawArrays(gl.POINTS, 0, this.n);
   }
 }
@@ -132,7 +134,8 @@ class PlainPainter implements Painter {
 }
 
 export function painterFor(canvas: HTMLCanvasElement, redraw: () => void): Painter {
-  const gl = canvas.getContext("webgl2", { alpha: true, antialias: false, premultipliedAlpha: true });
+  // the buffer is kept for printing
+  const gl = canvas.getContext("webgl2", { alpha: true, antialias: false, preserveDrawingBuffer: true });
   if (gl) return new GlPainter(canvas, gl, redraw);
   return new PlainPainter(canvas.getContext("2d")!);
 }

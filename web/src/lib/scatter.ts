@@ -19,6 +19,8 @@ const REACH = 12; // pixels
 
 export class Scatter {
   mode: Mode = "choose";
+  /** Whether the wheel zooms only with Ctrl held: in a page that is scrolled by it. */
+  scrolls = false;
   /** The chosen point, from which a drag joins. */
   handle = -1;
   camera: view.Camera;
@@ -155,6 +157,7 @@ export class Scatter {
   }
 
   private wheel = (e: WheelEvent): void => {
+    if (this.scrolls && !e.ctrlKey && !e.metaKey) return;
     e.preventDefault();
     const lines = e.deltaMode === 1 ? 16 : 1;
     this.look(view.zoom(this.camera, Math.exp(-e.deltaY * lines * 0.0018), ...this.at(e), this.home));

@@ -80,6 +80,7 @@ function build(host: HTMLElement, told: Told): void {
   let only = -1;
 
   const scatter = new Scatter(canvas, { hover: (i, x, y) => hover(i, x, y) });
+  scatter.scrolls = true;
 
   function hover(i: number, x: number, y: number): void {
     tip.classList.toggle("on", i >= 0);
@@ -139,11 +140,12 @@ function build(host: HTMLElement, told: Told): void {
   }
   for (const [text, label, act] of [
     ["\u2212", "Zoom out", () => scatter.zoomBy(1 / 1.4)],
-    ["+", "Zoom in", () => scatter.zoomBy(1.4)],
+    ["+", "Zoom in, or the wheel with Ctrl", () => scatter.zoomBy(1.4)],
     ["All", "Show all", () => scatter.fit()],
   ] as const) {
     const button = make(bar, "button", "diabolo-button", text);
     button.type = "button";
+    button.title = label;
     button.setAttribute("aria-label", label);
     button.onclick = act;
   }
