@@ -9,10 +9,11 @@ export function number(value: number | null | undefined, digits = 4): string {
   if (!Number.isFinite(value)) return value > 0 ? "\u221e" : MINUS + "\u221e";
   const size = Math.abs(value);
   let text: string;
-  if (size !== 0 && (size >= 1e6 || size < 1e-3)) text = value.toExponential(Math.max(0, digits - 2));
+  if (size === 0) return "0";
+  if (size >= 1e6 || size < 1e-4) text = value.toExponential(Math.max(0, digits - 2));
   else {
-    const whole = size < 1 ? 1 : Math.floor(Math.log10(size)) + 1;
-    text = value.toFixed(Math.max(0, Math.min(digits - whole, 6)));
+    const whole = Math.floor(Math.log10(size)) + 1; // figures before the point; noughts behind it count as less than none
+    text = value.toFixed(Math.max(0, digits - whole));
     if (text.includes(".") && digits > 4) text = text.replace(/\.?0+$/, "");
   }
   return text.replace("-", MINUS);

@@ -8,7 +8,11 @@ const column = (over: Partial<Column>): Column => ({ name: "a", kind: "number", 
 
 test("numbers keep about four figures and a true minus", () => {
   expect(number(-123.456)).toBe("\u2212123.5");
-  expect(number(0.01234)).toBe("0.012");
+  expect(number(0.01234)).toBe("0.01234");
+  expect(number(0.0675, 3)).toBe("0.0675");
+  expect(number(0.314159, 2)).toBe("0.31");
+  expect(number(0)).toBe("0");
+  expect(number(1234567)).toBe("1.23e+6");
   expect(number(NaN)).toBe("\u2013");
   expect(percent(0.004)).toBe("less than 1 %");
 });

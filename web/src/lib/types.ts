@@ -67,6 +67,7 @@ export interface MapInfo {
   about: string;
   state: "ready" | "later" | "failed";
   linear: { mean: number[]; axes: number[][] } | null;
+  names?: [string, string];
 }
 
 export interface ArrayInfo {
