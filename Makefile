@@ -112,6 +112,6 @@ bench: $(PEERS)/.made
 clean:
 	rm -rf $(PEERS) benchmarks/.cache
 	rm -rf $(VENV) docs/_build docs/gallery docs/generated docs/sg_execution_times.rst dist
-	rm -rf $(PAGE) web/node_modules
+	rm -rf $(PAGE) web/node_modules .node
 	rm -rf .pytest_cache .ruff_cache .hypothesis
 	find src tests docs examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

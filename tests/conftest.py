@@ -11,8 +11,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 EXPLAINED = (
     "DIABOLO_DATA is not set",  # sets that are not shipped lie in a folder
@@ -21,6 +25,8 @@ EXPLAINED = (
     "not installed",  # an optional package
     "the processor time of children is POSIX",
     "root may write anywhere",  # file permissions do not bind root
+    "no Chromium was found",  # the explorer's page is looked at in the machine's own browser
+    "the explorer's page is not built",  # Node builds it
     "SCIPY_ARRAY_API is not set",  # scikit-learn asks for it to try arrays of other libraries
 )
 BROAD = 4  # laws over at least so many members are worth a line of the report
@@ -47,6 +53,15 @@ def settings() -> Iterator[None]:
     yield
     torch.set_default_dtype(dtype)
     torch.set_grad_enabled(True)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium; `browsing` says where it is looked for, and when its tests are skipped."""
+    from browsing import chromium
+
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture
