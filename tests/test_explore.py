@@ -213,6 +213,19 @@ def test_decoding_is_that_of_the_run(kind: str) -> None:
     assert_allclose(mine, np.asarray(theirs, dtype=np.float32).reshape(mine.shape), atol=grain)
 
 
+def test_a_page_can_make_the_condition_that_networks_read() -> None:
+    s = scene("by both")
+    told = s.conditions.describe()
+    assert told is not None
+    mine: list[float] = []
+    for c, value in zip(told["columns"], s.conditions.rows[3].tolist(), strict=True):
+        if c["levels"]:
+            mine += [float(i == value) for i in range(len(c["levels"]))]
+        else:
+            mine.append((value - c["mean"]) / c["scale"])
+    assert_allclose(mine, s.rows.data.c[3].numpy(), atol=1e-5)
+
+
 def _values(told: dict[str, Any]) -> dict[str, Any]:
     each = {c["name"]: c["levels"][0] if c["levels"] else c["start"] for c in told["columns"]}
     return {k: [v] for k, v in each.items()}

@@ -74,6 +74,7 @@ class Conditions:
                 low, high = float(self.rows[:, i].min()), float(self.rows[:, i].max())
             start = 0 if c.classes else c.mean
             known |= {"levels": list(c.classes) or None, "low": low, "high": high, "start": start}
+            known |= {} if c.classes else {"mean": c.mean, "scale": c.scale}  # as networks read it
             each.append(known)
         return {**out, "names": [c.name for c in self.columns], "columns": each}
 
