@@ -35,6 +35,7 @@ ROOMS = (  # in reading order
     ("study", "Studies"),
     ("estimators", "Estimators of scikit-learn"),
     ("panels", "Figures"),
+    ("reports", "Pages on runs"),
     ("config", "Configuration"),
     ("checkpoint", "Checkpoints"),
     ("spec", "Spec"),

@@ -316,3 +316,20 @@ def test_the_map_is_drawn_by_a_script_where_it_is_built(pages, tmp_path, monkeyp
         assert told["tile"] == [8, 8]
         first = np.asarray(sheet)[:8, :8]
         np.testing.assert_array_equal(first, found.data.x[0, 0])
+
+
+def test_a_run_whose_data_are_gone_needs_data(tmp_path, monkeypatch):
+    cheap(monkeypatch, "gone")
+    module = importlib.import_module("diabolo.reports.report")
+    monkeypatch.setattr(
+        module, "CHAPTERS", (module.Chapter("all", "All", ("neighbours", "rates")),)
+    )
+    make("vector").save(tmp_path / "run")
+    run = diabolo.load(tmp_path / "run")
+    with pytest.raises(diabolo.DiaboloError, match="gone: give data of your own"):
+        diabolo.report(run)
+    found = diabolo.report(run, RNG.normal(size=(2, 5)), out=tmp_path / "new" / "page.html")
+    assert found.figures == ("rates",)
+    assert "gone" in found.left_out["neighbours"]
+    assert (tmp_path / "new" / "page.html").read_text("utf-8") == found.html
+    assert len(diabolo.report(run, RNG.normal(size=(1, 5))).left_out) == 2  # one datum alone
