@@ -358,6 +358,7 @@ def test_demo_trains_and_draws(tmp_path, monkeypatch, capsys):
     assert "runs/demo/figures/manifold.png" in told
     place = tmp_path / "runs" / "demo"
     assert {p.name for p in place.iterdir()} >= FILES | {"report.html"}
+    assert "diabolo report runs/demo" in told
     assert "open runs/demo/report.html" in told
     assert len(list((place / "figures").glob("*.png"))) == 5
 

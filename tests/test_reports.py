@@ -33,6 +33,7 @@ SOME = {  # which panels stand for all, since each costs a third of a second
     "table": ("extremes", "column_errors", "marginals", "strangest", "latent_map"),
     "map": ("latent_map",),
     "given": ("reconstructions",),
+    "gone": ("neighbours", "rates"),
 }
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 RNG = np.random.default_rng(0)
@@ -66,12 +67,13 @@ def make(kind: str) -> diabolo.Run:
 
 
 def cheap(patch: pytest.MonkeyPatch, of: str) -> None:
-    """Takes few steps where numbers do not matter, and few panels."""
+    """Takes few steps where numbers do not matter, few panels, and a diagnosis of one alone."""
     for name, few in FEW.items():
         patch.setattr(diagnoses, name, few)
     if of in SOME:
         module = importlib.import_module("diabolo.reports.report")
         patch.setattr(module, "CHAPTERS", (module.Chapter("all", "All", SOME[of]),))
+        patch.setattr(module, "_diagnosis", lambda *_: (None, "Nobody asked for it."))
 
 
 KINDS = ("pictures", "class", "point", "groups", "table")
@@ -239,9 +241,7 @@ def test_a_page_that_cannot_be_is_refused(options, word, pages, tmp_path, monkey
 def test_the_command_line_writes_a_page_a_browser_opens(tmp_path, monkeypatch, capsys):
     cheap(monkeypatch, "map")
     monkeypatch.chdir(tmp_path)
-    words = ["latent=3", "net=mlp(hidden=(8,))", "epochs=1", "limit=200"]
-    assert main(["fit", "digits", "--set", *words, "--k", "5", "--out", "<i>run"]) == 0
-    assert "diabolo report '<i>run'" in capsys.readouterr().out
+    diabolo.fit("digits", latent=3, limit=200, **TINY).save("<i>run")
     assert main(["report", "<i>run", "--json"]) == 0
     page = tmp_path / "<i>run" / "report.html"
     html = page.read_text("utf-8")
@@ -268,7 +268,7 @@ def test_the_command_line_writes_a_page_a_browser_opens(tmp_path, monkeypatch, c
         pytest.skip("Chromium is not installed")
     target = tmp_path / "page.png"
     words = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
-    words += [f"--screenshot={target}", "--window-size=1200,6000", f"file://{page}"]
+    words += [f"--screenshot={target}", "--window-size=800,1500", f"file://{page}"]
     shutil.copy(page, tmp_path / "plain.html")
     words[-1] = f"file://{tmp_path / 'plain.html'}"
     done = subprocess.run([browser, *words], capture_output=True, text=True, timeout=120)
@@ -320,10 +320,6 @@ def test_the_map_is_drawn_by_a_script_where_it_is_built(pages, tmp_path, monkeyp
 
 def test_a_run_whose_data_are_gone_needs_data(tmp_path, monkeypatch):
     cheap(monkeypatch, "gone")
-    module = importlib.import_module("diabolo.reports.report")
-    monkeypatch.setattr(
-        module, "CHAPTERS", (module.Chapter("all", "All", ("neighbours", "rates")),)
-    )
     make("vector").save(tmp_path / "run")
     run = diabolo.load(tmp_path / "run")
     with pytest.raises(diabolo.DiaboloError, match="gone: give data of your own"):
