@@ -45,9 +45,11 @@ def data_of(run: Run, source: str | None, labels: str | None = None) -> Data:
         DiaboloError: If they cannot be read, or are not like those fitted.
     """
     from ..data import read
-    from ..run.asked import held_out
+    from ..run.asked import held_out, refuse_labels
 
     if source is not None:
+        if labels is not None:
+            refuse_labels(run)
         return read(source, run.schema, config=run.config.data, labels=labels)
     if labels is not None:
         raise DiaboloError("--labels says where the labels of DATA are: name DATA too.")

@@ -33,6 +33,7 @@ __all__ = [
     "as_data",
     "held_out",
     "read_split",
+    "refuse_labels",
 ]
 
 
@@ -51,12 +52,8 @@ def as_data(run: Run, x: Any, labels: Any, condition: Any, *, lacking: bool = Fa
     """
     if (labels is not None or condition is not None) and not run.spec.condition:
         raise _unwanted()
-    names = [c.name for c in run.schema.conditions]
-    if labels is not None and run.schema.label not in names:
-        raise DiaboloError(
-            f"This run's condition is {named(names)}, on which labels have no effect: leave labels "
-            "out. A table has the condition in its columns; for an array give condition=."
-        )
+    if labels is not None:
+        refuse_labels(run)
     if isinstance(x, Data):
         if labels is not None or condition is not None:
             raise DiaboloError("These data carry their own condition: leave labels out.")
@@ -69,6 +66,20 @@ def as_data(run: Run, x: Any, labels: Any, condition: Any, *, lacking: bool = Fa
     if data.c is None and run.spec.condition and run.model.unknown is None and not lacking:
         raise _lacking(run, "labels")
     return data
+
+
+def refuse_labels(run: Run) -> None:
+    """Refuses labels beside a condition that is something else.
+
+    Raises:
+        DiaboloError: Saying what the condition is.
+    """
+    names = [c.name for c in run.schema.conditions]
+    if names and run.schema.label not in names:
+        raise DiaboloError(
+            f"This run's condition is {named(names)}, on which labels have no effect: leave labels "
+            "out. A table has the condition in its columns; for an array give condition=."
+        )
 
 
 def as_condition(run: Run, n: int, label: Any, condition: Any) -> Tensor | None:
