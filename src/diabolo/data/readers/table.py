@@ -95,9 +95,18 @@ def _as_utf8(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError:
-        note = "The table is not UTF-8: read as Latin-1. If names look wrong, save it as UTF-8."
-        return raw.decode("latin-1").encode(), (note,)
+        text, name = _one_byte(raw)
+        note = f"The table is not UTF-8: read as {name}. If names look wrong, save it as UTF-8."
+        return text.encode(), (note,)
     return raw, ()
+
+
+def _one_byte(raw: bytes) -> tuple[str, str]:
+    """Returns a text whose characters are one byte each, and the name of its encoding."""
+    try:
+        return raw.decode("cp1252"), "Windows-1252"
+    except UnicodeDecodeError:  # at five bytes that it leaves open
+        return raw.decode("latin-1"), "Latin-1"
 
 
 def as_written(path: Path) -> pa.Table | None:
