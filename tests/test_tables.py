@@ -150,10 +150,13 @@ def test_kinds_are_said_by_name() -> None:
         ({"weight": "count"}, r"non-negative integers \(count\), but got .*column 'weight'"),
         ({"grade": "ordinal:4"}, r"Column 'grade' has the level '(4|5)' in row"),
         ({"grade": "real:4"}, "the kind of column 'grade'"),
+        ({"day": "category"}, "'day' holds dates, so that it cannot be 'category'"),
+        ({"pair": "category"}, "'pair' is of type list.*, of which nothing is learned"),
     ],
 )
 def test_a_kind_that_does_not_fit_is_refused(kinds: dict[str, str], sentence: str) -> None:
     frame = people().assign(name=[f"p{i}" for i in range(N)], fixed=1.0, never=np.nan)
+    frame["pair"] = [[1, 2]] * N
     with pytest.raises(DiaboloError, match=sentence):
         load(frame, DataConfig(kinds=kinds))
 
@@ -183,6 +186,32 @@ def test_columns_that_are_no_data_are_named() -> None:
     assert list(back.columns) == [*KINDS, "fixed", "never", "kept"]
     assert set(back["fixed"]) == {"a"}
     assert back["never"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (np.random.default_rng(0).permutation(N) + 7, "identifier"),
+        (np.random.default_rng(0).permutation(2 * N)[:N], "identifier"),
+        (2**60 + np.arange(N) % 50, "identifier"),
+        (np.random.default_rng(0).integers(0, N, N), None),
+        (1000 * np.random.default_rng(0).permutation(N), None),
+        (
+            [f"$1,{i:03}.5" for i in range(N)],
+            r"numbers such as '\$1,000.5', to be written as 1234.5",
+        ),
+        ([f"{i % 50},5" for i in range(N)], "numbers such as '0,5', to be written as 1234.5"),
+        ([f"{i % 90} %" for i in range(N)], "numbers such as '0 %', to be written as 1234.5"),
+        ([f"{1 + i % 28}.{1 + i % 12}.2024" for i in range(N)], "dates such as '1.1.2024'"),
+        ([f"{i % 50:05}" for i in range(N)], None),
+        (pd.cut(np.arange(N), 4), "of type .*interval"),
+        ([[1, 2]] * N, "of type list"),
+    ],
+)
+def test_why_a_column_is_no_data(values: Any, why: str | None) -> None:
+    found = load(pd.DataFrame({"v": values, "x": np.random.default_rng(1).normal(size=N)}))
+    left = dict(found.schema.table.left_out)  # type: ignore[union-attr]
+    assert "v" not in left if why is None else re.search(why, left["v"]), left
 
 
 def test_rare_levels_share_a_code() -> None:
@@ -289,6 +318,21 @@ def test_rows_keep_their_names_and_frames_their_library(run: diabolo.Run) -> Non
     other = run.reconstruct(as_library(people(20), "polars"))
     assert isinstance(other, pl.DataFrame)
     assert other["day"].dtype == as_library(people(20), "polars")["day"].dtype
+
+
+def test_names_that_are_numbers_are_kept() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    frame = pd.DataFrame(np.where(x > 1.5, np.nan, x)).assign(**{"k": np.nan})
+    run = diabolo.fit(frame, **SMALL)
+    assert list(run.reconstruct(frame).columns) == [0, 1, 2, "k"]
+    filled = diabolo.impute(run, frame, method="importance(k=5)").data
+    assert filled.dtypes.equals(frame.dtypes)
+    assert filled[[0, 1, 2]].notna().all().all()
+
+
+def test_a_note_names_another_kind() -> None:
+    assert "as in kinds={'age': 'real'}" in told(people()[["age", "city"]])
+    assert "as in kinds={'weight': 'skip'}" in told(people()[["weight", "city"]])
 
 
 def test_a_saved_run_reads_and_writes_alike(run: diabolo.Run, tmp_path: Path) -> None:
@@ -619,12 +663,26 @@ def test_a_class_of_a_table_is_sampled() -> None:
     assert "city" not in run.schema.columns
 
 
+def test_labels_beside_another_condition_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people().to_csv(tmp_path / "x.csv", index=False)
+    where = tmp_path / "run"
+    diabolo.fit(tmp_path / "x.csv", "cvae", condition="city", out=where, **SMALL)
+    for verb in ("encode", "score", "reconstruct", "anomalies"):
+        asked = [verb, str(where), str(tmp_path / "x.csv"), "--out", str(tmp_path / "out.csv")]
+        assert main([*asked, "--labels", "member"]) == 2
+        assert "condition is 'city', on which labels have no effect" in capsys.readouterr().err
+
+
 # Columns of several types.
 
 
 def test_a_column_of_several_types_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DiaboloError, match="Column 'x' has values of several types, such as 1 and"):
         load(people().assign(x=[1, "a"] * (N // 2)))
+    with pytest.raises(DiaboloError, match="'x' has values of type complex, such as 1j"):
+        load(people().assign(x=[1j] * N))
     rows = [f"{'abc' if i == 7 else i * 1.5},{'uv'[i % 2]}" for i in range(50)]
     (tmp_path / "x.csv").write_text("\n".join(["x,y", *rows]))
     with pytest.raises(DiaboloError, match="Column 'x' holds numbers and text: row 7 has 'abc'"):

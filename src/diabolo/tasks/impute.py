@@ -212,21 +212,24 @@ def _filled_frame(
     table = nw.from_native(frame)
     table = table.collect() if isinstance(table, nw.LazyFrame) else table
     changed = []
+    own = {str(c): c for c in table.columns}  # names that may be numbers
     for j, name in enumerate(schema.columns):
         at = np.nonzero(hole[:, j])[0]
         if len(at):
-            column, values = table[name], new[at, j]
+            column, values = table.get_column(own[name]), new[at, j]
             if schema.table is not None:  # levels, dates and whole numbers, as in training
                 values = np.array(schema.table.columns[j].decode(values).to_pylist())
             if column.dtype.is_integer():
                 values = np.rint(values.astype(float)).astype(np.int64)
-            changed.append(_put(column, at, values).alias(name))
+            changed.append(_put(column, at, values).alias(own[name]))
     return table.with_columns(*changed).to_native() if changed else table.to_native()
 
 
 def _put(column: nw.Series[Any], at: NDArray[np.int64], values: NDArray[Any]) -> nw.Series[Any]:
     """Returns a column with values in its holes, of its own type where that can hold them."""
     new, kind = values.tolist(), column.dtype
+    if all(v is None for v in new):
+        return column
     if column.implementation.is_pyarrow():  # its scatter knows one type of text only
         old = column.to_native()
         known = None if pa.types.is_null(old.type) else old.type
@@ -314,8 +317,9 @@ def _there(frame: Any, columns: tuple[str, ...]) -> NDArray[np.bool_]:
     table = nw.from_native(frame)
     table = table.collect() if isinstance(table, nw.LazyFrame) else table
     out = np.ones((len(table), len(columns)), bool)
+    own = {str(c): c for c in table.columns}
     for j, name in enumerate(columns):
-        column = table[name]
+        column = table.get_column(own[name])
         gap = column.is_null()
         if column.dtype.is_float():
             gap = gap | column.is_nan().fill_null(True)

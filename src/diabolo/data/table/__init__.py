@@ -6,6 +6,7 @@ from .column import Column
 from .fit import tabulate
 from .frame import Frame, is_frame, label_values, named, native, need_columns, to_arrow
 from .kinds import KINDS
+from .notes import left_out_note
 from .table import Table, numbers_of
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Table",
     "is_frame",
     "label_values",
+    "left_out_note",
     "named",
     "native",
     "need_columns",

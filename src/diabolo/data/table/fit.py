@@ -9,8 +9,7 @@ Shapes: n rows, D features.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -18,15 +17,23 @@ import pyarrow as pa
 from ...config import DataConfig
 from ...errors import DiaboloError, unknown
 from ..found import Found, Rows
-from ..mapped import Array, Mapped, pieces
-from ..values import refuse_infinite
+from ..mapped import Array, Mapped
 from .column import DAY, Column, Level
 from .frame import named
-from .kinds import UNIQUE, Numbers, Said, number_kind, read_kind, refuse_mixture, text_role
+from .kinds import (
+    UNIQUE,
+    Said,
+    number_kind,
+    read_kind,
+    refuse_mixture,
+    refuse_type,
+    text_role,
+)
 from .notes import notes
+from .source import Source, counts_of, plain_column, sources_of
 from .steps import step_of, step_of_times
 from .table import Table
-from .types import as_numbers, as_times, is_date, is_number, is_text, pc, plain, type_of
+from .types import as_numbers, as_times, is_date, is_text, pc
 
 __all__ = ["tabulate"]
 
@@ -34,49 +41,6 @@ MOST = 100  # levels of a category; what is rarer is pooled
 RARE = 10  # rows, or one in a hundred where that is fewer, below which a level is rare
 NUMBERS = ("real", "positive", "unit", "count")  # the kinds whose numbers are values
 PIXELS = 50  # columns of whole numbers from which a table is read as one array
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """One column of all parts: in Arrow, or as numbers that lie in files.
-
-    Arguments:
-        base: What is known of it by its type alone.
-        parts: Its values in each part, without a dictionary; () where they lie in files.
-        numbers: What is seen of it, where it holds numbers.
-        rows: The positions of the training rows that are fitted.
-    """
-
-    base: Column
-    parts: tuple[pa.Array, ...]
-    numbers: Numbers | None
-    rows: Array
-
-    @property
-    def name(self) -> str:
-        """The name of the column."""
-        return self.base.name
-
-    @property
-    def seen(self) -> int:
-        """How many values there are."""
-        if self.numbers is not None:
-            return self.numbers.seen
-        return sum(len(p) - p.null_count for p in self.parts)
-
-    @property
-    def categorical(self) -> bool:
-        """Whether its type has categories."""
-        return pa.types.is_dictionary(type_of(self.base.type))
-
-    @property
-    def ordered(self) -> bool:
-        """Whether its type has categories in an order."""
-        return bool(getattr(type_of(self.base.type), "ordered", False))
-
-    def column(self, kind: str, **more: Any) -> Column:
-        """Returns the column as one of this kind."""
-        return replace(self.base, kind=kind, **more)  # type: ignore[arg-type]
 
 
 def tabulate(found: Found, config: DataConfig, rows: Array) -> Found:
@@ -95,11 +59,13 @@ def tabulate(found: Found, config: DataConfig, rows: Array) -> Found:
         isinstance(config.kinds, tuple) and config.kinds
     )
     if whole:
-        columns = [_plain(found, name) for name in found.columns]
+        columns = [plain_column(found, name) for name in found.columns]
         if config.support in NUMBERS:
-            columns = [_stepped(s, s.base) if s.numbers else s.base for s in _sources(found, rows)]
+            columns = [
+                _stepped(s, s.base) if s.numbers else s.base for s in sources_of(found, rows)
+            ]
         return _read(found, Table(columns=tuple(columns), library=_library(found), mixed=False))
-    sources = _sources(found, rows)
+    sources = sources_of(found, rows)
     kept: list[Column] = []
     left: list[tuple[str, str]] = []
     for source in sources:
@@ -114,7 +80,9 @@ def tabulate(found: Found, config: DataConfig, rows: Array) -> Found:
         )
     alike = not said and config.support is None and _alike(sources, kept)
     table = Table(
-        columns=tuple(replace(_plain(found, c.name), step=c.step) if alike else c for c in kept),
+        columns=tuple(
+            replace(plain_column(found, c.name), step=c.step) if alike else c for c in kept
+        ),
         library=_library(found),
         mixed=not alike,
         unseen=config.unseen,
@@ -138,15 +106,6 @@ def _library(found: Found) -> str:
     return "file" if found.train.frame is None else found.train.frame.library
 
 
-def _plain(found: Found, name: str) -> Column:
-    """Returns a column by its type alone, as one of numbers."""
-    frame = found.train.frame
-    if frame is None:
-        return Column(name=name, kind="real", type=found.types[name])
-    kind = str(frame.columns[name].type)
-    return Column(name=name, kind="real", type=kind, dtype=frame.dtypes.get(name, ""))
-
-
 def _read(found: Found, table: Table) -> Found:
     """Returns the same with the rows as numbers."""
 
@@ -167,44 +126,7 @@ def _read(found: Found, table: Table) -> Found:
     return replace(out, columns=table.names, support=support, kinds=kinds, table=table)
 
 
-def _sources(found: Found, rows: Array) -> list[_Source]:
-    """Returns the columns of all parts."""
-    frames = [p.frame for p in found.parts if p.frame is not None]
-    bases = [_plain(found, name) for name in found.columns]
-    if not frames:
-        for part in found.parts:
-            if part.x.dtype.kind == "f":
-                refuse_infinite(part.x, lambda i: f"column '{found.columns[i]}'")
-        every = [Numbers(sum(len(p.x) for p in found.parts)) for _ in bases]
-        for part in found.parts:
-            for _, block in pieces(part.x):
-                for i, numbers in enumerate(every):
-                    numbers.add(block[:, i].astype(np.float64))
-        return [_Source(b, (), n, rows) for b, n in zip(bases, every, strict=True)]
-    made = []
-    count = sum(map(len, frames))
-    for base in bases:
-        columns = [f.columns[base.name] for f in frames]
-        parts = tuple(plain(c) for c in columns)
-        numbers = None
-        if is_number(parts[0].type):
-            values = [as_numbers(c, base.name) for c in columns]
-            for block in values:
-                refuse_infinite(block[:, None], lambda _, name=base.name: f"column '{name}'")
-            numbers = Numbers.of(values, count)
-        if pa.types.is_dictionary(columns[0].type):
-            base = replace(base, categories=_categories(columns))
-        made.append(_Source(base, parts, numbers, rows))
-    return made
-
-
-def _categories(columns: list[pa.ChunkedArray]) -> tuple[Level, ...]:
-    """Returns the categories that the type of a column has, in its order, seen or not."""
-    chunks = [chunk.dictionary.to_pylist() for c in columns for chunk in c.chunks]
-    return tuple(dict.fromkeys(v for values in chunks for v in values if v is not None))
-
-
-def _fit(source: _Source, said: Said | None, config: DataConfig) -> Column | str:
+def _fit(source: Source, said: Said | None, config: DataConfig) -> Column | str:
     """Returns what a column is, or why it is left out.
 
     Raises:
@@ -218,8 +140,9 @@ def _fit(source: _Source, said: Said | None, config: DataConfig) -> Column | str
         raise DiaboloError(
             f"Column '{source.name}' has no value, so that it cannot be '{said.kind}'."
         )
+    refuse_type(source.name, source.plain, said)
     column = _as_said(source, said, config)
-    if _constant(source):
+    if source.constant:
         raise DiaboloError(
             f"Column '{source.name}' is constant, so that there is nothing to learn of it: leave "
             "it out of data.kinds."
@@ -227,13 +150,7 @@ def _fit(source: _Source, said: Said | None, config: DataConfig) -> Column | str
     return column
 
 
-def _constant(source: _Source) -> bool:
-    if source.numbers is not None:
-        return source.numbers.low >= source.numbers.high
-    return len(pc.unique(pa.chunked_array(source.parts).drop_null())) < 2
-
-
-def _guess(source: _Source, config: DataConfig) -> Column | str:
+def _guess(source: Source, config: DataConfig) -> Column | str:
     """Returns what a column looks like."""
     numbers = source.numbers
     if not source.seen:
@@ -242,18 +159,20 @@ def _guess(source: _Source, config: DataConfig) -> Column | str:
         return "running number"
     if numbers is not None and source.categorical:
         return _category(source, config)
+    if numbers is not None and numbers.names_rows(pa.types.is_integer(source.plain)):
+        return "identifier"
     if numbers is not None:
         kind = "real" if numbers.low >= numbers.high else number_kind(numbers)
         return source.column(kind, levels=_range(source) if kind == "ordinal" else ())
-    kind = source.parts[0].type
+    kind = source.plain
     if is_date(kind):
         return _date(source)
     if not is_text(kind):
-        return f"of type {source.base.type}"
+        return f"of type {kind}"
     if not source.categorical:
         texts = pa.concat_arrays([p.cast(pa.large_string()) for p in source.parts])
         refuse_mixture(source.name, texts, source.seen)
-    levels, counts = _counts(source.parts)
+    levels, counts = counts_of(source.parts)
     role = text_role(pa.array(levels, pa.large_string()), counts)
     if role != "category":
         return role
@@ -262,7 +181,7 @@ def _guess(source: _Source, config: DataConfig) -> Column | str:
     return _category(source, config)
 
 
-def _as_said(source: _Source, said: Said, config: DataConfig) -> Column:
+def _as_said(source: Source, said: Said, config: DataConfig) -> Column:
     """Returns a column of the kind that the user says."""
     name, numbers = source.name, source.numbers
     if said.kind == "date":
@@ -270,7 +189,7 @@ def _as_said(source: _Source, said: Said, config: DataConfig) -> Column:
     if said.count is not None:
         return source.column(said.kind, levels=tuple(range(said.count)))
     if said.kind == "category":
-        counts = _counts(source.parts)[1] if source.parts else ()
+        counts = counts_of(source.parts)[1] if source.parts else ()
         if len(counts) == sum(counts) >= UNIQUE:
             raise DiaboloError(
                 f"Column '{name}' has another value in each row, so that it is no category: leave "
@@ -290,7 +209,7 @@ def _as_said(source: _Source, said: Said, config: DataConfig) -> Column:
         return source.column("ordinal", levels=_range(source))
     if source.ordered:
         return _ordered(source)
-    few = "<".join(map(str, _counts(source.parts)[0][:4]))
+    few = "<".join(map(str, counts_of(source.parts)[0][:4]))
     raise DiaboloError(
         f"Column '{name}' is text, whose order is not known: say it from the lowest to the "
         f"highest, as in kinds={{'{name}': 'ordinal:{few}'}}."
@@ -305,7 +224,7 @@ def _number(text: str) -> Level:
     return int(value) if value.is_integer() else value
 
 
-def _range(source: _Source) -> tuple[Level, ...]:
+def _range(source: Source) -> tuple[Level, ...]:
     """Returns the levels of an ordinal of numbers: all whole ones between, if they are few."""
     numbers = source.numbers
     assert numbers is not None
@@ -324,21 +243,13 @@ def _range(source: _Source) -> tuple[Level, ...]:
     return tuple(few)
 
 
-def _ordered(source: _Source) -> Column:
+def _ordered(source: Source) -> Column:
     """Returns an ordinal whose order is that of its categories."""
-    there = set(_counts(source.parts)[0])
+    there = set(counts_of(source.parts)[0])
     return source.column("ordinal", levels=tuple(v for v in source.base.categories if v in there))
 
 
-def _counts(parts: tuple[pa.Array, ...]) -> tuple[tuple[Level, ...], tuple[int, ...]]:
-    """Returns the values that there are, sorted, and how often each comes."""
-    both = pc.value_counts(pa.chunked_array(parts).drop_null())
-    values, counts = both.field("values").to_pylist(), both.field("counts").to_pylist()
-    pairs = sorted(zip(values, counts, strict=True), key=lambda p: p[0])
-    return tuple(v for v, _ in pairs), tuple(n for _, n in pairs)
-
-
-def _category(source: _Source, config: DataConfig) -> Column:
+def _category(source: Source, config: DataConfig) -> Column:
     """Returns a category, its rare levels pooled."""
     if not source.parts:
         numbers = source.numbers
@@ -348,9 +259,9 @@ def _category(source: _Source, config: DataConfig) -> Column:
                 "stays in its file: say data.memory=whole."
             )
         return source.column("category", levels=_range(source))
-    every = _counts(source.parts)[0]
+    every = counts_of(source.parts)[0]
     train = source.parts[0].take(pa.array(source.rows))
-    count = dict(zip(*_counts((train,)), strict=True))
+    count = dict(zip(*counts_of((train,)), strict=True))
     least = min(RARE, 0.01 * len(train)) if config.rare is None else config.rare
     often = sorted(every, key=lambda v: -count.get(v, 0))
     kept = {v for v in often[:MOST] if count.get(v, 0) >= least}
@@ -362,7 +273,7 @@ def _category(source: _Source, config: DataConfig) -> Column:
     return source.column("category", levels=levels, pooled=rare, weights=weights)
 
 
-def _date(source: _Source) -> Column:
+def _date(source: Source) -> Column:
     """Returns a column of dates, counted from the first."""
     times = [as_times(pa.chunked_array([p]), source.name) for p in source.parts]
     seen = np.concatenate(times)
@@ -372,7 +283,7 @@ def _date(source: _Source) -> Column:
     return source.column("date", origin=int(seen.min()), daily=daily, step=step)
 
 
-def _stepped(source: _Source, column: Column) -> Column:
+def _stepped(source: Source, column: Column) -> Column:
     """Returns a column of numbers with the step of its values."""
     if column.kind not in NUMBERS or not source.seen:
         return column
@@ -382,14 +293,14 @@ def _stepped(source: _Source, column: Column) -> Column:
     return replace(column, step=step_of(np.concatenate(parts)))
 
 
-def _alike(sources: list[_Source], kept: list[Column]) -> bool:
+def _alike(sources: list[Source], kept: list[Column]) -> bool:
     """Whether all columns hold numbers of one support, so that they are one array."""
     kinds = {c.name: c.kind for c in kept}
     some = [s for s in sources if s.name in kinds and s.seen]
     numbers = [s.numbers for s in some if s.numbers is not None and not s.categorical]
     if len(numbers) < len(some):
         return False
-    varying = {kinds[s.name] for s in some if not _constant(s)}
+    varying = {kinds[s.name] for s in some if not s.constant}
     if varying <= {"real"} or varying == {"boolean"}:
         return True
     if all(n.low >= 0 and n.high <= 1 and not n.whole for n in numbers):

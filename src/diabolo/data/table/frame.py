@@ -122,7 +122,12 @@ def _arrow(series: Any, name: str) -> pa.ChunkedArray:
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
         some = [v for v in series.to_list() if v is not None and v == v]
         first = some[0] if some else None
-        other = next((v for v in some if type(v) is not type(first)), first)
+        other = next((v for v in some if type(v) is not type(first)), None)
+        if other is None:
+            raise DiaboloError(
+                f"Column '{name}' has values of type {type(first).__name__}, such as {first!r}: "
+                "make numbers or text of them, or leave the column out."
+            ) from None
         raise DiaboloError(
             f"Column '{name}' has values of several types, such as {first!r} and {other!r}: make "
             "one type of them, or leave the column out."
@@ -214,8 +219,10 @@ def to_library(
             found[name] = column.cat.set_categories(list(categories[name]), ordered=ordered)
         elif str(column.dtype) != dtype and not (dtype != "object" and column.isna().any()):
             found[name] = column.astype(dtype)
-    if like is not None and len(like) == len(found):
-        found.index = like.index
+    if like is not None:
+        own = {str(c): c for c in like.columns}  # which may be numbers
+        found.columns = [own.get(c, c) for c in found.columns]
+        found.index = like.index if len(like) == len(found) else found.index
     return found
 
 

@@ -6,7 +6,8 @@ than counts do (variance below 0.8 means) or evenly (up to 2.2 means, with a var
 0.06 squared ranges); else `count` if they are not negative and vary at least as counts do. All
 other numbers are `real`, or `positive` if they are above 0 and their 99th percentile is at least
 10 times the first. Dates are `date`. Text is `category`, unless all of its values differ (an
-identifier), most of them do, or they are sentences (free text).
+identifier), most of them do, or they are sentences (free text). A hundred whole numbers or more
+that all differ where many would agree by chance are identifiers too.
 
 Shapes: n rows.
 """
@@ -21,7 +22,7 @@ import pyarrow as pa
 
 from ...errors import DiaboloError, unknown
 from ..mapped import Array
-from .types import mostly, pc
+from .types import PLAIN, is_date, is_plain, mostly, pc
 
 __all__ = [
     "FEW",
@@ -32,6 +33,7 @@ __all__ = [
     "number_kind",
     "read_kind",
     "refuse_mixture",
+    "refuse_type",
     "text_role",
 ]
 
@@ -41,11 +43,25 @@ FEW = 20  # values of an ordinal column
 AGAIN = 5  # times that each of them comes, on average
 COUNTS = 0.8  # variance over mean from which whole numbers are counts
 EVEN, FLAT = 2.2, 0.06  # greatest over mean, variance over squared range: 2 and 1/12 if uniform
+LARGEST = 1 << 53  # whole number that float64 tells from its neighbours
 LARGE = 1 << 20  # from which whole numbers are no counts
 WIDE = 10.0  # between the percentiles of a positive column
 SAMPLE = 10_000  # rows from which percentiles are taken
+NAMES = 100  # rows from which whole numbers are names by that; few years, one a row, are none
+AGREE = 10.0  # pairs of equal values, expected by chance, from which different ones are names
 UNIQUE = 10  # rows from which values that all differ identify them
 WORDS = 4.0  # on average, from which text is free
+CURRENCY = r"(\p{Sc}|%|EUR|USD|GBP|CHF|JPY)?"
+SPELLED = {  # numbers and dates that are not read as such, and how they would be
+    "numbers": (
+        rf"^[-+]?\s*{CURRENCY}\s*[-+]?(\d{{1,3}}([,. ']\d{{3}})+|\d+)([.,]\d+)?\s*{CURRENCY}$",
+        "1234.5",
+    ),
+    "dates": (
+        r"^(\d{1,2}([./-])\d{1,2}[./-](\d{4}|\d{2})|\d{4}[./]\d{1,2}[./]\d{1,2})([ T].*)?$",
+        "2026-01-31",
+    ),
+}
 
 
 class Said(NamedTuple):
@@ -101,6 +117,7 @@ class Numbers:
         self.running = True
         self.last: float | None = None
         self.few: Array | None = np.empty(0)
+        self.apart: list[Array] | None = []
         self.some: list[Array] = []
 
     def add(self, block: Array) -> None:
@@ -118,6 +135,9 @@ class Numbers:
         self.low = min(self.low, float(block.min()))
         self.high = max(self.high, float(block.max()))
         self.whole = self.whole and bool((block == np.rint(block)).all())
+        if self.apart is not None:
+            differ = self.whole and self.before <= LARGE and len(np.unique(block)) == len(block)
+            self.apart = [*self.apart, block] if differ else None
         if self.few is not None:
             self.few = np.union1d(self.few, np.unique(block))
             self.few = self.few if len(self.few) <= FEW else None
@@ -126,7 +146,8 @@ class Numbers:
             self.guess = float(block.mean())
         away = block - self.guess
         self.total += float(away.sum())
-        self.square += float((away**2).sum())
+        with np.errstate(over="ignore"):  # what is too large for float32 is refused later
+            self.square += float((away**2).sum())
         self.seen += len(block)
 
     @classmethod
@@ -141,6 +162,22 @@ class Numbers:
     def counts_rows(self) -> bool:
         """Whether the values are running numbers."""
         return self.running and self.whole and self.seen >= UNIQUE
+
+    def names_rows(self, whole: bool) -> bool:
+        """Whether the values are names: running numbers in any order, or too large for numbers.
+
+        Of n values that are drawn evenly from R whole numbers, n (n - 1) / 2R pairs agree; if ten
+        are expected, all differ with a probability below exp(-10).
+
+        Arguments:
+            whole: Whether they are of a type of whole numbers.
+        """
+        if whole and max(-self.low, self.high) > LARGEST:
+            return True
+        pairs = self.seen * (self.seen - 1) / 2
+        if self.apart is None or self.seen < NAMES or pairs < AGREE * (self.high - self.low + 1):
+            return False
+        return len(np.unique(np.concatenate(self.apart))) == self.seen
 
     @property
     def mean(self) -> float:
@@ -191,6 +228,8 @@ def text_role(values: pa.Array, counts: Sequence[int]) -> str:
         counts: How often each comes.
     """
     seen, distinct = sum(counts), len(values)
+    if distinct > FEW and (found := _spelled(values)):
+        return found
     if distinct == seen and seen >= UNIQUE:
         return "identifier"
     words = pc.add(pc.count_substring(values, " "), 1).cast(pa.float64())
@@ -201,6 +240,35 @@ def text_role(values: pa.Array, counts: Sequence[int]) -> str:
     if mean >= WORDS and distinct > 0.2 * seen and distinct > FEW:
         return "free text"
     return "category"
+
+
+def refuse_type(name: str, kind: pa.DataType, said: Said) -> None:
+    """Refuses what a user says of a column whose values are of another type.
+
+    Raises:
+        DiaboloError: Naming the column.
+    """
+    if not is_plain(kind):
+        raise DiaboloError(
+            f"Column '{name}' is of type {kind}, of which nothing is learned: make numbers or text "
+            "of it, or leave it out."
+        )
+    if is_date(kind) and said.kind != "date":
+        raise DiaboloError(
+            f"Column '{name}' holds dates, so that it cannot be '{said.kind}': leave it out of "
+            "data.kinds, or make numbers or text of it."
+        )
+
+
+def _spelled(values: pa.Array) -> str | None:
+    """Returns what most of these texts are, if that is numbers or dates in another spelling."""
+    plain = pc.match_substring_regex(values, PLAIN)
+    for what, (pattern, how) in SPELLED.items():
+        found = pc.and_(pc.match_substring_regex(values, pattern), pc.invert(plain))
+        if pc.mean(found).as_py() >= 0.5:
+            example = values.filter(found)[0].as_py()
+            return f"{what} such as '{example}', to be written as {how}"
+    return None
 
 
 def refuse_mixture(name: str, texts: pa.Array, seen: int) -> None:

@@ -18,7 +18,7 @@ from .frame import named
 from .table import Table
 from .types import pc, plain
 
-__all__ = ["notes"]
+__all__ = ["left_out_note", "notes"]
 
 
 def notes(found: Found, table: Table, x: Values) -> list[str]:
@@ -35,22 +35,29 @@ def notes(found: Found, table: Table, x: Values) -> list[str]:
         varying = [c for c, v in zip(table.columns, look.varies, strict=True) if v]
         out += [_kinds(varying)] if varying else []
     if table.left_out:
-        many, are = ("Columns", "are") if len(table.left_out) > 1 else ("Column", "is")
-        out.append(
-            f"{many} {named(table.left_out)} {are} left out of the model and of what it writes; "
-            "data.kinds says otherwise."
-        )
+        out.append(left_out_note(table.left_out))
     out += _pooled(table.columns)
     out += _missing(table, look)
     return out + _copies(found, table)
 
 
+def left_out_note(left: Sequence[tuple[str, str]]) -> str:
+    """Returns a sentence on columns that are no data, and why."""
+    many, are = ("Columns", "are") if len(left) > 1 else ("Column", "is")
+    return (
+        f"{many} {named(left)} {are} left out of the model and of what it writes; data.kinds says "
+        "otherwise."
+    )
+
+
 def _kinds(columns: Sequence[Column]) -> str:
     kinds = dict.fromkeys(c.kind for c in columns)
     each = [f"{named(c.name for c in columns if c.kind == k)} as {k}" for k in kinds]
+    other = next((c for c in columns if c.kind in ("count", "ordinal", "positive")), None)
+    name, kind = (columns[0].name, "skip") if other is None else (other.name, "real")
     return (
         f"A table, whose columns are read by kind: {'; '.join(each)}. To say otherwise, name them, "
-        f"as in kinds={{'{columns[0].name}': 'real'}}."
+        f"as in kinds={{{name!r}: '{kind}'}}."
     )
 
 

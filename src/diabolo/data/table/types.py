@@ -17,11 +17,13 @@ from ...errors import DiaboloError
 from ..mapped import Array
 
 __all__ = [
+    "PLAIN",
     "as_numbers",
     "as_text",
     "as_times",
     "is_date",
     "is_number",
+    "is_plain",
     "is_text",
     "mostly",
     "pc",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 pc: Any = pyarrow.compute  # its functions are made at import, unseen by type checkers
+PLAIN = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 DICTIONARY = re.compile(r"dictionary<values=(.*), indices=(\w+), ordered=([01])>")
 ZONED = re.compile(r"timestamp\[(s|ms|us|ns), tz=(.*)\]")
 DECIMAL = re.compile(r"decimal(?:32|64|128|256)\((\d+), (-?\d+)\)")
@@ -67,6 +70,11 @@ def is_date(kind: pa.DataType) -> bool:
     return pa.types.is_date(kind) or pa.types.is_timestamp(kind)
 
 
+def is_plain(kind: pa.DataType) -> bool:
+    """Whether values of this type are numbers, text or dates, or none, and so no lists or spans."""
+    return is_text(kind) or is_number(kind) or is_date(kind) or pa.types.is_null(kind)
+
+
 def plain(column: pa.ChunkedArray) -> pa.Array:
     """Returns a column in one piece, without a dictionary, and with empty text as null."""
     found = column.combine_chunks()
@@ -85,7 +93,7 @@ def plain(column: pa.ChunkedArray) -> pa.Array:
 def mostly(texts: pa.Array) -> tuple[str, pa.Array]:
     """Returns of which there are more in text, `numbers` or `dates`, and where (n,)."""
     unique = pc.unique(texts.drop_null())
-    numbers = pc.match_substring_regex(unique, r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$")
+    numbers = pc.match_substring_regex(unique, PLAIN)
     days = pc.utf8_slice_codeunits(unique, 0, 10)
     days = pc.is_valid(pc.strptime(days, format="%Y-%m-%d", unit="s", error_is_null=True))
     dates = pc.and_(pc.match_substring_regex(unique, r"^\d{4}-\d\d-\d\d([ T].*)?$"), days)
@@ -118,7 +126,7 @@ def as_numbers(column: pa.ChunkedArray, name: str) -> Array:
             f"Column '{name}' holds numbers, but these are {column.type}: give numbers."
         )
     if not pa.types.is_floating(values.type):
-        values = values.cast(pa.float64())
+        values = values.cast(pa.float64(), safe=False)  # whole numbers above 2**53 are rounded
     return values.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
 
 

@@ -150,7 +150,8 @@ def judge(
     """
     if min(len(train), len(test)) < 40:
         raise DiaboloError(
-            f"A report needs 40 training rows and 40 others, but got {len(train)} and {len(test)}."
+            f"A report needs 40 training rows and 40 others, but got {len(train)} and {len(test)}: "
+            "fit the run with a larger part held out, such as valid=0.3."
         )
     generator = np.random.default_rng(seed)
     m = min(len(train), MOST)
