@@ -151,6 +151,18 @@ def test_a_column_that_is_a_copy_of_the_labels_is_named():
     assert any("Column 'c' is a copy" in str(s) for s in said)
 
 
+def test_names_of_rows_are_no_data_and_go_on():
+    x, y = table()
+    names = np.random.default_rng(0).permutation(150) + 500
+    frame = pd.DataFrame(x, columns=list("abcd")).assign(id=names, name=[f"n{i}" for i in names])
+    said = []
+    found = balance(frame, y, progress=said.append, **FAST)
+    assert found.run.schema.columns == tuple("abcd")
+    assert "Columns 'id' (identifier), 'name' (identifier) are left out" in str(said[0])
+    assert found.x["id"].is_unique
+    assert found.x["name"][150:].isna().all()
+
+
 def test_what_balance_refuses():
     x, y = table()
     for labels, words in (

@@ -19,8 +19,10 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import DataConfig
+from ..data.loading import load
 from ..data.memory import as_array, is_frame
-from ..data.table import Column
+from ..data.table import Column, left_out_note
 from ..errors import DiaboloError, unknown, whole
 from ..model import Recipe
 from ..noise import mix_seed
@@ -115,8 +117,14 @@ def balance(
     train, valid = _parts(classes, even, seed)
     names = np.array(classes.names)[classes.codes]
 
+    # What names rows is found in all of them: rows that are shown again are no names any more.
+    left = _left_out(rows, options) if frame else ()
+    read: Any = rows.drop(*(name for name, _ in left)) if left else rows
+    if left and progress is not None:
+        progress(left_out_note(left))
+
     def part(at: NDArray[np.int64]) -> Any:
-        return taken(rows, at)
+        return taken(read, at)
 
     run = fit(
         part(train),
@@ -145,6 +153,14 @@ def balance(
         counts={n: int(m) for n, m in zip(classes.names, lacking, strict=True) if m},
         run=run,
     )
+
+
+def _left_out(rows: nw.DataFrame[Any], options: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Returns the columns of a frame that are no data, and why, but for those that are skipped."""
+    kinds = options.get("kinds", options.get("data.kinds", ()))
+    table = load(rows.to_native(), DataConfig(kinds=kinds)).schema.table
+    left = () if table is None else table.left_out
+    return tuple((name, why) for name, why in left if why != "skipped")
 
 
 def eager(x: Any) -> nw.DataFrame[Any]:
@@ -234,9 +250,9 @@ def _joined(rows: Any, drawn: Any, columns: Mapping[str, Column]) -> Any:
     parts = []
     for name in rows.columns:
         given = rows[name]
-        if name not in drawn.columns:  # the first column, which counts the rows, goes on counting
+        if name not in drawn.columns:  # whole numbers that name rows go on counting
             counted = given.dtype.is_integer()
-            more = len(rows) + np.arange(len(drawn)) if counted else [None] * len(drawn)
+            more = given.max() + 1 + np.arange(len(drawn)) if counted else [None] * len(drawn)
             new = nw.new_series(name, more, dtype=given.dtype, backend=rows.implementation)
         elif given.dtype.is_numeric():
             values = drawn[name].to_numpy()
