@@ -1,0 +1,158 @@
+"""The exported folder in Chromium with any web server: codes are decoded in the browser."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from PIL import Image
+
+import diabolo
+from browsing import faults_of, opened, pixels, same, seen_as, until
+from diabolo.explore import write_folder
+from diabolo.panels._rows import rows
+
+N = 60
+TINY: dict[str, Any] = {"net": "mlp(hidden=(16,))", "latent": 3, "epochs": 3, "device": "cpu"}
+
+
+class Space:
+    """A web space with exported folders, each made when it is first asked for.
+
+    Arguments:
+        place: The folder that the server gives away.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.asked, self.runs = place, [], {}  # type: ignore[var-annotated]
+        asked = self.asked
+
+        class Noting(SimpleHTTPRequestHandler):
+            def log_request(self, *_: Any) -> None:
+                asked.append(self.path)
+
+        handler = partial(Noting, directory=str(place))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def of(self, kind: str) -> tuple[Any, str]:
+        """A run and the address of its folder."""
+        if kind not in self.runs:
+            given = {"plain": {}, "conditional": {"recipe": "cvae", "condition": "labels"}}[kind]
+            self.runs[kind] = diabolo.fit("digits", **given, **TINY)
+            write_folder(self.runs[kind], folder=self.place / "under" / kind, n=N)
+        return self.runs[kind], f"http://127.0.0.1:{self.server.server_port}/under/{kind}/"
+
+
+@pytest.fixture(scope="module")
+def space(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    made = Space(tmp_path_factory.mktemp("space"))
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+# an export takes longer than all that is done with it here
+each = pytest.mark.parametrize(
+    "kind", ["conditional", pytest.param("plain", marks=pytest.mark.slow)]
+)
+
+
+def decoded(run: Any, code: Any, label: int | None = None) -> Any:
+    """The mean of a code's density by PyTorch, as pixels."""
+    c = None if label is None else torch.eye(10)[[label]]
+    with torch.inference_mode():
+        px = run.model.decode(torch.from_numpy(np.asarray(code, np.float32)[None]), c)
+    return seen_as(px.mean.reshape(8, 8).numpy(), 0, 1)
+
+
+def _is(found: Any, wanted: Any) -> None:
+    assert found == wanted
+
+
+def _loaded(page: Any) -> None:
+    page.chosen(0)
+    until(lambda: _is(page.text("where"), "Decoding in this browser"))
+
+
+def given(run: Any, known: Any, i: int) -> int | None:
+    """The label of a row, where the model reads one."""
+    return int(known.labels[i]) if run.schema.conditions else None
+
+
+@each
+def test_sliders_decode_without_a_server(browser: Any, space: Space, kind: str) -> None:
+    run, address = space.of(kind)
+    known = rows(run, n=N)
+    code, label = known.codes[0].copy(), given(run, known, 0)
+    with opened(browser, address) as page:
+        _loaded(page)
+        same(page.see("decoded"), decoded(run, code, label))
+        for index in run.latents.order[:2]:
+            page.slider(index).press("End")
+            code[index] = float(page.slider(index).input_value())
+            same(page.see("decoded"), decoded(run, code, label))
+        assert len(page.page.evaluate("window.__diabolo.latencies")) >= 2
+    assert f"/under/{kind}/data/decoder.onnx" in space.asked
+    assert all(path.startswith("/under/") for path in space.asked)
+
+
+@each
+def test_an_item_of_ones_own_is_encoded_without_a_server(
+    browser: Any, space: Space, kind: str, tmp_path: Path
+) -> None:
+    run, address = space.of(kind)
+    known = rows(run, n=N)
+    i = 0 if kind == "conditional" else 7  # the label that is given is that of the first row
+    x = run.schema.array(known.data.batch(torch.arange(N)).x)[i]
+    Image.fromarray(np.rint(x / 16 * 255).astype(np.uint8)).save(tmp_path / "own.png")
+    with opened(browser, f"{address}#tab=yours") as page:
+        _loaded(page)
+        page.see("upload").set_input_files(tmp_path / "own.png")
+        until(lambda: _is(page.text("chosen"), "Your picture"))
+        same(page.see("decoded"), decoded(run, known.codes[i], given(run, known, i)))
+        page.press("tab-latents")
+        assert_allclose(page.code(), known.codes[i], atol=1e-3)
+
+
+def test_a_label_is_given_without_a_server(browser: Any, space: Space) -> None:
+    run, address = space.of("conditional")
+    known = rows(run, n=N)
+    own = int(known.labels[0])
+    other = (own + 3) % 10
+    with opened(browser, address) as page:
+        _loaded(page)
+        same(page.see("decoded"), decoded(run, known.codes[0], own))
+        before = pixels(page.see("decoded"))
+        page.see("condition").get_by_role("button", name=str(other), exact=True).click()
+        same(page.see("decoded"), decoded(run, known.codes[0], other))
+        assert np.abs(pixels(page.see("decoded")).astype(int) - before).max() > 5
+
+
+def test_what_needs_a_server_is_told_and_the_rest_is_there(browser: Any, space: Space) -> None:
+    address = space.of("conditional")[1]
+    narrow = {"width": 400, "height": 800}
+    with opened(browser, address, viewport=narrow, color_scheme="dark") as page:
+        _loaded(page)
+        for tab, name in (("samples", "sample"), ("fill", "impute")):
+            page.press(f"tab-{tab}")
+            assert "diabolo explore" in page.text(f"cannot-{name}")
+            assert page.page.evaluate("document.scrollingElement.scrollWidth") <= 400
+        assert faults_of(page) == []
+        for name in ("log_likelihood", "rate"):  # all that comes later on a live page is there
+            assert page.see("colour-select").locator(f"option[value={name}]").is_enabled()
+        page.see("map-select").select_option("tsne")
+        page.see("item-number").fill("9")
+        page.see("item-number").press("Enter")
+        page.chosen(9)
+        policy = page.page.locator("meta[http-equiv=Content-Security-Policy]")
+        assert "default-src 'none'" in str(policy.get_attribute("content"))
