@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import diabolo
@@ -141,6 +142,30 @@ def test_without_the_token_there_is_a_sentence_alone(
     assert "diabolo explore" in text
     assert page.locator("script").count() == 0
     context.close()
+
+
+def test_text_of_the_data_is_never_script(browser: Any) -> None:
+    from diabolo.explore import Scene
+    from diabolo.explore.server import Serving
+
+    bad = "<img src=x onerror='window.hit = 1'>"
+    x = pd.DataFrame({bad: np.linspace(0, 1, 60), "level": [bad, "</script><b>"] * 30})
+    run = diabolo.fit(x, net="mlp(hidden=(8,))", latent=2, epochs=1, device="cpu")
+    with Serving(Scene(run, title=bad)) as found, opened(browser, found.address) as page:
+        page.chosen(0)
+        assert bad in page.text("row-form")
+        assert page.page.title().startswith(bad)
+        page.see("colour-select").select_option(label="level")
+        until(lambda: _in("</script><b>", page.text("legend")))
+        page.press("tab-near")
+        page.see("neighbours").locator("li").first.wait_for()
+        page.press("tab-run")
+        assert page.page.locator("img").count() == 0
+        assert page.page.evaluate("window.hit === undefined")
+
+
+def _in(part: str, text: str) -> None:
+    assert part in text
 
 
 def test_a_server_that_has_gone_is_told(browser: Any, serving: Any, tmp_path: Path) -> None:
