@@ -675,6 +675,21 @@ def test_labels_beside_another_condition_are_refused(
         assert "condition is 'city', on which labels have no effect" in capsys.readouterr().err
 
 
+def test_no_column_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = people()[["city", "member"]].assign(weight=holes(people())["weight"])
+    frame["draw"], frame["drawn"] = frame["member"], frame["member"]
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    run, out = tmp_path / "run", tmp_path / "out.csv"
+    diabolo.fit(tmp_path / "x.csv", out=run, **SMALL)
+    asked = ["impute", str(run), str(tmp_path / "x.csv"), "--out", str(out)]
+    assert main([*asked, "--draws", "2", "--method", "importance(k=5)"]) == 2
+    assert "two columns 'draw'," in capsys.readouterr().err
+    for label in ("drawn", "city"):
+        assert main(["balance", str(tmp_path / "x.csv"), "--labels", label, "--out", str(out)]) == 2
+        assert "two columns 'drawn'," in capsys.readouterr().err
+    assert not out.exists()
+
+
 # Columns of several types.
 
 

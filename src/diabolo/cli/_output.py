@@ -6,7 +6,7 @@ Shapes: N rows, the first axis of every array.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ._written import Written
 
-__all__ = ["FORMATS", "destination", "write"]
+__all__ = ["FORMATS", "destination", "refuse_taken", "write"]
 
 FORMATS = (".png", ".npz", ".npy", ".csv", ".parquet", ".arrow", ".feather")
 
@@ -189,25 +189,48 @@ def _plain(array: Any) -> Any:
     return array.astype(str) if objects else array
 
 
+def refuse_taken(names: Iterable[str], taken: Iterable[str]) -> None:
+    """Refuses columns of data that are called like those that are written beside them.
+
+    Raises:
+        DiaboloError: Naming the column.
+    """
+    for name in names:
+        if name in taken:
+            raise DiaboloError(
+                f"The result would have two columns '{name}', of which one tells something else: "
+                "give the column of the data another name."
+            )
+
+
 def _table(arrays: Mapping[str, Any], names: Sequence[str] | None) -> pa.Table:
-    """Returns one column for each element of a row, called by its name or `z0`, `z1`, ..."""
+    """Returns one column for each element of a row, called by its name or `z0`, `z1`, ...
+
+    Raises:
+        DiaboloError: If a column of the data has the name of another one of the result.
+    """
     import pyarrow as pa
 
     columns: dict[str, Any] = {}
+
+    def add(more: Mapping[str, Any]) -> None:
+        refuse_taken(more, columns)
+        columns.update(more)
+
     for key, array in arrays.items():
         if not isinstance(array, np.ndarray):
             from ..data.table import to_arrow
 
             table = to_arrow(array)
-            columns.update(zip(table.column_names, table.columns, strict=True))
+            add(dict(zip(table.column_names, table.columns, strict=True)))
             continue
         if array.ndim == 1:
-            columns[key] = array
+            add({key: array})
             continue
         flat = array.reshape(len(array), -1)
         if names is None or len(names) != flat.shape[1]:
             titles: Sequence[str] = [f"{key}{i}" for i in range(flat.shape[1])]
         else:
             titles = names
-        columns.update({t: np.ascontiguousarray(flat[:, i]) for i, t in enumerate(titles)})
+        add({t: np.ascontiguousarray(flat[:, i]) for i, t in enumerate(titles)})
     return pa.table(columns)

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from ..errors import DiaboloError
 from ._options import Flag, Json, Several, parse_set
-from ._output import destination, write
+from ._output import destination, refuse_taken, write
 from ._talk import Measuring, Training, note, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -78,6 +78,9 @@ def balance(
     if draws:
         options["mean"] = False
     x, y, columns, label = _rows(data, labels)
+    if out is not None:
+        refuse_taken((*columns, label), ("drawn",))
+        refuse_taken((label,), ("x",))
     told: dict[str, Any] = {}
     if referee:
         with Measuring("nested cross-validation") as progress:
