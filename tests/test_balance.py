@@ -161,6 +161,7 @@ def test_names_of_rows_are_no_data_and_go_on():
     assert "Columns 'id' (identifier), 'name' (identifier) are left out" in str(said[0])
     assert found.x["id"].is_unique
     assert found.x["name"][150:].isna().all()
+    assert list(balance(pd.DataFrame(x), y, **FAST).x.columns) == [0, 1, 2, 3]
 
 
 def test_what_balance_refuses():

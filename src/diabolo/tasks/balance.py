@@ -248,8 +248,8 @@ def _joined(rows: Any, drawn: Any, columns: Mapping[str, Column]) -> Any:
         dtype = np.result_type(rows, flat) if rows.dtype.kind == "f" else rows.dtype
         return np.concatenate([rows, flat.astype(dtype)])
     parts = []
-    for name in rows.columns:
-        given = rows[name]
+    for own in rows.columns:
+        given, name = rows.get_column(own), str(own)  # names may be numbers
         if name not in drawn.columns:  # whole numbers that name rows go on counting
             counted = given.dtype.is_integer()
             more = given.max() + 1 + np.arange(len(drawn)) if counted else [None] * len(drawn)
@@ -268,7 +268,7 @@ def _joined(rows: Any, drawn: Any, columns: Mapping[str, Column]) -> Any:
             new = new.alias(name)
         else:
             new = new.cast(given.dtype)
-        parts.append(nw.concat([given.to_frame(), new.to_frame()]))
+        parts.append(nw.concat([given.to_frame(), new.alias(own).to_frame()]))
     return nw.concat(parts, how="horizontal").to_native()
 
 
