@@ -16,6 +16,7 @@ import diabolo
 from diabolo.__main__ import main
 from diabolo.exports import Exported, export, export_decoder, export_encoder
 from diabolo.exports import _check as checking
+from diabolo.exports._program import FORMATS, NotExported, Part
 from diabolo.recipes import RECIPES
 from diabolo.run import Run
 
@@ -237,6 +238,20 @@ def test_a_file_that_differs_is_not_written(
     with pytest.raises(diabolo.DiaboloError, match="encoder is not what PyTorch computes"):
         export(images, tmp_path / "new" / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_decided_by_values_is_refused_without_a_graph_on_the_screen(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    class Decides(torch.nn.Module):
+        def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            x = given[0]
+            return (x if bool((x > 0).any()) else -x,)
+
+    part = Part("decides", Decides(), {"x": torch.ones(3, 2)}, ("y",))
+    with pytest.raises(NotExported, match="^[^(]* decides by values, as no graph can$"):
+        FORMATS.load("onnx")(part)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_other_files_are_never_replaced(exported: Exported, images: Run, tmp_path: Path) -> None:

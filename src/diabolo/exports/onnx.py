@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import re
 import traceback
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..errors import missing_extra
 from ._program import Arrays, NotExported, Part, Program
@@ -32,6 +34,11 @@ __all__ = ["onnx"]
 OPSET = 20  # read by onnxruntime since 1.17 and by onnxruntime-web
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 RANDOM |= {"Bernoulli", "Multinomial"}
+CHATTY = (
+    "onnxscript.optimizer._constant_folding",
+    "torch.fx.experimental.symbolic_shapes",
+    "torch.onnx._internal.exporter._registration",  # torchvision is not installed
+)
 HERE = Path(__file__).parents[1]
 
 
@@ -76,6 +83,8 @@ def _model(part: Part) -> ModelProto:
                 dynamic_shapes=(tuple({0: batch} for _ in examples),),
                 strict=False,
             )
+        except GuardOnDataDependentSymNode as error:
+            raise NotExported(f"{_place(error)} decides by values, as no graph can") from error
         except Exception as error:  # whatever a model's own code raises on values it cannot see
             raise NotExported(f"{_place(error)} is decided by values ({_line(error)})") from error
         try:
@@ -152,13 +161,18 @@ def _line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps to itself what torch's exporter says of packages and of its own parts."""
-    log: Any = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = log.level
-    log.setLevel(logging.ERROR)  # torchvision is not installed
+    """Keeps to itself what the exporters say of packages and of their own parts.
+
+    What is of use to a user comes as an exception; torch prints the whole graph beside it.
+    """
+    logs = [logging.getLogger(name) for name in CHATTY]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
             yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
