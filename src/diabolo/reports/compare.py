@@ -23,13 +23,11 @@ from ._facts import parameters
 from ._page import page
 from ._side import Measured, differing, noise, numbers, subject, told
 from ._svg import drawn
-from .report import target_of, write_page
+from .report import WHERE, samples_for, target_of, write_page
 
 __all__ = ["Compared", "compare"]
 
 SURE = 2.0  # standard errors that a difference exceeds where it is told to be one
-PASSES = 300_000  # decoded samples that a likelihood may cost
-WHERE = {"test": "test data", "valid": "validation data", "given": "the data given"}
 Progress = Callable[[float], None]
 
 
@@ -226,7 +224,7 @@ def _measured(name: str, run: Run, data: Data | None, k: int | None, seed: int) 
         lost = distortion(run.model, own, seed=seed)
         return Measured(name, run, None, lost, None, units, facts)
     parts = bound(run.model, own, seed=seed)
-    many = min(1000, max(20, PASSES // len(data))) if k is None else k
+    many = samples_for(data) if k is None else k
     ll = log_likelihood(run.model, own, k=None if run.model.exact else many, seed=seed)
     return Measured(name, run, parts, parts.distortion, ll, units, facts)
 

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from ..evaluate import Evaluation
     from ..run import Run
 
-__all__ = ["Report", "report", "target_of", "write_page"]
+__all__ = ["WHERE", "Report", "report", "samples_for", "target_of", "write_page"]
 
 SHOWN = 5000  # data that figures show at most
 HOVERED = 2000  # points of a map that tell something
 LOOKED = 1000  # data that the diagnosis looks at
-PASSES = 300_000  # decoded samples that a first look at the likelihood may cost
+PASSES = 300_000  # decoded samples that a likelihood may cost
 WHERE = {"test": "test data", "valid": "validation data", "given": "the data given"}
 Progress = Callable[[float], None]
 
@@ -173,6 +173,11 @@ def _first(data: Data) -> Data:
     return data if len(data) <= SHOWN else data.take(torch.arange(SHOWN))
 
 
+def samples_for(data: Data) -> int:
+    """Returns how many samples a datum of the log-likelihood: 1000, or fewer for many data."""
+    return min(1000, max(20, PASSES // len(data)))
+
+
 def target_of(path: Path) -> Path:
     """Returns the file to be written.
 
@@ -229,7 +234,7 @@ def _evaluation(run: Run, split: str, data: Data, seed: int) -> dict[str, Any]:
         return stored
     k = None
     if not (run.model.deterministic or run.model.exact):
-        k = min(1000, max(20, PASSES // len(data)))
+        k = samples_for(data)
     found: Evaluation = run.evaluate(data, k=k, seed=seed)
     return found.to_json()
 
