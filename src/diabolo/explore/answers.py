@@ -180,7 +180,6 @@ def sample(scene: Scene, query: Query) -> Answer:
     seed = query.integer("seed", 0, 0, SEEDS)
     c = scene.conditions.read(query, n)
     noise = KeyedNoise(seed, torch.arange(n, device=device), lead=1)
-    noise = KeyedNoise(seed, torch.arange(n, device=device), lead=1)
     with seeded(device, seed):
         px = model.sample(n, c, noise=noise)
         drawn = px.sample((), noise)
