@@ -249,7 +249,7 @@ def test_what_is_decided_by_values_is_refused_without_a_graph_on_the_screen(
             return (x if bool((x > 0).any()) else -x,)
 
     part = Part("decides", Decides(), {"x": torch.ones(3, 2)}, ("y",))
-    with pytest.raises(NotExported, match="^[^(]* decides by values, as no graph can$"):
+    with pytest.raises(NotExported, match=r"^[^(]* decides by values, as no graph can$"):
         FORMATS.load("onnx")(part)
     assert capfd.readouterr() == ("", "")
 
