@@ -14,7 +14,7 @@ __all__ = ["list"]
 Kind = Literal["recipes", "likelihoods", "priors", "posteriors", "networks", "data", "settings"]
 
 # What a recipe passes to its parts itself, so that no user gives it.
-INSIDE = {"posterior", "spec", "net", "levels", "support", "config", "data_dir"}
+INSIDE = {"posterior", "view", "spec", "net", "levels", "support", "config", "data_dir"}
 
 
 def list(kind: Kind | None = None, /, *, json: Json = False) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from ..distributions import Couplings, Flowed, Normal
 from ..distributions.scales import FLOOR, above
 from ..nets import NETS, Net
+from ..spec import Spec
+from ..views import Viewing
 from ._raw import raw_of
 
 __all__ = ["FlowPosterior", "flow"]
@@ -42,6 +44,8 @@ def flow(
     condition: int = 0,
     *,
     net: Net,
+    view: Viewing | None = None,
+    spec: Spec | None = None,
     transforms: int = 4,
     hidden: tuple[int, ...] = (128,),
     context: int = 64,
@@ -58,6 +62,8 @@ def flow(
         condition: The width C of the condition.
         net: The encoder: a network's name with options, or a user's own module with
             2 D + context outputs.
+        view: What makes that of x; it has no part in this.
+        spec: What is known of x, likewise.
         transforms: The number of couplings.
         hidden: The widths of their networks' layers.
         context: The number of features of x that the couplings read.

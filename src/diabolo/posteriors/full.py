@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ..distributions import MultivariateNormal
 from ..distributions.scales import FLOOR, above
 from ..nets import NETS, Net
+from ..spec import Spec
+from ..views import Viewing
 from ._raw import raw_of
 
 __all__ = ["FullPosterior", "full"]
@@ -43,7 +45,15 @@ class FullPosterior(nn.Module):
         return MultivariateNormal(loc, diagonal + F.pad(below, (0, 1))[..., self.place])
 
 
-def full(inputs: tuple[int, ...], latent: int, condition: int = 0, *, net: Net) -> FullPosterior:
+def full(
+    inputs: tuple[int, ...],
+    latent: int,
+    condition: int = 0,
+    *,
+    net: Net,
+    view: Viewing | None = None,
+    spec: Spec | None = None,
+) -> FullPosterior:
     """Returns q(z | x, c) = N(mean, covariance), all from one network.
 
     It can be exact where the likelihood is normal and linear in z, as a diagonal one cannot.
@@ -58,6 +68,8 @@ def full(inputs: tuple[int, ...], latent: int, condition: int = 0, *, net: Net) 
         condition: The width C of the condition.
         net: The encoder: a network's name with options, or a user's own module with
             2 D + D (D - 1) / 2 outputs.
+        view: What makes that of x; it has no part in this.
+        spec: What is known of x, likewise.
     """
     body = NETS.module(net, inputs, (2 * latent + latent * (latent - 1) // 2,), condition)
     return FullPosterior(body, latent)

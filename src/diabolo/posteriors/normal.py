@@ -5,12 +5,22 @@ from __future__ import annotations
 from ..distributions.normal import NormalFamily
 from ..model import Conditional
 from ..nets import Net
+from ..spec import Spec
+from ..views import Viewing
 from ._independent import independent
 
 __all__ = ["normal"]
 
 
-def normal(inputs: tuple[int, ...], latent: int, condition: int = 0, *, net: Net) -> Conditional:
+def normal(
+    inputs: tuple[int, ...],
+    latent: int,
+    condition: int = 0,
+    *,
+    net: Net,
+    view: Viewing | None = None,
+    spec: Spec | None = None,
+) -> Conditional:
     """Returns q(z | x, c) = N(mean, diagonal covariance), both from one network.
 
     Arguments:
@@ -18,5 +28,7 @@ def normal(inputs: tuple[int, ...], latent: int, condition: int = 0, *, net: Net
         latent: The number D of latent elements.
         condition: The width C of the condition.
         net: The encoder: a network's name with options, or a user's own module with 2 D outputs.
+        view: What makes that of x; it has no part in this.
+        spec: What is known of x, likewise.
     """
     return independent(NormalFamily(), inputs, latent, condition, net)

@@ -12,6 +12,8 @@ from ..distributions import SPHERE, VonMisesFisher
 from ..distributions.scales import FLOOR, above
 from ..errors import DiaboloError
 from ..nets import NETS, Net
+from ..spec import Spec
+from ..views import Viewing
 from ._raw import raw_of
 
 __all__ = ["SpherePosterior", "vmf"]
@@ -44,7 +46,15 @@ class SpherePosterior(nn.Module):
         return VonMisesFisher(F.normalize(loc, dim=-1), concentration)
 
 
-def vmf(inputs: tuple[int, ...], latent: int, condition: int = 0, *, net: Net) -> SpherePosterior:
+def vmf(
+    inputs: tuple[int, ...],
+    latent: int,
+    condition: int = 0,
+    *,
+    net: Net,
+    view: Viewing | None = None,
+    spec: Spec | None = None,
+) -> SpherePosterior:
     """Returns q(z | x, c) on the unit sphere, with a mean direction and a concentration.
 
     References:
@@ -56,6 +66,8 @@ def vmf(inputs: tuple[int, ...], latent: int, condition: int = 0, *, net: Net) -
         latent: The number D of latent elements, at least 2.
         condition: The width C of the condition.
         net: The encoder: a network's name with options, or a user's own module with D + 1 outputs.
+        view: What makes that of x; it has no part in this.
+        spec: What is known of x, likewise.
 
     Raises:
         DiaboloError: If there are fewer than 2 elements.

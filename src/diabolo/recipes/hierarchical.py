@@ -71,7 +71,7 @@ def hierarchical(
         View(within.event), Amortized(q, p, top), between, condition=within.condition
     )
     view, seen = parts.view(spec)
-    first = POSTERIORS.build(posterior, seen, latent, spec.condition, net=net)
+    first = POSTERIORS.build(posterior, seen, latent, spec.condition, net=net, view=view, spec=spec)
     px = parts.likelihood(spec, likelihood, decoder, latent)
     latents = Nested(first, nested, latent)
     model = LatentModel(view, latents, px, condition=spec.condition)

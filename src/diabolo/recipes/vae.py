@@ -52,7 +52,7 @@ def vae(
     parts.at_least(1, latent=latent, k=k)
     net, decoder = parts.nets(spec, net, decoder)
     view, seen = parts.view(spec)
-    q = POSTERIORS.build(posterior, seen, latent, spec.condition, net=net)
+    q = POSTERIORS.build(posterior, seen, latent, spec.condition, net=net, view=view, spec=spec)
     p = PRIORS.build(prior, latent, spec.condition, posterior=q, spec=spec)
     px = parts.likelihood(spec, likelihood, decoder, latent)
     model = LatentModel(view, Amortized(q, p, latent), px, condition=spec.condition)
