@@ -135,6 +135,8 @@ def test_a_scene_is_json_and_its_arrays_are_as_told(kind: str) -> None:
     assert sorted(e["index"] for e in told["latents"]) == list(range(d))
     rates = [e["rate"] for e in told["latents"]]
     assert None in rates or rates == sorted(rates, reverse=True)
+    order = "spread" if set(rates) == {None} else "rate"
+    assert dict(told["facts"])["Sliders"].startswith(f"by {order}, ")
     for e in told["latents"]:
         assert e["low"] < e["high"]
         assert e["low"] <= e["start"] <= e["high"]

@@ -165,7 +165,7 @@ class Scene:
             return []
         told = Rows(self.run, few)
         rate = torch.from_numpy(told.per_latent_rate)
-        rise = evaluate.exchange(model, few, samples=2)
+        rise = evaluate.exchange(model, few)
         aggregate = None
         with contextlib.suppress(DiaboloError):  # a model without one
             aggregate = evaluate.aggregate_posterior(model, few)
@@ -274,11 +274,13 @@ class Scene:
             ("Likelihood", family),
             ("Weights", f"{weights:,}"),
         ]
-        some = f"the {ELEMENTS} elements of greatest rate" if run.latent > ELEMENTS else "by rate"
+        order = "rate" if np.isfinite(self.latents.rate).any() else "spread"
+        some = f"the {ELEMENTS} elements of greatest {order}"
+        some = some if run.latent > ELEMENTS else f"by {order}"
         facts.append(("Sliders", f"{some}, as measured on the validation data"))
-        for name, values in (("Rate", self.rows.__dict__.get("rate")),):
-            if values is not None:
-                facts.append((name, f"{values.mean():.2f} nats"))
+        rate = self.rows.__dict__.get("rate")  # where it is known without waiting
+        if rate is not None:
+            facts.append(("Rate", f"{rate.mean():.2f} nats, the mean of the rows shown"))
         return facts
 
     def work(self, told: Told = lambda *_: None) -> None:
