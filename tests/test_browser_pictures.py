@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -248,6 +250,17 @@ def _is_told_of(page: Any, model: Model, x: Any) -> None:
     assert page.text("below").startswith("In nats. Likelier than ")
 
 
+def _blank(side: int) -> bytes:
+    """A black PNG of so many pixels on a side, one bit each: a few kilobytes."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    pixels = b"IDAT" + zlib.compress(bytes(side * (1 + side // 8)))
+    parts = [
+        struct.pack(">I", len(p) - 4) + p + struct.pack(">I", zlib.crc32(p))
+        for p in (head, pixels, b"IEND")
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 def test_a_picture_that_is_opened_is_seen_and_scored(
     browser: Any, model: Model, tmp_path: Path
 ) -> None:
@@ -255,11 +268,14 @@ def test_a_picture_that_is_opened_is_seen_and_scored(
     grey = np.rint(model.x[i] / HIGH * 255).astype(np.uint8)
     Image.fromarray(grey).save(tmp_path / "seven.png")
     (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "bomb.png").write_bytes(_blank(8000))
     with opened(browser, f"{model.address}#tab=yours") as page:
         page.chosen(0)
         page.see("upload").set_input_files(tmp_path / "text.png")
         problem = page.page.get_by_role("alert").filter(has_text="no picture that the browser")
         problem.wait_for()
+        page.see("upload").set_input_files(tmp_path / "bomb.png")
+        page.page.get_by_role("alert").filter(has_text="8000 \u00d7 8000 pixels").wait_for()
         page.see("upload").set_input_files(tmp_path / "seven.png")
         until(lambda: _is(page.text("chosen"), "Your picture"))
         assert_array_equal(pixels(page.see("pad"))[..., 0], grey)

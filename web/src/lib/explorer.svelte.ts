@@ -14,6 +14,7 @@ export interface Facts {
   log_likelihood_stderr?: number | null;
   k?: number | null;
   below?: number | null;
+  below_of?: string;
 }
 
 /** Where the code came from: a row of the data, an item of the reader's own, or a place in the latent space. */
@@ -218,7 +219,7 @@ export class Explorer {
   }
 
   /** The code as the model takes it: whole levels, and directions of length one. */
-  private snap(code: Float32Array, levels: Float32Array | null): Float32Array {
+  snap(code: Float32Array, levels: Float32Array | null): Float32Array {
     let length = 0;
     for (const v of code) length += v * v;
     if (this.scene.space === "sphere" && length > 0) code = code.map((v) => v / Math.sqrt(length));

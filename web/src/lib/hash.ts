@@ -14,6 +14,7 @@ export interface View {
 
 const WORD = /^[\w .()-]{1,80}$/;
 const short = (v: number) => String(Number(v.toFixed(4)));
+const fits = (v: number) => Number.isFinite(Math.fround(v)); // codes are float32
 const numbers = (text: string) => text.split(",").map(Number);
 
 export function write(view: View): string {
@@ -40,8 +41,8 @@ export function read(hash: string): View {
     if (text && /^\d{1,9}$/.test(text)) view[key] = Number(text);
   }
   const z = parts.get("z");
-  if (z && numbers(z).every(Number.isFinite)) view.z = numbers(z);
+  if (z && numbers(z).every(fits)) view.z = numbers(z);
   const c = parts.get("c");
-  if (c && numbers(c).every(Number.isFinite)) view.condition = c.includes(",") ? numbers(c) : Number(c);
+  if (c && numbers(c).every(fits)) view.condition = c.includes(",") ? numbers(c) : Number(c);
   return view;
 }

@@ -37,11 +37,18 @@ export class Link {
     socket.onclose = () => {
       for (const w of this.waiting.values()) w.reject(new Error(LOST));
       this.waiting.clear();
-      if (this.bye || this.tries >= 5) return this.tell("closed");
+      if (this.bye || this.tries >= 5) {
+        this.tell("closed");
+        return this.open(); // who waits for it learns that it is lost
+      }
       if (this.state === "open") this.opened = new Promise((resolve) => (this.open = resolve));
       this.tell("connecting");
       setTimeout(() => this.connect(), 250 * 2 ** this.tries++);
     };
+  }
+
+  private get lost(): boolean {
+    return this.state === "closed";
   }
 
   private tell(state: LinkState): void {
@@ -68,8 +75,8 @@ export class Link {
     arrays: Record<string, { data: Numbers; shape: number[] }> = {},
     options: Record<string, unknown> = {},
   ): Promise<Message> {
-    if (this.state === "closed") throw new Error(LOST);
     if (this.state !== "open") await this.opened;
+    if (this.lost) throw new Error(LOST);
     const id = this.next++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });

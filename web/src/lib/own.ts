@@ -62,17 +62,30 @@ export async function impute(explorer: Explorer, held: Numbers, mask: Uint8Array
   };
 }
 
-/** A picture file at the model's size, whole, its proportions kept, on the dark end of the range. */
-export async function readPicture(file: Blob, item: Item, limits: { upload_bytes: number; pixels: number }): Promise<Uint8Array> {
-  if (file.size > limits.upload_bytes)
-    throw new Error(`This file has ${(file.size / 1e6).toFixed(1)} MB, but at most ${(limits.upload_bytes / 1e6).toFixed(1)} MB are read.`);
-  const picture = await createImageBitmap(file).catch(() => null);
-  if (!picture) throw new Error("This file is no picture that the browser can read: take a PNG or a JPEG.");
-  const { width, height } = picture;
-  if (width * height > limits.pixels) {
-    picture.close();
-    throw new Error(`This picture has ${width} × ${height} pixels: make it smaller first.`);
+const UNREADABLE = "This file is no picture that the browser can read: take a PNG or a JPEG.";
+
+/** Width and height as a file states them, before its pixels are decoded: a small file may hold very many. */
+async function sizeOfPicture(file: Blob): Promise<{ width: number; height: number }> {
+  const address = URL.createObjectURL(file);
+  try {
+    const picture = new Image();
+    await new Promise((resolve, reject) => {
+      picture.onload = resolve;
+      picture.onerror = () => reject(new Error(UNREADABLE));
+      picture.src = address;
+    });
+    return { width: picture.naturalWidth, height: picture.naturalHeight };
+  } finally {
+    URL.revokeObjectURL(address);
   }
+}
+
+/** A picture file at the model's size, whole, its proportions kept, on the dark end of the range. */
+export async function readPicture(file: Blob, item: Item, limits: { pixels: number }): Promise<Uint8Array> {
+  const { width, height } = await sizeOfPicture(file);
+  if (width * height > limits.pixels) throw new Error(`This picture has ${width} × ${height} pixels: make it smaller first.`);
+  const picture = await createImageBitmap(file).catch(() => null);
+  if (!picture) throw new Error(UNREADABLE);
   const scale = Math.min(item.width / width, item.height / height);
   const canvas = document.createElement("canvas");
   canvas.width = item.width;

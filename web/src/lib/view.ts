@@ -34,12 +34,13 @@ export async function restore(e: Explorer, view: View): Promise<void> {
   if (c !== undefined && scene.condition) {
     const { condition } = scene;
     if (condition.kind === "label") {
-      if (typeof c === "number" && Number.isInteger(c) && c < condition.levels.length) e.condition = c;
+      if (typeof c === "number" && Number.isInteger(c) && c >= (condition.optional ? -1 : 0) && c < condition.levels.length) e.condition = c;
     } else if ([c].flat().length === condition.names.length) e.condition = Float32Array.from([c].flat());
   }
   if (view.z?.length !== scene.code) return;
+  const code = e.snap(Float32Array.from(view.z), null);
   if (e.origin?.kind === "row") {
     e.moved = true;
-    e.setCode(Float32Array.from(view.z));
-  } else e.goTo(Float32Array.from(view.z), "the place of the link");
+    e.setCode(code);
+  } else e.goTo(code, "the place of the link");
 }
