@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ import diabolo
 from diabolo import evaluate
 from diabolo.panels import PANELS, NotApplicable
 from diabolo.panels._rows import plane, rows
+from diabolo.run.asked import OutOfReach, held_out
 
 TINY = {"net": "mlp(hidden=(8,))", "epochs": 1, "device": "cpu"}
 X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32) * [1, 2, 3, 4, 5]
@@ -120,3 +124,10 @@ def test_no_plane_of_names_or_of_two(run):
         plane(rows(run("names")))
     with pytest.raises(NotApplicable, match="three data"):
         plane(rows(run("vae"), X[:2]))
+
+
+@pytest.mark.parametrize(("source", "told"), [("memory", "in memory"), ("a.csv", "of 'a.csv'")])
+def test_data_that_are_gone_are_told_by_where_they_were(source: str, told: str) -> None:
+    run: Any = SimpleNamespace(data=lambda _: None, prints={"train": {"source": source}})
+    with pytest.raises(OutOfReach, match=told):
+        held_out(run, "train")

@@ -190,7 +190,7 @@ def _is(data: Data, print_: Mapping[str, Any]) -> bool:
 
 
 class OutOfReach(DiaboloError):
-    """The data of a run were passed in memory and are gone."""
+    """The data of a run are gone: they were passed in memory, or their source is."""
 
 
 def held_out(run: Run, split: str | None = None) -> tuple[str, Data]:
@@ -207,4 +207,13 @@ def held_out(run: Run, split: str | None = None) -> tuple[str, Data]:
         data = run.data(name)
         if data is not None:
             return name, data
-    raise OutOfReach("This run's data were passed in memory and are gone: give data of your own.")
+    first = "valid" if split is None else split
+    source = run.prints.get(first, {}).get("source", "memory")
+    if source == "memory":
+        raise OutOfReach(
+            "This run's data were passed in memory and are gone: give data of your own."
+        )
+    which = {"train": "training", "valid": "validation"}.get(first, first)
+    raise OutOfReach(
+        f"The {which} data of this run, of '{source}', are not at hand: give your own."
+    )
