@@ -170,7 +170,7 @@ def test_nothing_is_half_written(run: Any, tmp_path: Path, monkeypatch: pytest.M
     def broken(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(static, "_replace", broken)
+    monkeypatch.setattr(static, "replace", broken)
     with pytest.raises(diabolo.DiaboloError, match="No space left"):
         write_folder(run, DATA[:12], tmp_path / "a" / "site")
     assert not list((tmp_path / "a").iterdir())

@@ -321,7 +321,7 @@ def _listening(host: str, port: int) -> socket.socket:
         found.bind((host.strip("[]"), port))
     except (OSError, OverflowError) as error:
         found.close()
-        told = getattr(error, "strerror", None) or error
+        told = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise DiaboloError(
             f"Cannot listen at {host}, port {port}: {told}. Name another --port, or none, and an "
             "address of this machine."

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DiaboloError
+from ..run.workshop import replace
 from .guard import POLICY
 from .page import INDEX, page
 from .scene import Scene
@@ -71,7 +72,7 @@ def write_folder(
             shutil.copyfile(path, part / name)
         index = (part / INDEX).read_text("utf-8")
         (part / INDEX).write_text(_with_policy(index), "utf-8")
-        _replace(part, place)
+        replace(part, place)
     except OSError as error:
         raise DiaboloError(f"Cannot write to {place}: {error.strerror or error}.") from None
     finally:
@@ -128,20 +129,6 @@ def _claim(place: Path, force: bool) -> None:
         raise DiaboloError(f"{place} holds files but no exported page: name another folder.")
     if not force:
         raise DiaboloError(f"{place} holds an exported page already: replace it with force.")
-
-
-def _replace(part: Path, place: Path) -> None:
-    """Gives a finished folder its name; what was there is removed after that."""
-    former = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.old")
-    if place.exists():
-        place.rename(former)
-    try:
-        part.rename(place)
-    except OSError:
-        if former.exists():
-            former.rename(place)
-        raise
-    shutil.rmtree(former, ignore_errors=True)
 
 
 def _with_policy(index: str) -> str:
