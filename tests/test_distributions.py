@@ -45,6 +45,7 @@ from diabolo.distributions import (
     kl_divergence,
     kl_elements,
 )
+from diabolo.distributions._solve import where_rising
 from diabolo.distributions.normal import NormalFamily, OptimalNormal
 from diabolo.errors import DiaboloError
 from diabolo.noise import MEAN, KeyedNoise
@@ -808,3 +809,12 @@ def test_samples_of_a_flow_follow_its_density() -> None:
         values = p.log_prob(p.sample((n,), KeyedNoise(4, torch.arange(n), lead=1))).exp()
     expected = over_the_plane(lambda x: (2 * p.log_prob(x)).exp())
     assert abs(float(values.mean()) - expected) < 5 * float(values.std()) / n**0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_bisection_ends_where_no_number_lies_between(dtype: torch.dtype) -> None:
+    goal = torch.linspace(0.02, 0.98, 8, dtype=dtype)  # none at 0, where numbers lie densest
+    calls = list[torch.Tensor]()
+    found = where_rising(lambda x: calls.append(x) or torch.sigmoid(x), goal, -20.0, 21.0, 100)
+    assert len(calls) < 75  # of an interval of 41 to a spacing of 2^-56 or more
+    torch.testing.assert_close(found, torch.logit(goal))

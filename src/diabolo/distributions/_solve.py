@@ -26,12 +26,14 @@ def where_rising(
         goal: What it is to be.
         low: A number at which it is below every goal.
         high: A number at which it is above every goal.
-        halvings: How often the interval is halved.
+        halvings: How often the interval is halved, unless nothing is left to halve before.
     """
     below, above = torch.full_like(goal, low), torch.full_like(goal, high)
     with torch.no_grad():
         for _ in range(halvings):
             middle = (below + above) / 2
+            if bool(((middle == below) | (middle == above)).all()):
+                break  # no number lies between them
             less = function(middle) < goal
             below, above = torch.where(less, middle, below), torch.where(less, above, middle)
     return (below + above) / 2

@@ -70,8 +70,8 @@ class DiscretizedLogistic(Distribution):
             top = self.levels - 1
             return (x * top).round().clamp(0, top) / top
 
-    def _moments(self) -> tuple[Tensor, Tensor]:
-        """Returns E[J] and E[J^2] of the level J, from P(J >= j) of every j."""
+    def _moments(self, *, both: bool = True) -> tuple[Tensor, Tensor]:
+        """Returns E[J] and, where `both`, E[J^2] of the level J, from P(J >= j) of every j."""
         top = self.levels - 1
         per = torch.exp(-self.log_scale)
         first = torch.zeros_like(self.loc)
@@ -88,13 +88,15 @@ class DiscretizedLogistic(Distribution):
             return first, second
         for j in range(1, self.levels):  # a loop, as an axis of L would not fit in memory
             part = beyond(j)
-            first, second = first + part, second + (2 * j - 1) * part
+            first = first + part
+            if both:
+                second = second + (2 * j - 1) * part
         return first, second
 
     @property
     def mean(self) -> Tensor:
         """The mean grey level, in units of x."""
-        return self._moments()[0] / (self.levels - 1)
+        return self._moments(both=False)[0] / (self.levels - 1)
 
     @property
     def variance(self) -> Tensor:
