@@ -23,7 +23,7 @@ from diabolo.evaluate import bound, difference, log_likelihood
 from diabolo.latents import Amortized
 from diabolo.model import Conditional, Recipe
 from diabolo.noise import KeyedNoise, mix_seed
-from diabolo.panels import PANELS, NotApplicable
+from diabolo.panels import PANELS, QUICK, NotApplicable
 from diabolo.recipes import build
 from diabolo.recipes._refit import of_codes, with_prior
 from diabolo.run import Run
@@ -536,7 +536,7 @@ def test_figures_show_what_an_autoencoder_makes_up(runs: Any, tmp_path: Path) ->
     new = run.refit(prior="mixture(components=2)")
     drawn, left_out = diabolo.panels.draw_all(new, tmp_path)
     assert left_out == {}
-    assert set(drawn) == set(PANELS.names())
+    assert set(drawn) == set(QUICK)
     caption = PANELS.load("learning_curve")(new).get_supxlabel()
     assert "fitted to codes after" in caption.replace("\n", " ")
     with pytest.raises(DiaboloError, match=r"run.refit\(prior='mixture'\)"):
