@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +39,18 @@ def runs(tmp_path_factory):
     return made
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """No figures in a page: one test looks at them, and they take longer than all else."""
+
+    def lacking(run):
+        raise diabolo.DiaboloError("No figure.")
+
+    module = importlib.import_module("diabolo.reports.compare")
+    monkeypatch.setattr(module, "beside", lambda names, here, measures: {})
+    monkeypatch.setattr(module, "PANELS", SimpleNamespace(load=lambda name: lacking))
+
+
 def test_numbers_are_those_of_each_datum_on_the_same_data(runs):
     a, b = runs["long"], runs["short"]
     found = diabolo.compare(b, a, k=7, seed=3)
@@ -57,6 +71,7 @@ def test_numbers_are_those_of_each_datum_on_the_same_data(runs):
         assert word in found.html
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_model_and_its_copy_differ_within_noise(runs, tmp_path):
     runs["short"].save(tmp_path / "copy")
     copy = diabolo.load(tmp_path / "copy")
@@ -68,6 +83,7 @@ def test_a_model_and_its_copy_differ_within_noise(runs, tmp_path):
     assert "All settings are the same." in found.html
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_cannot_be_compared_is_told(runs):
     found = diabolo.compare(runs["short"], runs["other"])
     assert "fingerprints differ" in found.notes[0]
@@ -100,6 +116,7 @@ def test_a_comparison_that_cannot_be_is_refused(names, options, word, runs, tmp_
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_line_compares(runs, tmp_path, monkeypatch, capsys):
     folder = runs["long"].folder.parent
     monkeypatch.chdir(tmp_path)
