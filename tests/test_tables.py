@@ -335,6 +335,13 @@ def test_a_note_names_another_kind() -> None:
     assert "as in kinds={'weight': 'skip'}" in told(people()[["weight", "city"]])
 
 
+def test_a_column_that_32_bits_hardly_tell_apart_is_told() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2)) * 10_000
+    near = pd.DataFrame({"a": x[:, 0], "b": x[:, 1]})
+    assert "32 bits" not in told(near)
+    assert re.search(r"'b' \(\d.*32 bits.*subtract", told(near.assign(b=near["b"] + 1.6e12)))
+
+
 def test_a_saved_run_reads_and_writes_alike(run: diabolo.Run, tmp_path: Path) -> None:
     run.save(tmp_path / "run")
     again = diabolo.load(tmp_path / "run")

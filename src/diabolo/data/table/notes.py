@@ -20,6 +20,8 @@ from .types import pc, plain
 
 __all__ = ["left_out_note", "notes"]
 
+FINE = 1000  # steps of float32 across the values of a column that are fine enough
+
 
 def notes(found: Found, table: Table, x: Values) -> list[str]:
     """Returns what to tell of a table.
@@ -38,6 +40,7 @@ def notes(found: Found, table: Table, x: Values) -> list[str]:
         out.append(left_out_note(table.left_out))
     out += _pooled(table.columns)
     out += _missing(table, look)
+    out += _coarse(table, look)
     return out + _copies(found, table)
 
 
@@ -77,15 +80,22 @@ class _Look(NamedTuple):
 
     Attributes:
         missing: How many values each column lacks, (D,).
-        varies: Whether a column has more than one value, (D,).
+        low: The least value of each column, (D,); inf where there is none.
+        high: The greatest, (D,).
         rows: How many rows there are.
         empty: How many of them have no value at all.
     """
 
     missing: Array
-    varies: Array
+    low: Array
+    high: Array
     rows: int
     empty: int
+
+    @property
+    def varies(self) -> Array:
+        """Whether a column has more than one value, (D,)."""
+        return self.low < self.high
 
     @classmethod
     def at(cls, x: Values) -> _Look:
@@ -99,7 +109,22 @@ class _Look(NamedTuple):
             rows += len(block)
             low = np.minimum(low, np.where(gone, np.inf, block).min(0))
             high = np.maximum(high, np.where(gone, -np.inf, block).max(0))
-        return cls(missing, low < high, rows, empty)
+        return cls(missing, low, high, rows, empty)
+
+
+def _coarse(table: Table, look: _Look) -> list[str]:
+    """Returns a sentence on columns that lie so far from 0 that 32 bits hardly tell them apart."""
+    far = np.maximum(np.abs(look.low), np.abs(look.high))
+    far = np.where(look.varies & np.isfinite(far), far, 0).astype(np.float32)
+    told = np.where(look.varies, look.high - look.low, 0) / np.spacing(far)
+    few = [(table.names[i], f"{told[i]:.3g}") for i in np.flatnonzero(look.varies & (told < FINE))]
+    if not few:
+        return []
+    many, lie = ("Columns", "lie") if len(few) > 1 else ("Column", "lies")
+    return [
+        f"{many} {named(few)} {lie} so far from 0 that models, whose numbers have 32 bits, tell no "
+        "more than so many steps of it apart: subtract its least value before."
+    ]
 
 
 def _missing(table: Table, look: _Look) -> list[str]:
