@@ -14,6 +14,7 @@ PEERS  := benchmarks/.venv-peers
 BENCH  ?= --rounds 5
 
 .PHONY: help demo web page-tests test slow lint docs table experiments few-labels balance impute anomalies bench clean
+.PHONY: explorer-speed explorer-pictures
 help:
 	@echo "make demo    train a VAE on real handwritten digits; look at runs/demo"
 	@echo "make web     the explorer's page, from web/ by Node 20.19 or newer; tests and wheels use it"
@@ -27,6 +28,8 @@ help:
 	@echo "make balance   drawn rows of rare classes and their referee: docs/results/balance.json; DATA=DATA"
 	@echo "make impute  holes filled in, beside other imputers: docs/results/impute.json; DATA=DATA"
 	@echo "make anomalies   strange rows of the ADBench tables beside PyOD: docs/results/anomalies.json; DATA=DATA"
+	@echo "make explorer-speed      from input events to pixels: docs/results/explorer.json; DATA=DATA; needs Chromium"
+	@echo "make explorer-pictures   the explorer's pictures in the documentation; needs Chromium"
 	@echo "make bench   Diabolo beside its peers and this machine's limit; BENCH=\"--rounds 3 --data-dir DATA\""
 	@echo "make clean   remove the environment, caches and built documentation (runs stay)"
 
@@ -94,6 +97,12 @@ balance: $(VENV)/.dev
 
 impute: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/impute.py --data-dir $(DATA) --out docs/results/impute.json
+
+explorer-speed: $(VENV)/.dev web
+	$(BIN)/python benchmarks/explorer.py --data-dir $(DATA) --out docs/results/explorer.json
+
+explorer-pictures: $(VENV)/.dev web
+	$(BIN)/python docs/explorer_pictures.py
 
 # The peers live in an environment of their own, with this torch and this project.
 $(PEERS)/.made: pyproject.toml constraints.txt benchmarks/peers.txt
