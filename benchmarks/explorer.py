@@ -64,7 +64,8 @@ def trained(name: str, folder: Path, data_dir: str | None) -> Any:
 def live(folder: Path) -> Iterator[str]:
     """The address of `diabolo explore` in a process of its own."""
     command = [sys.executable, "-m", "diabolo", "explore", str(folder), "--no-open"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
         try:
             assert process.stdout is not None
             address = next((line for line in process.stdout if "token=" in line), "")
@@ -208,8 +209,8 @@ def main() -> None:
                         f"{row['n']} events, load {load:.1f}"
                     )
                 print(f"{model} {kind}: first views {sorted(map(round, views))} ms", flush=True)
-    if given.out:
-        given.out.write_text(json.dumps(record, indent=1) + "\n")
+                if given.out:
+                    given.out.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

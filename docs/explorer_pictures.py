@@ -59,12 +59,12 @@ def _none(found: int) -> None:
 
 
 def photograph(page: Watched, name: str) -> None:
-    """Writes a picture of few colours, so that it stays small."""
+    """Writes a picture, and refuses a large one."""
     page.page.mouse.move(1, 1)
     page.page.wait_for_timeout(400)
     shot = Image.open(io.BytesIO(page.page.screenshot())).convert("RGB")
     file = PLACE / f"explorer-{name}.png"
-    shot.quantize(192, method=Image.Quantize.MAXCOVERAGE).save(file, optimize=True)
+    shot.save(file, optimize=True)
     size = file.stat().st_size
     print(f"{file.name}: {size / 1000:.0f} kB")
     if size > MOST:
