@@ -143,12 +143,13 @@ class Watched:
         return np.array([found[i] for i in sorted(found)], np.float32)
 
     def chosen(self, index: int) -> None:
-        """Waits until a row of the data is shown."""
+        """Waits until a row of the data is shown, with all that is told of it."""
         until(lambda: self._told(f"Item {index}"))
 
     def _told(self, start: str) -> None:
         text = self.text("chosen")
         assert text == start or text.startswith(f"{start},"), text
+        assert self.see("notice").text_content() == f"{start} chosen."
 
     def mark(self, name: str = "chosen") -> tuple[float, float]:
         """Where a mark lies, in pixels of the map."""

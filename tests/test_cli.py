@@ -102,9 +102,9 @@ def test_fit_leaves_a_whole_run(run):
     assert {p.name for p in run.iterdir()} >= FILES
     facts = json.loads((run / "run.json").read_text())
     assert facts["metrics"]["evaluation"]["k"] == 5
-    from diabolo.panels import PANELS
+    from diabolo.panels import QUICK
 
-    assert {p.stem for p in (run / "figures").iterdir()} == set(PANELS.names())
+    assert {p.stem for p in (run / "figures").iterdir()} == set(QUICK)
 
 
 def test_fit_json_is_one_object_on_stdout(tmp_path, capsys):

@@ -172,6 +172,15 @@ def test_strangers_get_a_refusal(serving: Serving, case: str, path: str) -> None
     assert "set-cookie" not in found
 
 
+@pytest.mark.parametrize("case", [c for c in WRONG if "Cookie" not in WRONG[c]])
+def test_the_token_alone_lets_no_stranger_in(serving: Serving, case: str) -> None:
+    facts = {"port": serving.port, "token": serving.guard.token}
+    headers = {k: v.format(**facts) for k, v in WRONG[case].items()}
+    status, found, _ = request(serving, f"/?token={serving.guard.token}", Cookie="", **headers)
+    assert status == 403
+    assert "set-cookie" not in found
+
+
 @pytest.mark.parametrize("case", [c for c in WRONG if "Host" not in WRONG[c]])
 def test_strangers_open_no_socket(serving: Serving, case: str) -> None:
     facts = {"port": serving.port, "token": serving.guard.token}

@@ -24,7 +24,7 @@ from diabolo.evaluate.drawing import reconstructed
 from diabolo.noise import KeyedNoise
 from diabolo.objectives import elbo, iwae
 from diabolo.panels import PANELS
-from diabolo.panels._run import codes
+from diabolo.panels._rows import rows
 from diabolo.run.latents import Latents
 from laws import recipes
 
@@ -367,7 +367,7 @@ def test_two_labels_a_class_are_enough_for_kinds_that_differ(taught):
 def test_panels_show_what_the_model_finds_without_labels(taught, monkeypatch):
     data = taught.data("valid")
     assert data.c is not None
-    np.testing.assert_array_equal(codes(taught, data), taught.encode(data.x.float()))
+    np.testing.assert_array_equal(rows(taught).codes, taught.encode(data.x.float()))
     asked = []
 
     def watched(model, d):

@@ -185,7 +185,9 @@ def test_words_of_the_user_stay_words(kind, pages):
     assert word in page.text()
     assert page.named("b") == [{}] * len([t for t, _ in page.elements if t == "b"])
     assert not page.named("i")
-    assert "alert(1)" not in page.text("script")
+    assert EVIL not in page.text("script")
+    held = [t for tag, t in page.texts if tag == "script" and t.startswith("{")]
+    assert not [t for t in held if "<" in t]  # what the map's script reads
 
 
 def test_a_page_tells_what_the_run_is_and_what_was_found(pages, monkeypatch):
@@ -246,7 +248,7 @@ def test_the_command_line_writes_a_page_a_browser_opens(tmp_path, monkeypatch, c
     page = tmp_path / "<i>run" / "report.html"
     html = page.read_text("utf-8")
     assert "&lt;i&gt;run: a report" in html
-    assert "<title>row 0, label" in html  # of a point of the map
+    assert re.search(r'(<title>|")row 0\b', html)  # of a point of the map
     assert len(html) < 3e6
     assert main(["report", "<i>run", "--out", "there.txt"]) == 2
     assert main(["report", "nowhere"]) == 2

@@ -81,6 +81,7 @@ class Guard:
 
         refusal = "This server has one name." if several else self._refusal(scope, headers, enters)
         if refusal:
+            enters = False  # who is refused gets no cookie
             await _refuse(scope, guarded, refusal)
             return
         try:

@@ -180,9 +180,11 @@ export class Explorer {
     if (index < 0 || index >= this.scene.n) return;
     const turn = ++this.turn;
     try {
-      const [code, condition] = await Promise.all([this.store.code(index), this.store.condition(index)]);
+      const there = this.store.now("items") ? this.store.item(index) : null;
+      const [code, condition, held] = await Promise.all([this.store.code(index), this.store.condition(index), there]);
       if (turn !== this.turn) return;
       this.origin = { kind: "row", index };
+      this.item = held; // never that of the row before
       this.filled = null;
       this.condition = condition;
       this.moved = false;
