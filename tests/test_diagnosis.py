@@ -188,6 +188,8 @@ def test_all_elements_that_are_all_but_unused_are_a_fault() -> None:
     (found,) = verdict(parts, rate, rise, None)
     assert (found.name, found.fault) == ("unused", False)
     assert "others" not in found.sentence
+    assert found.sentence.startswith("3 of 4 latent elements are unused")
+    assert "Of 1 the rate is not known one by one." in found.sentence
     rate[0] = 1.0
     assert "The others are used." in verdict(parts, rate, rise, None)[0].sentence
     told = verdict(None, torch.full((4,), torch.nan), rise, None)[0].sentence

@@ -126,11 +126,13 @@ def _collapse(parts: Bound | None, rate: Tensor, rise: Estimate) -> list[Finding
         )
     elif idle and not found:
         rest = " The others are used." if idle < len(known) else ""
+        if len(known) < len(rate):
+            rest = f" Of {len(rate) - len(known)} the rate is not known one by one."
         found.append(
             Finding(
                 "unused",
                 False,
-                f"{idle} of {len(known)} latent elements are unused (rate below {RATE:g} nats), "
+                f"{idle} of {len(rate)} latent elements are unused (rate below {RATE:g} nats), "
                 "which is no fault: the optimum leaves out what explains less variance than beta "
                 "times the variance of the likelihood (in a linear model, eigenvalues below "
                 f"beta sigma^2).{rest} {told}",
