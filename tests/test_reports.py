@@ -331,3 +331,15 @@ def test_a_run_whose_data_are_gone_needs_data(tmp_path, monkeypatch):
     assert "gone" in found.left_out["neighbours"]
     assert (tmp_path / "new" / "page.html").read_text("utf-8") == found.html
     assert len(diabolo.report(run, RNG.normal(size=(1, 5))).left_out) == 2  # one datum alone
+
+
+def test_a_page_that_is_sent_on_tells_no_folders(tmp_path, monkeypatch):
+    cheap(monkeypatch, "map")
+    folder = tmp_path / "private"
+    folder.mkdir()
+    pd.DataFrame(RNG.normal(size=(60, 3)), columns=list("abc")).to_csv(folder / "mine.csv")
+    run = diabolo.fit(folder / "mine.csv", latent=2, **TINY)
+    found = diabolo.report(run).html
+    assert "fitted to mine.csv" in found
+    assert "private" not in found
+    assert "3 columns, real numbers" in " ".join(Page(found).text().split())

@@ -35,7 +35,7 @@ from ..errors import DiaboloError, whole
 from ..model import LatentModel
 from ..noise import KeyedNoise, mix_seed
 from .continuous import check_continuous, densities, has_density, simulated
-from .estimate import Estimate, finite
+from .estimate import Estimate, finite, p_value
 from .passes import (
     Precision,
     Progress,
@@ -210,9 +210,9 @@ class Calibration:
         if not known:
             return f"Too little was seen to tell whether {self.of} is calibrated."
         if not found:
-            return f"No departure of {self.of} from calibration was found (p = {self.p_all:.2g})."
+            return f"No departure of {self.of} from calibration was found ({p_value(self.p_all)})."
         told = " and ".join(f"{w} in {n}" for w, n in sorted(found.items(), key=lambda f: -f[1]))
-        return f"{self.of} is {told} of {len(known)} elements (p = {self.p_all:.2g})."
+        return f"{self.of} is {told} of {len(known)} elements ({p_value(self.p_all)})."
 
 
 def posterior_ranks(

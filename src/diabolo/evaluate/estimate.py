@@ -185,6 +185,11 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
     return Estimate.of(a.per_datum - b.per_datum, variance, k=min(a.k, b.k), seed=a.seed, kind=kind)
 
 
+def p_value(p: float) -> str:
+    """Returns a p-value as people write it, and none that is 0."""
+    return "p < 1e-6" if p < 1e-6 else f"p = {p:.2g}"
+
+
 def finite(value: float | None) -> float | None:
     """Returns the value, or None where JSON has no word for it."""
     return value if value is not None and math.isfinite(value) else None

@@ -33,7 +33,7 @@ from ..errors import DiaboloError, whole
 from ..model import LatentModel
 from ..noise import KeyedNoise, mix_seed
 from .continuous import has_density
-from .estimate import Estimate, finite
+from .estimate import Estimate, finite, p_value
 from .passes import (
     Precision,
     Progress,
@@ -153,7 +153,7 @@ class Reliability:
         ece = Estimate.of(part, None, k=k, seed=seed, kind=f"expected calibration error, {how}")
         found = (
             f"Predicted probabilities of bits are off by {ece.value:.2g} on average, where chance "
-            f"alone makes {chance:.2g} (p = {p:.2g})."
+            f"alone makes {chance:.2g} ({p_value(p)})."
         )
         return cls(
             ece=ece,

@@ -26,6 +26,7 @@ from ..errors import DiaboloError
 from ..evaluate.passes import some
 from ..evaluate.verdict import verdict
 from ..panels._rows import MOST, Rows, rows
+from ..panels._run import one_datum, source_of
 from ..run.latents import Latents
 from .conditions import Conditions
 from .items import Items
@@ -106,7 +107,7 @@ class Scene:
             progress=self._wait,
             compile="off",  # to trace takes Python, which answers take too
         )
-        self.title = title or f"{run.config.name} of {_source(run)}"
+        self.title = title or f"{run.config.name} of {source_of(run)}"
         self.items = Items(run, self.rows.data)
         self.conditions = Conditions(run, self.rows.data)
         self.codes = self.rows.codes
@@ -268,7 +269,8 @@ class Scene:
         weights = sum(p.numel() for p in model.parameters())
         facts = [
             ("Recipe", run.config.name),
-            ("Data", f"{_source(run)}, {run.spec}"),
+            ("Data", source_of(run)),
+            ("One datum", one_datum(run)),
             ("Shown", f"{len(self)} rows"),
             ("Latent", f"{groups} element{'s' if run.latent > 1 else ''}, {model.space}"),
             ("Likelihood", family),
@@ -315,9 +317,3 @@ THREAD = "diabolo-later"
 
 def _finite(values: NDArray[Any]) -> bool:
     return bool(np.isfinite(values).all())
-
-
-def _source(run: Run) -> str:
-    """Returns what the data are called, without the folders that they lie in."""
-    name = str(run.config.data.source).rstrip("/\\").replace("\\", "/").rpartition("/")[2]
-    return "arrays in memory" if name == "memory" else name

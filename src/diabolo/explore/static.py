@@ -58,9 +58,10 @@ def write_folder(
     files = page()
     _claim(place, force)
     tell = progress or (lambda _: None)
-    contents = _exported(run, tell)
-    tell("Measuring and mapping the rows")
+    tell("Measuring the rows")
     scene = Scene(run, data, n, labels=labels, condition=condition)
+    contents = _exported(run, tell)
+    tell("Mapping the rows")
     part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         part.mkdir(parents=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GIVEN",
+    "bare",
     "by_name",
     "condition_of",
     "continuous",
@@ -31,9 +32,11 @@ __all__ = [
     "held_out",
     "is_pictures",
     "measured",
+    "one_datum",
     "only_pictures",
     "pictures",
     "shown",
+    "source_of",
     "span",
     "which",
 ]
@@ -57,6 +60,42 @@ def which(run: Run) -> str:
     """Returns which data figures are of, for a caption: of a run's own splits or a user's."""
     given = run.prints.get("test", {}).get("source") == GIVEN
     return "that were given" if given else "that were not trained on"
+
+
+def source_of(run: Run) -> str:
+    """Returns what the data are called, without the folders that they lie in."""
+    name = bare(run.config.data.source) if run.prints else "memory"
+    return "arrays in memory" if name == "memory" else name
+
+
+def bare(place: object) -> str:
+    """Returns the last name of a path, which tells nobody where it lies."""
+    return str(place).rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+
+
+def one_datum(run: Run) -> str:
+    """Returns what one datum is, in words: its shape, and where its values may lie."""
+    schema, event = run.schema, run.spec.event
+    if schema.columns:
+        return f"{len(schema.columns)} columns, {_values(run)}"
+    if is_pictures(run):
+        colour = "colour " if event[0] == 3 else ""
+        return f"a {colour}picture of {event[1]} x {event[2]}, {_values(run)}"
+    return f"{' x '.join(map(str, schema.shape))} values, {_values(run)}"
+
+
+def _values(run: Run) -> str:
+    """Returns where one value may lie, in words."""
+    schema = run.schema
+    if schema.binarize != "no":
+        return f"bits (binarize: {schema.binarize})"
+    if schema.dequantize:
+        return "grey levels with uniform noise"
+    if schema.support == "byte":
+        return f"{schema.levels} levels"
+    if schema.levels:
+        return f"{schema.support} of {schema.levels} levels"
+    return {"real": "real numbers", "mixed": "of several kinds"}.get(schema.support, schema.support)
 
 
 def is_pictures(run: Run) -> bool:

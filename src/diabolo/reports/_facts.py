@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import DataConfig, TrainConfig
 from ..errors import DiaboloError
+from ..panels._run import bare, one_datum, source_of
 from ..registry import keywords
 from ..run.folder import facts_of
 from ..run.menu import find
@@ -51,16 +52,11 @@ def described(run: Run) -> list[Block]:
 def data_facts(run: Run) -> list[tuple[str, str]]:
     """Returns what the data are: their kind, their parts and their fingerprints."""
     schema = run.schema
-    out = [("data", run.config.data.source if run.prints else "passed in memory")]
-    shape = " x ".join(map(str, schema.shape))
-    kind = _kind(run)
+    out = [("data", source_of(run)), ("one datum", one_datum(run))]
     if schema.columns:
         names = ", ".join(map(str, schema.columns[:12]))
         more = len(schema.columns) - 12
-        rest = f" and {more} more" if more > 0 else ""
-        out.append(("one row", f"{len(schema.columns)} columns, {kind}: {names}{rest}"))
-    else:
-        out.append(("one datum", f"{shape} values, {kind}"))
+        out.append(("columns", f"{names} and {more} more" if more > 0 else names))
     if schema.constants:
         out.append(("left out", f"{len(schema.constants)} columns that never vary"))
     if schema.classes:
@@ -74,23 +70,9 @@ def data_facts(run: Run) -> list[tuple[str, str]]:
         if (print_ := run.prints.get(name)) is not None:
             told = f"{print_['count']} data, fingerprint {str(print_['sha256'])[:16]}"
             if print_["source"] not in (run.config.data.source, "memory"):
-                told += f", from {print_['source']}"
+                told += f", from {bare(print_['source'])}"
             out.append((title, told))
     return out
-
-
-def _kind(run: Run) -> str:
-    """Returns where one value may lie, in words."""
-    schema = run.schema
-    if schema.binarize != "no":
-        return f"bits (binarize: {schema.binarize})"
-    if schema.dequantize:
-        return "grey levels with uniform noise"
-    if schema.support == "byte":
-        return f"{schema.levels} levels"
-    if schema.levels:
-        return f"{schema.support} of {schema.levels} levels"
-    return {"real": "real numbers", "mixed": "of several kinds"}.get(schema.support, schema.support)
 
 
 def model_facts(run: Run) -> list[tuple[str, str]]:

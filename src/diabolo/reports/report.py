@@ -21,7 +21,7 @@ from ..evaluate.passes import some
 from ..panels import PANELS
 from ..panels._figure import OtherData
 from ..panels._rows import Rows
-from ..panels._run import GIVEN, measured
+from ..panels._run import GIVEN, measured, source_of
 from ..run import asked
 from ._blocks import Block, Code, Drawn, Note, Part
 from ._facts import described
@@ -156,7 +156,7 @@ def report(
     n = "one datum" if len(chosen) == 1 else f"{len(chosen)} data"
     html = page(
         f"{name}: a report",
-        f"{run.config.name}, fitted to {run.config.data.source}. Unless something else is said, "
+        f"{run.config.name}, fitted to {source_of(run)}. Unless something else is said, "
         f"figures and numbers are of {n}: {WHERE[split]}.",
         parts,
         tiles=tiles(numbers),
