@@ -167,6 +167,26 @@ def test_a_discrete_latent_is_gone_through() -> None:
         assert bool(found.certainty[i][mask[i]].isnan().all())
 
 
+def test_intervals_hold_their_share_where_few_z_count() -> None:
+    """Ends are quantiles of the mixture of p(x | z), however few z have its weight."""
+    torch.manual_seed(0)
+    spec = Spec(event=(3,), support="real")
+    model = build("discrete_vae", spec, latent=1, values=3, net="mlp(hidden=(8,))").model
+    model = model.double().eval()
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(1), dtype=F64)
+    mask = torch.tensor([True, True, False]).expand(20, 3)
+    found = complete(model, Data(x, mask=mask), interval=0.9)
+    with torch.no_grad():
+        t = model(x, mask=mask, every=True)
+    px = t.px
+    share = t.importance[..., None]  # (3, 20, 1)
+    for end, part in ((found.low, 0.05), (found.high, 0.95)):
+        z = (end.double() - px.loc) / px.log_scale.exp()
+        below = (share * torch.special.ndtr(z)).sum(0)[:, 2]
+        # Four errors of a quantile of 500 draws.
+        assert float((below - part).abs().max()) < 4 * math.sqrt(0.05 * 0.95 / 500)
+
+
 @pytest.mark.parametrize("name", ["m2", "hierarchical", "ladder", "hyperspherical_vae", "vamp"])
 def test_importance_takes_any_latent(name: str) -> None:
     """Draws are in the support, and what was seen stays, whatever z is."""

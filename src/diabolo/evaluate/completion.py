@@ -9,6 +9,7 @@ Shapes: N data, R rows with holes, M draws, S weighted z, B batch, E event shape
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
@@ -21,7 +22,7 @@ from ..data import Batch, Data
 from ..distributions import Categorical, Distribution, Product
 from ..errors import DiaboloError, unknown, whole
 from ..model import LatentModel
-from ..noise import KeyedNoise, mix_seed
+from ..noise import KeyedNoise, Noise, mix_seed
 from .conditional import Mixing, Unseen, mixing
 from .drawing import NUMBERS, seeded
 from .passes import Precision, Progress, autocast, batches, check_data, quiet
@@ -30,6 +31,7 @@ __all__ = ["Completion", "Middle", "complete"]
 
 Middle = Literal["mean", "median"]
 MOST = 4096  # rows of a batch
+LEAST = 500  # draws of a hole of which the ends of its interval are found
 ELEMENT, PICKED = 0x656C656D, 0x7069636B  # seeds apart from that of z
 
 
@@ -108,7 +110,7 @@ def complete(
     some = data.take(rows)
     device = next(model.parameters()).device
     numbers = NUMBERS.get(device.type, NUMBERS["cpu"])
-    size = min(MOST, max(1, numbers // (chosen.size * prod(data.event))))
+    size = min(MOST, max(1, numbers // (max(LEAST, chosen.size) * prod(data.event))))
     tail = (1 - interval) / 2
     parts: list[tuple[Tensor, ...]] = []
     found: list[Tensor] = []
@@ -117,7 +119,7 @@ def complete(
         for b in batches(model, some, size, progress):
             with seeded(device, seed, int(b.index[0])), autocast(precision, device):
                 unseen = chosen.mix(model, b, seed)
-                parts.append(_filled(unseen, b, elements, point, tail, seed))
+                parts.append(_filled(model, unseen, b, elements, point, tail, seed))
                 if draws:
                     drawn = unseen.pick(model, draws, KeyedNoise(mix_seed(seed, PICKED), b.index))
                     found.append(_with_seen(drawn, b).cpu())
@@ -185,7 +187,13 @@ def _with_seen(x: Tensor, b: Batch) -> Tensor:
 
 
 def _filled(
-    unseen: Unseen, b: Batch, elements: _Elements, point: Middle, tail: float, seed: int
+    model: LatentModel,
+    unseen: Unseen,
+    b: Batch,
+    elements: _Elements,
+    point: Middle,
+    tail: float,
+    seed: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Returns the best guess, the interval's ends and the certainty, each (B, *E), on the CPU."""
     assert b.mask is not None
@@ -193,7 +201,9 @@ def _filled(
     classes, hole = elements.classes.to(b.x.device), ~b.mask
     best = low = high = certainty = torch.full_like(b.x, torch.nan)
     if not bool(classes.all()):
-        low, middle, high = _numbers(px, unseen.weight, b, elements, point, tail, seed)
+        noise = KeyedNoise(mix_seed(seed, ELEMENT), b.index)
+        even = unseen.even(model, max(LEAST, len(unseen.weight)), noise).given(b.x, b.mask)
+        low, middle, high = _numbers(px, unseen.weight, even, noise, b, elements, point, tail)
         best = middle
         low, high = (torch.where(hole & ~classes, end, torch.nan) for end in (low, high))
     if bool(classes.any()):
@@ -206,22 +216,37 @@ def _filled(
 def _numbers(
     px: Distribution,
     weight: Tensor,
+    even: Distribution,
+    noise: Noise,
     b: Batch,
     elements: _Elements,
     point: Middle,
     tail: float,
-    seed: int,
 ) -> tuple[Tensor, ...]:
-    """Returns the lower end, the guess and the upper end of each number, (B, *E); else NaN."""
-    noise = KeyedNoise(mix_seed(seed, ELEMENT), b.index)
+    """Returns the lower end, the guess and the upper end of each number, (B, *E); else NaN.
+
+    Ends are quantiles of draws of p(x | z) for z that weigh the same: where few z have all the
+    weight, each is there many times, and so is the noise about it.
+
+    Arguments:
+        px: The densities of the weighed z, of batch shape (S, B).
+        weight: Their weights, (S, B).
+        even: The densities of z that weigh the same, of batch shape (n, B).
+        noise: Draws x.
+        b: The data.
+        elements: What each element is.
+        point: What the guess is.
+        tail: The probability beyond either end.
+    """
     at = None
     if isinstance(px, Product):  # the columns of classes are not looked at
         at = (~elements.classes).nonzero().flatten()
         px = px.pick(at.tolist())
-    x = px.sample((), noise)
-    ends = [q.to(b.x) for q in _quantiles(x, weight, (tail, 0.5, 1 - tail))]
+        assert isinstance(even, Product)
+        even = even.pick(at.tolist())
+    ends = [q.to(b.x) for q in _quantiles(even.sample((), noise), (tail, 0.5, 1 - tail))]
     if point == "mean":
-        shape = (*weight.shape, *[1] * (x.ndim - 2))
+        shape = (*weight.shape, *[1] * (ends[1].ndim - 1))
         mean = (weight.view(shape) * px.point).sum(0).to(b.x)
         ordered = elements.ordered.to(b.x.device)
         steps = elements.steps.to(b.x)
@@ -237,16 +262,11 @@ def _numbers(
     return tuple(spread)
 
 
-def _quantiles(x: Tensor, weight: Tensor, at: tuple[float, ...]) -> list[Tensor]:
-    """Returns weighted quantiles of draws x (S, B, *E) with weights (S, B), each (B, *E)."""
-    flat, order = x.flatten(2).sort(0) if x.ndim > 2 else x[..., None].sort(0)
-    rising = weight[..., None].expand(order.shape).gather(0, order).cumsum(0)
-    out = []
-    for part in at:
-        # The first value by which this part of the weight is reached, give or take rounding.
-        index = (rising < part - 1e-9).sum(0, keepdim=True).clamp(max=len(flat) - 1)
-        out.append(flat.gather(0, index)[0].view(x.shape[1:]))
-    return out
+def _quantiles(x: Tensor, at: tuple[float, ...]) -> list[Tensor]:
+    """Returns quantiles of draws x (n, B, *E), each (B, *E)."""
+    rising = x.sort(0).values
+    # The first value by which this part of the draws is reached, give or take rounding.
+    return [rising[max(0, math.ceil(len(x) * (part - 1e-9)) - 1)] for part in at]
 
 
 def _most_probable(

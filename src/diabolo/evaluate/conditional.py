@@ -65,14 +65,28 @@ class Unseen(NamedTuple):
 
     def pick(self, model: LatentModel, n: int, noise: Noise) -> Tensor:
         """Returns n independent draws of x, (n, B, *E): of z by weight, then of p(x | z)."""
-        uniform = noise.uniform((n, self.weight.shape[1]), self.weight)
+        at = noise.uniform((n, self.weight.shape[1]), self.weight)
+        return self._at(model, at).sample((), noise)
+
+    def even(self, model: LatentModel, n: int, noise: Noise) -> Distribution:
+        """Returns p(x | z) of n z that weigh the same, of batch shape (n, B).
+
+        Each z is there n times its weight, rounded up or down, in the order of z: the systematic
+        resampling of Carpenter, Clifford and Fearnhead (1999), https://doi.org/10.1049/ip-rsn:19990255.
+        """
+        step = torch.arange(n, device=self.weight.device)[:, None]
+        first = noise.uniform((1, self.weight.shape[1]), self.weight)
+        return self._at(model, (step + first) / n)
+
+    def _at(self, model: LatentModel, share: Tensor) -> Distribution:
+        """Returns p(x | z) of the z at which so large shares of the weight are reached, (n, B)."""
         rising = self.weight.cumsum(0)
         rising = rising / rising[-1:]
-        chosen = torch.searchsorted(rising.T.contiguous(), uniform.T.contiguous()).T  # (n, B)
+        chosen = torch.searchsorted(rising.T.contiguous(), share.T.contiguous()).T  # (n, B)
         chosen = chosen.clamp(max=len(rising) - 1)
         index = chosen[(..., *[None] * (self.code.ndim - 2))]
         code = self.code.gather(0, index.expand(-1, -1, *self.code.shape[2:]))
-        return model.likelihood(code, self.c).sample((), noise)
+        return model.likelihood(code, self.c)
 
 
 class Mixing(NamedTuple):
