@@ -13,7 +13,7 @@ import diabolo
 from diabolo.evaluate import active_units
 from diabolo.panels import PANELS, QUICK, NotApplicable
 from diabolo.panels._figure import OtherData
-from diabolo.panels._rows import rows
+from diabolo.panels._rows import _principal, rows
 
 TINY = {"net": "mlp(hidden=(8,))", "epochs": 1, "device": "cpu", "valid": 24}
 SLOW = sorted(set(PANELS.names()) - set(QUICK))
@@ -159,3 +159,18 @@ def test_panels_of_other_data_are_not_missed(run):
     for name, kind in (("marginals", "pictures"), ("interpolations", "table")):
         with pytest.raises(OtherData):
             PANELS.load(name)(run(kind))
+
+
+@pytest.mark.parametrize(("n", "d"), [(100, 5), (4, 6), (3, 3)])
+def test_the_plane_is_that_of_principal_components(n, d):
+    from sklearn.decomposition import PCA
+
+    x = np.random.default_rng(n).normal(size=(n, d)) * np.arange(1, d + 1)
+    x = x.astype(np.float32)
+    mean, axes, share = _principal(x)
+    known = PCA(2).fit(x.astype(np.float64))
+    np.testing.assert_allclose(mean, known.mean_, atol=1e-12)
+    np.testing.assert_allclose(share, known.explained_variance_ratio_, atol=1e-12)
+    sign = np.sign((axes * known.components_).sum(1))
+    np.testing.assert_allclose(axes * sign[:, None], known.components_, atol=1e-9)
+    assert np.isnan(_principal(np.zeros((5, 4), np.float32))[2]).all()

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
 from ..ranks import batch_gather
+from ._shapes import broadcast_shapes
 from .spaces import REALS, Space
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Distribution:
             for name, v in vars(self).items()
             if isinstance(v, Tensor)
         ]
-        return torch.broadcast_shapes(*found)
+        return broadcast_shapes(*found)
 
     @property
     def mean(self) -> Tensor:
@@ -149,7 +150,7 @@ class Distribution:
             Densities of batch shape (*S, *).
         """
         batch = self.batch_shape
-        lead = torch.broadcast_shapes(index.shape, batch[:-1])
+        lead = broadcast_shapes(index.shape, batch[:-1])
 
         def pick(t: Tensor, axes: int) -> Tensor:
             if t.ndim <= axes:  # a parameter that the whole batch shares

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
+from ._shapes import broadcast_shapes
 from ._solve import where_rising
 from .base import Distribution, Family
 
@@ -45,7 +46,7 @@ def at_level(values: Tensor, code: Tensor, event_ndim: int) -> Tensor:
     """Returns what stands in values (*, L, *E) at codes (*, *E), with shape (*, *E)."""
     axis = -event_ndim - 1
     code = code.unsqueeze(axis)
-    lead = torch.broadcast_shapes(code.shape[:axis], values.shape[:axis])
+    lead = broadcast_shapes(code.shape[:axis], values.shape[:axis])
     values = values.expand(*lead, *values.shape[axis:])
     code = code.expand(*lead, 1, *code.shape[code.ndim + axis + 1 :])
     return values.gather(axis, code).squeeze(axis)

@@ -25,6 +25,7 @@ from torch.func import functional_call
 
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
+from ._shapes import broadcast_shapes
 from .base import Distribution
 
 __all__ = ["Couplings", "Flowed"]
@@ -145,7 +146,7 @@ class Couplings(nn.Module):
             x = x.to(kind)
             if context is not None:
                 context = context.to(kind)
-                lead = torch.broadcast_shapes(x.shape[:-1], context.shape[:-1])
+                lead = broadcast_shapes(x.shape[:-1], context.shape[:-1])
                 x, context = x.expand(*lead, -1), context.expand(*lead, -1)
             volume = x.new_zeros(())
             for step in reversed(self.steps) if inverse else self.steps:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..noise import FRESH, Noise
+from ._shapes import broadcast_shapes
 from .base import Distribution
 from .spaces import Space
 
@@ -47,7 +48,7 @@ class Mixture(Distribution):
     @property
     def batch_shape(self) -> torch.Size:
         """The batch shape of the components without the last axis."""
-        return torch.broadcast_shapes(self.components.batch_shape, self.logits.shape)[:-1]
+        return broadcast_shapes(self.components.batch_shape, self.logits.shape)[:-1]
 
     def log_prob(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the log-density of x in nats, with shape (*)."""
@@ -57,7 +58,7 @@ class Mixture(Distribution):
         weights = self.logits.log_softmax(-1)
         count = self.logits.shape[-1]
         # What one component needs for all of x; many of them are taken in several passes.
-        lead = torch.broadcast_shapes(x.shape[:axis], self.batch_shape)
+        lead = broadcast_shapes(x.shape[:axis], self.batch_shape)
         step = max(1, CHUNK // max(1, prod(lead) * prod(x.shape[axis:])))
         if step >= count:
             return (weights + self.components.log_prob(x, mask)).logsumexp(-1)

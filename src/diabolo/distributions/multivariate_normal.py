@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
+from ._shapes import broadcast_shapes
 from .base import Distribution
 from .normal import HALF_LOG_2PI, Normal
 
@@ -75,7 +76,7 @@ class MultivariateNormal(Distribution):
     def _by_rows(self, apply: Callable[[Tensor, Tensor], Tensor], x: Tensor) -> Tensor:
         """Applies the factor to vectors (*S, *, D), to all samples of one density at once."""
         batch = self.batch_shape
-        lead = torch.broadcast_shapes(x.shape[:-1], batch)
+        lead = broadcast_shapes(x.shape[:-1], batch)
         x = x.expand(*lead, x.shape[-1])
         own = x.shape[len(lead) - len(batch) :]
         columns = x.reshape(-1, *own).movedim(0, -1)  # (*, D, S)

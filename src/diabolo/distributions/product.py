@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..errors import DiaboloError
 from ..noise import FRESH, Noise
 from ._named import family
+from ._shapes import broadcast_shapes
 from .base import Distribution, Family
 from .standardized import StandardizedFamily
 
@@ -88,7 +89,7 @@ class Product(Distribution):
     @property
     def batch_shape(self) -> torch.Size:
         """The batch shape of the columns."""
-        return torch.broadcast_shapes(*(p.batch_shape for p in self.blocks))
+        return broadcast_shapes(*(p.batch_shape for p in self.blocks))
 
     def _split(self, x: Tensor) -> tuple[Tensor, ...]:
         return x.split(1, -1) if self.places is None else self.places.split(x)

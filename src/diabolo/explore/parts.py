@@ -19,15 +19,13 @@ from ..distributions import REALS
 from ..errors import DiaboloError
 from ..panels import NotApplicable
 from ..panels._rows import Rows, plane
-from ..tasks import SCORES
-from ..tasks.scores._subject import Normal, Subject
 from .items import Items
 
 __all__ = ["Part", "State", "colours", "maps"]
 
 State = Literal["ready", "later", "failed"]
 
-PATIENCE = 4.0  # seconds for measures before the page is shown; what takes longer comes later
+PATIENCE = 0.5  # seconds for measures before the page is shown; what takes longer comes later
 TRIED = 100  # rows on which that is tried out
 COLUMNS = 200  # columns of a table that are colours
 NEIGHBOURS = 30.0  # perplexity of t-SNE
@@ -144,6 +142,9 @@ def _measures(rows: Rows) -> list[Part]:
 
 
 def _distance(rows: Rows) -> NDArray[Any]:
+    from ..tasks.scores import SCORES  # brings SciPy's and scikit-learn's along, for seconds
+    from ..tasks.scores._subject import Normal, Subject
+
     def trained() -> Any:
         with contextlib.suppress(DiaboloError):  # data that are gone, or are others now
             return rows.run.data("train")

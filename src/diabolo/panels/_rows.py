@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import linalg
 
 from .. import evaluate
 from ..errors import DiaboloError
@@ -211,12 +212,8 @@ def plane(rows: Rows) -> Plane:
         mean[i] = np.bincount(codes[:, i].astype(np.int64)).argmax()
     share = np.full(2, np.nan)
     if len(shown) > 2:
-        from sklearn.decomposition import PCA
-
-        pca = PCA(2).fit(codes[:, shown])
-        points = np.asarray(pca.transform(codes[:, shown]))
-        mean[shown], axes[:, shown] = pca.mean_, pca.components_
-        share = np.asarray(pca.explained_variance_ratio_, dtype=np.float64)
+        mean[shown], axes[:, shown], share = _principal(codes[:, shown])
+        points = (codes[:, shown] - mean[shown]) @ axes[:, shown].T
         names = [f"principal component {i + 1} ({share[i]:.0%} of variance)" for i in range(2)]
     elif len(shown) == 2:
         points, names = codes[:, shown], [f"z{i}" for i in shown]
@@ -227,3 +224,19 @@ def plane(rows: Rows) -> Plane:
         axes[0, shown] = 1.0
     points = np.ascontiguousarray(points, dtype=np.float32)
     return Plane(points, mean, axes, (names[0], names[1]), share, tuple(shown))
+
+
+def _principal(x: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+    """Returns the mean of x (n, D), two principal directions (2, D), and their parts of variance.
+
+    Each direction's largest element is positive, since its sign is free.
+    """
+    wide = x.astype(np.float64)
+    mean = wide.mean(0)
+    spread = np.cov(wide, rowvar=False)
+    top = [len(spread) - 2, len(spread) - 1]
+    value, vector = (v[..., ::-1] for v in linalg.eigh(spread, subset_by_index=top))
+    sign = np.sign(vector[np.abs(vector).argmax(0), [0, 1]])
+    total = np.trace(spread)
+    share = value.clip(min=0.0) / total if total > 0 else np.full(2, np.nan)
+    return mean, (vector * sign).T, share

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control
 
 from ..errors import DiaboloError
 
@@ -59,6 +58,8 @@ def discoveries(p_values: ArrayLike, rate: float) -> NDArray[np.bool_]:
     Raises:
         DiaboloError: If the rate is no such part, or a p-value lies outside [0, 1].
     """
+    from scipy.stats import false_discovery_control
+
     p = np.asarray(p_values, np.float64)
     if not 0 < rate < 1:
         raise DiaboloError(f"A false-discovery rate lies between 0 and 1, but got {rate}.")

@@ -22,7 +22,6 @@ Shapes: n data, D latent elements.
 from __future__ import annotations
 
 import torch
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from ...data import Data
@@ -52,6 +51,8 @@ def latent_distance(subject: Subject) -> Judge:
             f"The score 'latent_distance' measures in straight lines, but this model's codes lie "
             f"on {model.space}: use the score 'rate'."
         )
+    from sklearn.covariance import ledoit_wolf
+
     mean, variance = _codes(subject, subject.normal.many())
     if len(mean) < 2:
         raise DiaboloError(

@@ -19,8 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import ks_2samp, rankdata
-from scipy.stats.contingency import association
 
 from ...errors import DiaboloError, unknown
 from .coded import Array, Coded
@@ -32,6 +30,8 @@ LEAST = 10  # rows in which both columns of a pair are seen
 
 def marginals(data: Coded, samples: Coded) -> Array:
     """Returns the distance of each column of samples from data, (D,); NaN without values."""
+    from scipy.stats import ks_2samp
+
     out = np.full(len(data.names), np.nan)
     for j, code in enumerate(data.codes):
         a, b = (v[~np.isnan(v)] for v in (data.x[:, j], samples.x[:, j]))
@@ -61,6 +61,9 @@ def dependence(rows: Coded) -> Array:
 
 
 def _pair(a: Array, b: Array, code_a: bool, code_b: bool) -> float:
+    from scipy.stats import rankdata
+    from scipy.stats.contingency import association
+
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0
     if code_a and code_b:

@@ -15,8 +15,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
-from sklearn.neighbors import NearestNeighbors
 
 from .coded import Array
 
@@ -43,6 +41,9 @@ def membership(train: Array, others: Array, samples: Array) -> Membership:
         others: Rows of the same law that were not, (m, F).
         samples: Synthetic rows (M, F).
     """
+    from sklearn.metrics import roc_auc_score
+    from sklearn.neighbors import NearestNeighbors
+
     search = NearestNeighbors(n_neighbors=1).fit(samples)
     near = [search.kneighbors(rows)[0][:, 0] for rows in (train, others)]
     label = np.repeat([1, 0], [len(train), len(others)])
