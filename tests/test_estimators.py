@@ -167,6 +167,42 @@ def test_an_imputer_fills_holes_and_leaves_the_rest(wine: Any) -> None:
     assert_array_equal(pickle.loads(pickle.dumps(imputer)).transform(holed), filled)
 
 
+def test_an_imputer_fits_tables_for_their_holes_unless_told_otherwise(wine: Any) -> None:
+    X = np.where(np.random.default_rng(0).random(wine[0].shape) < 0.2, np.nan, wine[0].to_numpy())
+    run = est.Imputer(epochs=1, random_state=0).fit(X).run_
+    assert run.config.recipe == "iwae"
+    told = {"k": 5, "posterior": "experts", "likelihood": "Normal(scale=column)"}
+    assert told.items() <= dict(run.config.options).items()
+    said = {"posterior": "normal", "decoder": "mlp(hidden=(9,))", "train.learning_rate": 3e-3}
+    own = est.Imputer(epochs=1, latent=3, options=said).fit(X).run_.config
+    assert (own.options["latent"], own.options["posterior"]) == (3, "normal")
+    assert own.options["decoder"] == "mlp(hidden=(9,))"
+    assert own.train.learning_rate == 3e-3
+    assert est.Imputer("vae", epochs=1).fit(X).run_.config.recipe == "vae"
+    mixed = wine[0][["alcohol", "ash"]].mask(np.isnan(X[:, :2])).assign(grower=["a", "b"] * 89)
+    likelihood = est.Imputer(epochs=1).fit(mixed).run_.config.options["likelihood"]
+    assert likelihood == {"real": "Normal(scale=column)"}
+    images = np.random.default_rng(0).random((20, 4, 4))
+    images[:, 0, 0] = np.nan
+    assert est.Imputer(epochs=1, latent=2).fit(images).run_.config.recipe == "vae"
+
+
+def test_an_imputer_keeps_the_decoder_whose_bound_is_higher() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(120, 2))
+    linear = z @ rng.normal(size=(2, 8)) + 0.1 * rng.normal(size=(120, 8))
+    angle = rng.uniform(0, 2 * np.pi, 400)
+    circle = np.column_stack([f(k * angle) for k in (1, 2, 3) for f in (np.sin, np.cos)])
+    circle += 0.05 * rng.normal(size=circle.shape)
+    kept = []
+    for x in (linear, circle):
+        x[rng.random(x.shape) < 0.2] = np.nan
+        own = {"epochs": 60, "learning_rate": 1e-2, "random_state": np.random.RandomState(0)}
+        run = est.Imputer(**own).fit(x).run_
+        kept.append("decoder" in run.config.options)
+    assert kept == [True, False]
+
+
 def test_a_detector_finds_rows_that_are_strange(wine: Any) -> None:
     X = wine[0].to_numpy()
     strange = X[:8] + 6 * X.std(0)

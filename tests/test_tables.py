@@ -26,6 +26,8 @@ from diabolo.data import Schema, load, read
 from diabolo.data.table import Frame
 from diabolo.data.table.steps import on_steps, step_of, step_of_times
 from diabolo.errors import DiaboloWarning
+from diabolo.recipes import build
+from diabolo.spec import Spec
 
 N = 300
 SMALL: dict[str, Any] = {"latent": 2, "net": "mlp(hidden=(16,))", "epochs": 2}
@@ -718,6 +720,24 @@ def test_a_column_of_several_types_is_refused(tmp_path: Path) -> None:
 
 
 # Densities.
+
+
+def test_densities_are_said_by_kind_and_a_name_goes_before_it() -> None:
+    def made(likelihood: dict[str, str], *columns: str) -> list[str]:
+        kinds = ("real", "count", "real")
+        spec = Spec(event=(3,), support="mixed", kinds=kinds, names=columns)
+        model = build("vae", spec, likelihood=likelihood, latent=2, net="mlp(hidden=(8,))").model
+        return [type(f).__name__.removesuffix("Family") for f in model.likelihood.family.members]
+
+    call = {"real": "Laplace", "b": "StudentT"}
+    assert made(call, "a", "n", "b") == ["Laplace", "NegativeBinomial", "StudentT"]
+    assert made({"real": "Laplace"}) == ["Laplace", "NegativeBinomial", "Laplace"]
+    # A column of that name is what is meant, and no kind.
+    assert made({"real": "Laplace"}, "a", "n", "real") == [
+        "StudentT",
+        "NegativeBinomial",
+        "Laplace",
+    ]
 
 
 def test_densities_are_said_by_name() -> None:

@@ -31,15 +31,20 @@ from ..data.decode import Decoder
 from ..data.mapped import Mapped
 from ..data.table import is_frame
 from ..errors import DiaboloError
+from ..model import Recipe
 from ..noise import Noise
+from ..recipes import RECIPES
+from ..registry import keywords
 from ..run import Run, fit, load
 from ..run.asked import as_data
 from ..run.folder import HISTORY, RUN, WEIGHTS
 
-__all__ = ["Fitted", "reading"]
+__all__ = ["Fitted", "epochs_of", "options_of", "reading"]
 
 FILES = (RUN, WEIGHTS, HISTORY)
 LARGEST = 2**31 - 1
+KINDS = {"kinds", "data.kinds"}
+SEEN = 0.9  # the part of the rows that is trained on
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Fitted(BaseEstimator):
     latent: int | None
     epochs: int | None
     batch_size: int
-    learning_rate: float
+    learning_rate: float | None
     options: Mapping[str, Any] | None
     random_state: Any
     run_: Run
@@ -88,14 +93,16 @@ class Fitted(BaseEstimator):
         x = self._rows(X, reset=True)
         seed = int(check_random_state(self.random_state).randint(LARGEST))
         own: dict[str, Any] = {
-            "epochs": self.epochs,
             "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate,
             "data.seed": seed,
             "train.seed": seed,
-            **({} if self.latent is None else {"latent": self.latent}),
             **({} if is_frame(x) else reading(x)),
         }
+        for name in ("epochs", "learning_rate", "latent"):
+            if getattr(self, name) is not None:
+                own[name] = getattr(self, name)
+        if KINDS & set(self.options or {}):  # each column has a support of its own
+            own.pop("support", None)
         more = {**({} if usual is None else usual(x)), **more}
         recipe = more.pop("recipe", None) or self.recipe or "vae"
         run = fit(x, recipe, **{**own, **more, **(self.options or {})})
@@ -124,7 +131,7 @@ class Fitted(BaseEstimator):
         validate_data(self, X, reset=reset, skip_check_array=True)
         table: Any = nw.from_native(X)
         table = table.collect() if isinstance(table, nw.LazyFrame) else table
-        kinds = {"kinds", "data.kinds"} & set(self.options or {})
+        kinds = KINDS & set(self.options or {})
         if frames or kinds or not all(kind.is_numeric() for kind in table.schema.values()):
             return X
         return check_array(table.to_numpy(), **checks)
@@ -172,6 +179,21 @@ class Fitted(BaseEstimator):
             run = load(place, recipe=self.recipe if callable(self.recipe) else None)
         run.folder = None
         self.run_ = run
+
+
+def options_of(recipe: str | Callable[..., Recipe]) -> set[str]:
+    """Returns the options of a recipe; none of one that is unknown, which `fit` refuses."""
+    if isinstance(recipe, str):
+        name, _, _ = recipe.partition("(")
+        if name not in RECIPES.names():
+            return set()
+        recipe = RECIPES.load(name)
+    return set(keywords(recipe))
+
+
+def epochs_of(rows: int, batch_size: int, steps: int) -> int:
+    """Returns how many epochs of a table with so many rows take about so many steps."""
+    return max(1, round(steps / max(1, int(SEEN * rows) // batch_size)))
 
 
 def reading(x: np.ndarray[Any, Any]) -> dict[str, Any]:

@@ -17,13 +17,11 @@ from ..data.table import is_frame
 from ..errors import DiaboloError
 from ..model import Recipe
 from ..noise import mix_seed
-from ..recipes import RECIPES
-from ..registry import keywords
 from ..tasks import SCORES
 from ..tasks.anomalies import default_score
 from ..tasks.scores import Judge, Subject
 from ..tasks.scores._subject import Normal
-from ._fitted import Fitted
+from ._fitted import Fitted, epochs_of, options_of
 
 __all__ = ["AnomalyDetector"]
 
@@ -32,7 +30,6 @@ TABLES = {"latent": 2, "net": "mlp(hidden=(64,))", "likelihood": "StudentT(scale
 ROBUST = {"beta": 1.0, "trim": 0.1}
 FEW = 20  # rows, of which two are for validation: fewer are not trimmed
 STEPS, EPOCHS = 1500, 50  # of tables, and of all else
-SEEN = 0.9  # the part of the rows that is trained on
 
 
 class AnomalyDetector(OutlierMixin, Fitted):
@@ -118,13 +115,12 @@ class AnomalyDetector(OutlierMixin, Fitted):
         table = is_frame(x) or x.ndim == 2
         found: dict[str, Any] = {}
         if self.epochs is None:
-            rows = max(1, int(SEEN * len(x)) // self.batch_size)
-            found["epochs"] = max(1, round(STEPS / rows)) if table else EPOCHS
+            found["epochs"] = epochs_of(len(x), self.batch_size, STEPS) if table else EPOCHS
         if "schedule" not in given:
             found["schedule"] = "cosine"
         if table:
             real = not is_frame(x) and x.dtype.kind == "f" and "support" not in given
-            known = _options(self.recipe or "beta_vae")
+            known = options_of(self.recipe or "beta_vae")
             if self.recipe is None:
                 found |= {"recipe": "beta_vae", **(ROBUST if len(x) >= FEW else {"beta": 1.0})}
             said = {"latent"} if self.latent is not None else set()
@@ -151,16 +147,6 @@ class AnomalyDetector(OutlierMixin, Fitted):
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Returns -1 for strange rows and 1 for the others, (n,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
-
-
-def _options(recipe: str | Callable[..., Recipe]) -> set[str]:
-    """Returns the options of a recipe; none of one that is unknown, which `fit` refuses."""
-    if isinstance(recipe, str):
-        name, _, _ = recipe.partition("(")
-        if name not in RECIPES.names():
-            return set()
-        recipe = RECIPES.load(name)
-    return set(keywords(recipe))
 
 
 def _some(rows: Any) -> Any:

@@ -22,7 +22,7 @@ from ..errors import DiaboloError, unknown
 from ..model import Conditional, Trace
 from ..nets import NETS, Net, set_start
 from ..objectives import Ramp, elbo
-from ..spec import Spec
+from ..spec import SUPPORTS, Spec
 from ..views import default_view
 
 __all__ = [
@@ -43,7 +43,8 @@ __all__ = [
     "warmed",
 ]
 
-Likelihood = str | Family | Mapping[str, str]  # of some columns of a table by their names
+# A mapping tells of some columns of a table, by their names or their kinds.
+Likelihood = str | Family | Mapping[str, str]
 Jacobian = Literal["auto", "exact", "estimate"]
 FEW = 8  # gradients for each datum that are worth a Jacobian without error
 
@@ -194,8 +195,9 @@ def likelihood(spec: Spec, call: Likelihood | None, net: Net, code: int) -> Cond
 
     Arguments:
         spec: What is known of the data.
-        call: A family, its name with options, a mapping of columns of a table to such names, or
-            None for the default of the data's support.
+        call: A family, its name with options, a mapping of columns of a table, or of kinds of
+            columns such as `real`, to such names (a column's own goes before its kind's), or None
+            for the default of the data's support.
         net: The decoder.
         code: The width of the code.
 
@@ -235,19 +237,23 @@ def likelihood(spec: Spec, call: Likelihood | None, net: Net, code: int) -> Cond
 
 
 def _by_name(spec: Spec, calls: Mapping[str, str]) -> ProductFamily:
-    """Returns the densities of a table's columns, some of which are said by name."""
-    if spec.support != "mixed" or not spec.names:
+    """Returns the densities of a table's columns, some of which are said by name or by kind."""
+    named = {name for name in calls if name not in SUPPORTS or name in spec.names}
+    if spec.support != "mixed" or (named and not spec.names):
         raise DiaboloError(
             "Likelihoods by name are for tables: give one for all elements, as in "
             "likelihood='Normal'."
         )
-    for name in calls:
+    for name in named:
         if name not in spec.names:
             raise unknown("column in likelihood", name, spec.names)
     columns = []
-    for name, kind in zip(spec.names, spec.kinds, strict=True):
+    for i, kind in enumerate(spec.kinds):
         support, _, levels = kind.partition(":")
-        call = calls.get(name) or default_column(kind)
-        of = family(call, levels=int(levels) if levels else None, support=support)
+        call = calls.get(spec.names[i]) if spec.names else None
+        call = call or (None if support in spec.names else calls.get(support))
+        of = family(
+            call or default_column(kind), levels=int(levels) if levels else None, support=support
+        )
         columns.append(of)
     return ProductFamily(columns=tuple(columns))
