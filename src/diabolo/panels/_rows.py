@@ -235,8 +235,8 @@ def _principal(x: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
     mean = wide.mean(0)
     spread = np.cov(wide, rowvar=False)
     top = [len(spread) - 2, len(spread) - 1]
-    value, vector = linalg.eigh(spread, subset_by_index=top)
-    value, vector = value[::-1], vector[:, ::-1]  # the greatest first
+    found: Any = linalg.eigh(spread, subset_by_index=top)
+    value, vector = found[0][::-1], found[1][:, ::-1]  # the greatest first
     sign = np.sign(vector[np.abs(vector).argmax(0), [0, 1]])
     total = np.trace(spread)
     share = value.clip(min=0.0) / total if total > 0 else np.full(2, np.nan)
