@@ -101,6 +101,7 @@ def _pictures(
     heat = None
     if parts is not None:
         heat = parts if parts.shape[1:3] == a.shape[1:3] else np.moveaxis(parts, 1, -1)
+        heat = np.nan_to_num(heat)  # an unseen pixel has no part
         heat = heat.sum(-1) if heat.ndim == 4 else heat
         most = float(np.quantile(heat, 0.995))
         caption += (
@@ -150,7 +151,7 @@ def _table(
     for ax in axes[len(chosen) :]:
         ax.set_visible(False)
     for k, (ax, i) in enumerate(zip(axes, chosen, strict=False)):
-        top = np.argsort(-flat[k], kind="stable")[:kept][::-1]
+        top = np.argsort(-flat[k], kind="stable")[:kept][::-1]  # NaN, unseen, goes last
         ax.barh(np.arange(kept), flat[k][top], 0.7, color=ORANGE)
         told = [_told(names[j], values[names[j]][k]) for j in top]
         tidy(ax, "nats" if k + wide >= len(chosen) else "", "")

@@ -46,8 +46,8 @@ class AnomalyResult:
         threshold: The score above which, or from which on with p-values, a row is flagged; None
             where none is, or nothing was asked for.
         p_values: The conformal p-value of each row, (n,); None without normal data beside.
-        attribution: The part of each column or pixel in the distortion of its row, (n, *S) nats;
-            None where it was not asked for.
+        attribution: The part of each column or pixel in the distortion of its row, (n, *S) nats,
+            NaN where an entry was not seen; None where it was not asked for.
         notes: Sentences on what to be careful with.
     """
 

@@ -2,8 +2,8 @@ r"""Which columns or pixels of a datum are strange: the distortion, element by e
 
 .. math:: a_j(x) = \mathbb{E}_q[-\log p(x_j \mid z)], \qquad \textstyle\sum_j a_j(x) = D(x)
 
-The sum over the seen elements is the distortion of the datum, on the same samples; an element that
-was not seen, and a column that is left out as constant, has no part in it.
+The sum over the seen elements is the distortion of the datum, on the same samples. Of an element
+that was not seen nothing is known, NaN; a column that is left out as constant has a part of 0.
 
 Shapes: K posterior samples, B batch, n data, E event, S the layout of one datum for the user.
 """
@@ -37,6 +37,8 @@ def attribution(
 ) -> Tensor:
     """Returns the part of each element in the distortion of its datum, (n, *E), in nats.
 
+    It is NaN where an element was not seen.
+
     Arguments:
         model: The model.
         data: The data.
@@ -65,9 +67,10 @@ def attribution(
                     raise DiaboloError(
                         f"{error} Its distortion cannot be told apart: leave attribution out."
                     ) from None
-                if b.mask is not None:
-                    each = torch.where(b.mask, each, 0.0)
-            found.append(averages(model, each, inferred.log_share).double().mean(0).cpu())
+            parts = averages(model, each, inferred.log_share).double().mean(0)
+            if b.mask is not None:
+                parts = parts.masked_fill(~b.mask, torch.nan)
+            found.append(parts.cpu())
     return torch.cat(found)
 
 
