@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -494,6 +495,12 @@ def test_anomalies_are_written_and_told(run, tmp_path, capsys):
     parts = [f"part_of_{i}" for i in range(64)]
     assert table.column_names == ["row", "score", "flag", *parts]
     assert table["flag"].to_pylist().count(True) == 2
+    packed = tmp_path / "a.csv.gz"
+    assert (
+        call(*argv[:4], packed, *argv[5:], "--score", "log_likelihood(k=5)", "--attribution") == 0
+    )
+    assert gzip.decompress(packed.read_bytes()) == out.read_bytes()
+    assert "a.csv.gz" in capsys.readouterr().out
     argv = ["anomalies", run, x, "--out", tmp_path / "a.npz", "--fdr", 0.2, "--json"]
     assert call(*argv, "--score", "bound", "--reference", x) == 0
     found = json.loads(capsys.readouterr().out)

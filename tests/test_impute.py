@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -349,6 +350,12 @@ def test_cells_of_a_csv_stay_as_they_were_written(
     drawn = list(csv.reader((tmp_path / "y.csv").read_text().splitlines()))
     assert [r[1:] for r in (drawn[1], drawn[5])] == [old[1], old[1]]
     assert drawn[6][0] == "2"
+    plain = (tmp_path / "y.csv").read_bytes()
+    packed = [tmp_path / f"{name}.csv.gz" for name in "xy"]
+    packed[0].write_bytes(gzip.compress(text.encode()))
+    argv_ = ["impute", "run", str(packed[0]), "--out", str(packed[1]), "--draws", "2"]
+    assert main(argv_) == 0
+    assert gzip.decompress(packed[1].read_bytes()) == plain
     (tmp_path / "x.csv").write_text(text.replace("True", "TRUE").replace("False,1e3", ",1e3"))
     assert main(argv) == 0
     again = list(csv.reader((tmp_path / "y.csv").read_text().splitlines()))

@@ -49,7 +49,8 @@ def test_recipe_follows_the_data() -> None:
 def test_a_list_of_columns_is_the_condition_as_a_tuple_is(tmp_path: Path) -> None:
     frame = pd.DataFrame(table(), columns=list("abcde"))
     frame.to_csv(tmp_path / "x.csv", index=False)
-    for data in (frame, tmp_path / "x.csv", str(tmp_path / "x.csv")):
+    frame.to_csv(tmp_path / "x.csv.gz", index=False)
+    for data in (frame, tmp_path / "x.csv.gz", str(tmp_path / "x.csv")):
         for names in (["d", "e"], ("d", "e")):
             found = diabolo.fit(data, condition=names, **SMALL)
             assert found.spec.event == (3,)

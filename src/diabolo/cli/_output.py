@@ -1,12 +1,17 @@
 """Arrays into files whose format follows the extension; whole files or none.
 
+In tables NaN is an empty cell.
+
 Shapes: N rows, the first axis of every array.
 """
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +24,15 @@ if TYPE_CHECKING:
 
     from ._written import Written
 
-__all__ = ["FORMATS", "destination", "refuse_taken", "write"]
+__all__ = ["FORMATS", "destination", "kind_of", "refuse_taken", "write"]
 
-FORMATS = (".png", ".npz", ".npy", ".csv", ".parquet", ".arrow", ".feather")
+FORMATS = (".png", ".npz", ".npy", ".csv", ".csv.gz", ".parquet", ".arrow", ".feather")
+
+
+def kind_of(path: Path) -> str:
+    """Returns the extension that gives a file's format, in small letters."""
+    kind = path.suffix.lower()
+    return "".join(path.suffixes[-2:]).lower() if kind == ".gz" else kind
 
 
 def destination(path: Path, *, picture: bool = True) -> None:
@@ -35,13 +46,10 @@ def destination(path: Path, *, picture: bool = True) -> None:
         DiaboloError: If the extension names no format, or the file cannot be made there.
     """
     known = FORMATS if picture else FORMATS[1:]
-    if path.suffix.lower() not in known:
-        got = f"'{path.suffix}'" if path.suffix else "no extension"
-        why = (
-            " (PNG is for pictures, and this result is none)"
-            if path.suffix.lower() == ".png"
-            else ""
-        )
+    kind = kind_of(path)
+    if kind not in known:
+        got = f"'{kind}'" if kind else "no extension"
+        why = " (PNG is for pictures, and this result is none)" if kind == ".png" else ""
         raise DiaboloError(
             f"The extension of --out gives the format: one of {', '.join(known)}, but got "
             f"{got} in '{path}'{why}."
@@ -109,7 +117,7 @@ def _write(
 ) -> None:
     from ..checkpoint import atomic  # brings torch, which --help has no need of
 
-    kind = path.suffix.lower()
+    kind = kind_of(path)
     if kind in (".npz", ".npy"):
         arrays, beside = _numbers(arrays, path), _numbers(beside or {}, path)
     plain = {k: _plain(v) for k, v in arrays.items()}
@@ -141,23 +149,37 @@ def _write_table(table: pa.Table, part: Path, kind: str, written: Written | None
 
     from ._written import spelled, write_cells
 
-    if kind == ".csv" and written is not None:
+    text = kind.startswith(".csv")
+    if text and written is not None:
         cells = spelled(table, written)
         if cells is not None:
-            write_cells(cells, part)
+            with _opened(part, kind) as file:
+                write_cells(cells, file)
             return
-    if kind == ".csv":
+    if text:
         # Of numbers that float32 holds, these digits are all there are.
         for i, (name, kind_) in enumerate(zip(table.column_names, table.schema.types, strict=True)):
             if kind_ == pa.float64():
                 narrow = table[name].cast(pa.float32(), safe=False)
                 if narrow.cast(pa.float64()).equals(table[name]):
                     table = table.set_column(i, name, narrow)
-        csv.write_csv(table, part)
+        with _opened(part, kind) as file:
+            csv.write_csv(table, file)
     elif kind == ".parquet":
         parquet.write_table(table, part)
     else:
         feather.write_feather(table, str(part), compression="uncompressed")
+
+
+@contextmanager
+def _opened(part: Path, kind: str) -> Iterator[io.BufferedIOBase]:
+    """Opens a file for a text, which is packed where its kind says so, always to the same bytes."""
+    with part.open("wb") as file:
+        if kind.endswith(".gz"):
+            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+                yield packed
+        else:
+            yield file
 
 
 def _numbers(arrays: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
@@ -225,12 +247,12 @@ def _table(arrays: Mapping[str, Any], names: Sequence[str] | None) -> pa.Table:
             add(dict(zip(table.column_names, table.columns, strict=True)))
             continue
         if array.ndim == 1:
-            add({key: array})
+            add({key: pa.array(array, from_pandas=True)})
             continue
         flat = array.reshape(len(array), -1)
         if names is None or len(names) != flat.shape[1]:
             titles: Sequence[str] = [f"{key}{i}" for i in range(flat.shape[1])]
         else:
             titles = names
-        add({t: np.ascontiguousarray(flat[:, i]) for i, t in enumerate(titles)})
+        add({t: pa.array(flat[:, i], from_pandas=True) for i, t in enumerate(titles)})
     return pa.table(columns)

@@ -8,7 +8,9 @@ Shapes: n rows of the source, m rows of the result.
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,13 +69,12 @@ def spelled(table: pa.Table, written: Written) -> pa.Table | None:
     return pa.table(columns)
 
 
-def write_cells(table: pa.Table, path: Path) -> None:
+def write_cells(table: pa.Table, file: io.BufferedIOBase) -> None:
     """Writes a table of text as CSV, with quotes where they are needed."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(table.column_names)
-        for batch in table.to_batches(max_chunksize=1 << 16):
-            out.writerows(zip(*(c.to_pylist() for c in batch.columns), strict=True))
+    out = csv.writer(codecs.getwriter("utf-8")(file), lineterminator="\n")
+    out.writerow(table.column_names)
+    for batch in table.to_batches(max_chunksize=1 << 16):
+        out.writerows(zip(*(c.to_pylist() for c in batch.columns), strict=True))
 
 
 def _text(column: pa.ChunkedArray, like: pa.ChunkedArray | None, new: NDArray[np.bool_]) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from ..errors import DiaboloError
 from ._options import Flag, Json, Precision
-from ._output import destination, write
+from ._output import destination, kind_of, write
 from ._runs import label_value, open_run, picture_of, shows_pictures
 from ._talk import print_json, say
 
@@ -65,7 +65,7 @@ def read_codes(path: Path) -> np.ndarray:
 
     if not path.is_file():
         raise DiaboloError(f"There is no file of codes '{path}'.")
-    kind = path.suffix.lower()
+    kind = kind_of(path)
     try:
         if kind == ".npy":
             z = np.load(path, allow_pickle=False)
@@ -76,7 +76,7 @@ def read_codes(path: Path) -> np.ndarray:
                         f"'{path}' has no array 'z'; it has {', '.join(arrays) or 'none'}."
                     )
                 z = arrays["z"]
-        elif kind in (".csv", ".parquet"):
+        elif kind in (".csv", ".csv.gz", ".parquet"):
             z = _columns(path, kind)
         else:
             raise DiaboloError(f"Codes are read from .npy, .npz, .csv or .parquet, not '{path}'.")
@@ -96,7 +96,7 @@ def _columns(path: Path, kind: str) -> np.ndarray:
     import numpy as np
     from pyarrow import csv, parquet
 
-    table = csv.read_csv(path) if kind == ".csv" else parquet.read_table(path)
+    table = parquet.read_table(path) if kind == ".parquet" else csv.read_csv(path)
     names = [n for n in table.column_names if n.startswith("z") and n[1:].isdigit()]
     if not names:
         raise DiaboloError(f"'{path}' has no columns z0, z1, ...: write codes with `encode`.")

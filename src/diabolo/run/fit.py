@@ -17,7 +17,7 @@ from ..data import Loaded, Schema, Splits
 from ..data import load as load_data
 from ..data.hub import column_names, is_dataset
 from ..data.memory import is_frame
-from ..data.readers.table import ENDINGS as TABLES
+from ..data.readers.table import is_table
 from ..data.sets import SETS
 from ..distributions import Family, ProductFamily, StandardizedFamily, families, family
 from ..errors import DiaboloError
@@ -336,7 +336,7 @@ def _words(value: Any, data: Any) -> bool:
     if is_frame(data):
         return set(value) <= set(nw.from_native(data).columns)
     # A column that the file has not is refused by its name.
-    table = isinstance(data, str | Path) and Path(data).suffix.lower() in TABLES
+    table = isinstance(data, str | Path) and is_table(data)
     return table and len(set(value)) == len(value)
 
 

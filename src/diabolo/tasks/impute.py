@@ -23,7 +23,7 @@ from ..data import Data, Schema
 from ..data.hub import is_dataset
 from ..data.infer import to_inside
 from ..data.memory import as_array, from_frame, is_frame
-from ..data.readers.table import ENDINGS, as_it_is
+from ..data.readers.table import as_it_is, is_table
 from ..data.table import label_values
 from ..distributions import REALS
 from ..errors import DiaboloError, DiaboloWarning, unknown
@@ -297,7 +297,7 @@ def _opened(path: Path, x: Any, labels: Any) -> tuple[Any, Any]:
     Raises:
         DiaboloError: If there is no such column of labels, or the table is damaged.
     """
-    if path.is_file() and path.name.lower().endswith(ENDINGS):
+    if path.is_file() and is_table(path):
         table = as_it_is(path)
         if not isinstance(labels, str):
             return table, labels

@@ -21,7 +21,7 @@ from ..table.types import is_text, pc
 from .ask import Ask, shards
 from .columns import COLUMNS, read_columns, whole_table
 
-__all__ = ["ENDINGS", "as_it_is", "as_written", "of_text", "table"]
+__all__ = ["ENDINGS", "as_it_is", "as_written", "is_table", "of_text", "table"]
 
 TEXTS = (".csv", ".tsv", ".txt", ".data")
 ENDINGS = (*TEXTS, *COLUMNS)
@@ -29,6 +29,11 @@ OPTIONS: tuple[str, ...] = ("labels", "condition", "memory")
 SHARDS: tuple[str, ...] = COLUMNS
 HEAD = 1 << 20
 COMMA = r"\s*-?\d*,\d+(e-?\d+)?\s*"
+
+
+def is_table(path: str | Path, endings: tuple[str, ...] = ENDINGS) -> bool:
+    """Whether the ending of a file's name, gzipped or not, is that of a table."""
+    return Path(path).name.lower().removesuffix(".gz").endswith(endings)
 
 
 def table(path: Path, ask: Ask) -> Found:
@@ -114,7 +119,7 @@ def as_written(path: Path) -> pa.Table | None:
 
     None if it is no such file, or its numbers have decimal commas.
     """
-    if not path.is_file() or not path.name.lower().endswith(TEXTS):
+    if not path.is_file() or not is_table(path, TEXTS):
         return None
     raw = _as_utf8(contents(path))[0]
     read, parse, _ = _layout(raw, path)
