@@ -27,6 +27,7 @@ from diabolo.evaluate import (
     exchange,
     sensitivity,
 )
+from diabolo.evaluate.bounds import element_rates
 from diabolo.evaluate.dependence import slopes
 from diabolo.evaluate.passes import some
 from diabolo.evaluate.verdict import GENTLE, HOLE, verdict
@@ -194,6 +195,36 @@ def test_all_elements_that_are_all_but_unused_are_a_fault() -> None:
     assert "The others are used." in verdict(parts, rate, rise, None)[0].sentence
     told = verdict(None, torch.full((4,), torch.nan), rise, None)[0].sentence
     assert told.endswith("The code of another datum costs the decoder 0.10 nats.")
+
+
+@pytest.mark.parametrize("name", ["hierarchical", "ladder", "m2"])
+def test_the_verdict_counts_the_elements_of_all_groups(name: str) -> None:
+    """Of elements whose rate is not known alone none is called used or unused."""
+    model, data = of_recipe(name)
+    parts = bound(model, data)
+    rate = element_rates(model, parts)
+    assert len(model.groups) > 1
+    assert len(rate) == sum(model.groups)
+    for part, whole in zip(rate.split(model.groups), parts.rate, strict=True):
+        split = not bool(part.isnan().any())
+        assert split or bool(part.isnan().all())
+        assert not split or float(part.sum()) == pytest.approx(whole.value, rel=EXACT)
+    assert bool(element_rates(model, None).isnan().all())
+    rise = Estimate.of(torch.full((6,), 5.0), None, k=1, seed=0, kind="rise")
+    unknown = int(rate.isnan().sum())
+    known = torch.nonzero(~rate.isnan()).flatten()
+    for used in (0, 1):
+        rate[known], rate[known[:used]] = 0.0, 1.0
+        (found,) = verdict(parts, rate, rise, None)
+        if not used and not unknown:
+            assert found.sentence.startswith("All latent elements are all but unused")
+            continue
+        told = f"{len(known) - used} of {len(rate)} latent elements are unused"
+        assert found.sentence.startswith(told)
+        assert (f"Of {unknown} the rate is not known one by one." in found.sentence) == (
+            unknown > 0
+        )
+        assert ("The others are used." in found.sentence) == (not unknown)
 
 
 def test_a_prior_with_holes_is_found_out() -> None:

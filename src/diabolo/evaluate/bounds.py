@@ -34,7 +34,7 @@ from .passes import (
     subject,
 )
 
-__all__ = ["Bound", "bound", "distortion"]
+__all__ = ["Bound", "bound", "distortion", "element_rates"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +160,23 @@ def distortion(
     kind = "distortion -log p(x|z), z the code of x"
     value = ranks.gather(torch.cat(found), len(data))
     return Estimate.of(value, torch.zeros_like(value), k=1, seed=seed, kind=kind)
+
+
+def element_rates(model: LatentModel, parts: Bound | None) -> Tensor:
+    """Returns the mean rate of each latent element in nats, (D,) float64, NaN where not known.
+
+    It is known of no element of a group whose rate does not split.
+
+    Arguments:
+        model: The model, which says how many elements its groups have.
+        parts: Its bound; None for a deterministic model, which has no rates.
+    """
+    split = [None] * len(model.groups) if parts is None else parts.rate_elements
+    found = [
+        torch.full((size,), torch.nan, dtype=torch.float64) if e is None else e.double().cpu()
+        for size, e in zip(model.groups, split, strict=True)
+    ]
+    return torch.cat(found)
 
 
 def _check(samples: int) -> None:

@@ -18,7 +18,7 @@ from ..errors import DiaboloError
 from ..model import LatentModel
 from .aggregate import AggregatePosterior, aggregate_posterior
 from .ascent import STEP
-from .bounds import Bound, bound
+from .bounds import Bound, bound, element_rates
 from .calibration import Calibration, pit, posterior_ranks
 from .dependence import exchange, slopes
 from .estimate import Estimate, finite
@@ -187,20 +187,19 @@ def _rates(model: LatentModel, parts: Bound | None, units: ActiveUnits) -> tuple
     """Returns the rate of each element, (D,), and what is told of rates."""
     title = "What the code costs"
     count = Quantity("active units", units.count, "", None, None, units.how)
-    unknown = [torch.full((size,), torch.nan, dtype=torch.float64) for size in model.groups]
+    rate = element_rates(model, parts)
     if parts is None:
         note = "A deterministic code is a point: it has no rate."
-        return torch.cat(unknown), Section(title, (count,), (note,), {"active": units.count})
+        return rate, Section(title, (count,), (note,), {"active": units.count})
     several = len(model.groups) > 1
     rows = [
         nats(f"rate of group {g}" if several else "rate", r) for g, r in enumerate(parts.rate, 1)
     ]
-    told = zip(parts.rate_elements, unknown, strict=True)
-    rate = torch.cat([u if e is None else e.double().cpu() for e, u in told])
     known = rate[~rate.isnan()]
     if len(known):
         used = int((known > RATE).sum())
-        how = f"of {len(known)}: mean rate above {RATE:g} nats"
+        apart = "" if len(known) == len(rate) else " whose rate is known apart"
+        how = f"of {len(known)}{apart}: mean rate above {RATE:g} nats"
         rows.append(Quantity("used elements", used, "", None, None, how))
     whole = [g for g, e in enumerate(parts.rate_elements, 1) if e is None]
     which = f"group {', '.join(map(str, whole))}" if several else "this latent"

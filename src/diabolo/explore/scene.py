@@ -139,7 +139,7 @@ class Scene:
         return Latents.of(self.run.model, self.rows.data)
 
     def _ranges(self) -> list[dict[str, Any]]:
-        """Returns how far each latent element goes, in the order of their rates."""
+        """Returns how far each latent element goes, the most used first."""
         model, found = self.run.model, self.latents
         out: list[dict[str, Any]] = []
         for i in found.order[:ELEMENTS]:
@@ -251,6 +251,7 @@ class Scene:
                 "code": self.run.latent,
                 "space": "real" if space == REALS else "sphere" if space == SPHERE else "other",
                 "latents": self._ranges(),
+                "order": self.latents.by,
                 "condition": self.conditions.describe(),
                 "colours": told(self.colours),
                 "maps": told(self.maps),
@@ -276,7 +277,7 @@ class Scene:
             ("Likelihood", family),
             ("Weights", f"{weights:,}"),
         ]
-        order = "rate" if np.isfinite(self.latents.rate).any() else "spread"
+        order = self.latents.by
         some = f"the {ELEMENTS} elements of greatest {order}"
         some = some if run.latent > ELEMENTS else f"by {order}"
         facts.append(("Sliders", f"{some}, as measured on the validation data"))

@@ -217,7 +217,7 @@ def _latent(run: Run) -> dict[str, Any]:
     }
     if "latents" in run.metrics:
         kept = run.latents
-        found["order"] = kept.order  # by rate, largest first
+        found["order"] = kept.order  # the most used first
         for name, values in (("rate", kept.rate), ("mean", kept.mean), ("sd", kept.scale)):
             found[name] = [None if math.isnan(v) else float(v) for v in values]
     return found

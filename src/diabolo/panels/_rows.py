@@ -18,6 +18,7 @@ from scipy import linalg
 
 from .. import evaluate
 from ..errors import DiaboloError
+from ..evaluate.bounds import element_rates
 from ..run.asked import as_data
 from ._figure import NotApplicable
 from ._run import continuous, held_out, measured
@@ -117,10 +118,7 @@ class Rows:
     @cached_property
     def per_latent_rate(self) -> NDArray[np.float64]:
         """The mean rate of each latent element in nats, (D,); NaN where it does not split."""
-        groups = self.run.model.groups
-        split = [None] * len(groups) if self.parts is None else self.parts.rate_elements
-        gaps = (np.full(n, np.nan) if e is None else e for n, e in zip(groups, split, strict=True))
-        return np.concatenate([np.asarray(g, dtype=np.float64) for g in gaps])
+        return element_rates(self.run.model, self.parts).numpy()
 
     @property
     def labels(self) -> NDArray[Any] | None:

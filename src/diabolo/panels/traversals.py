@@ -23,7 +23,7 @@ COLUMNS = 16  # of a table
 
 
 def traversals(run: Run, *, most: int = 10, steps: int = 9) -> Figure:
-    """Means of p(x|z) along each latent element in order of rate, from -3 to 3 of its deviations.
+    """Means of p(x|z) along each latent element, the most used first, from -3 to 3 deviations.
 
     Arguments:
         run: A trained run.
@@ -47,23 +47,24 @@ def traversals(run: Run, *, most: int = 10, steps: int = 9) -> Figure:
     if run.model.classifies:
         given = ""
     x = decoded(run, codes.flatten(0, 1), c)
-    rate = run.latents.rate
+    rate, by = run.latents.rate, run.latents.by
+    title = f"Traversals, by {by}"
     names = [_name(run, i, rate) for i in chosen]
     few = (
-        f" The {len(chosen)} of greatest rate of {run.latent}." if len(chosen) < run.latent else ""
+        f" The {len(chosen)} of greatest {by} of {run.latent}." if len(chosen) < run.latent else ""
     )
     caption = (
         "The mean of p(x|z) while one latent element moves and the others stay at their mean"
-        f"{given}; the element of greatest rate first.{few} From left to right a continuous "
+        f"{given}; the element of greatest {by} first.{few} From left to right a continuous "
         "element goes from -3 to 3 standard deviations of the codes; a discrete one takes its "
         "values in order. A row in which nothing moves is an element that the decoder ignores."
     )
     if not is_pictures(run):
-        return _table(run, x, names, steps, caption)
+        return _table(run, x, names, steps, title, caption)
     seen = pictures(run, run.schema.array(x))
     ratio = seen.shape[1] / seen.shape[2]
     size = 6.2 / steps * ratio * len(chosen)
-    figure = new(7.4, size + 0.9, "Traversals, by rate", caption + size_note(seen))
+    figure = new(7.4, size + 0.9, title, caption + size_note(seen))
     ax = figure.subplots()
     page = grid(seen, steps)
     ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -78,7 +79,7 @@ def _name(run: Run, i: int, rate: np.ndarray) -> str:
     return f"z{i}" if np.isnan(rate[i]) else f"z{i}  {rate[i]:.2f} nats"
 
 
-def _table(run: Run, x: Tensor, names: list[str], steps: int, caption: str) -> Figure:
+def _table(run: Run, x: Tensor, names: list[str], steps: int, title: str, caption: str) -> Figure:
     """Shows how far each column of numbers moves, in its standard deviations."""
     columns = {n: v for n, v in by_name(run, x).items() if np.issubdtype(v.dtype, np.number)}
     if not columns:
@@ -95,7 +96,7 @@ def _table(run: Run, x: Tensor, names: list[str], steps: int, caption: str) -> F
     )
     if len(kept) < len(columns):
         caption += f" The first {len(kept)} of {len(columns)} columns of numbers."
-    figure, axes = by_column(names, 0.6 + 0.2 * len(kept), "Traversals, by rate", caption)
+    figure, axes = by_column(names, 0.6 + 0.2 * len(kept), title, caption)
     left = min(ax.get_position().x0 for ax in axes)
     for i, (ax, name) in enumerate(zip(axes, names, strict=True)):
         ax.imshow(moved[:, i], cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")

@@ -5,7 +5,7 @@ Shapes: n rows, D latent elements of all groups together.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -52,9 +52,14 @@ class Latents(NamedTuple):
     activity: NDArray[np.float64]
 
     @property
+    def by(self) -> Literal["rate", "spread"]:
+        """What puts elements in order: their rate, or where one is not known the activity."""
+        return "spread" if np.isnan(self.rate).any() else "rate"
+
+    @property
     def order(self) -> list[int]:
-        """The elements by rate, largest first; by activity where the rate does not split."""
-        key = self.activity if np.isnan(self.rate).any() else self.rate
+        """The elements by rate, largest first; by activity where a rate is not known."""
+        key = self.rate if self.by == "rate" else self.activity
         return [int(i) for i in np.argsort(-key, kind="stable")]
 
     @classmethod

@@ -272,8 +272,8 @@ class Run:
 
         Arguments:
             x: A datum or code, as in `interpolate`, whose other elements stay; None: their means.
-            dims: Which elements; None takes all in the order of their rate, largest first, but
-                not the class of a model that finds it out, where that is given.
+            dims: Which elements; None takes all, in the order of `run.latents.order`, but not the
+                class of a model that finds it out, where that is given.
             steps: How many values, 2 at least; None is 9, or for discrete elements all of theirs.
             span: How far to go, in standard deviations, where an element is continuous; None: 3.
             label: For a conditional model: a label.

@@ -91,6 +91,8 @@ export interface Scene {
   code: number;
   space: "real" | "sphere" | "other";
   latents: LatentInfo[];
+  /** What puts the latents in order: the rate, or the spread where some rate is not known. */
+  order: "rate" | "spread";
   condition: ConditionInfo | null;
   colours: ColourInfo[];
   maps: MapInfo[];
