@@ -177,6 +177,15 @@ def test_the_method_follows_what_the_run_was_fitted_on(
     assert "missing='nan'" in found.notes[0]
 
 
+def test_a_run_that_was_not_fitted_for_holes_says_what_would_serve() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    x[::4, 1] = np.nan
+    for more, told in (({}, 1), ({"posterior": "experts"}, 0)):
+        run = diabolo.fit(x, epochs=1, missing="nan", support="real", **more, **SMALL)
+        notes = diabolo.impute(run, x).notes
+        assert sum("posterior=experts" in note for note in notes) == told
+
+
 def test_a_constant_column_is_filled_with_its_value() -> None:
     rng = np.random.default_rng(0)
     x = np.column_stack([rng.normal(size=60), np.full(60, 3.5), rng.normal(size=60)])

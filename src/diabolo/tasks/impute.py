@@ -28,6 +28,8 @@ from ..data.table import label_values
 from ..distributions import REALS
 from ..errors import DiaboloError, DiaboloWarning, unknown
 from ..evaluate import Completion, Middle, Precision, complete
+from ..latents import Amortized
+from ..posteriors.experts import ExpertsPosterior
 from ..run import Run
 from ..run.asked import as_data
 
@@ -374,6 +376,13 @@ def _notes(run: Run, given: _Given, found: Completion) -> tuple[str, ...]:
         notes.append(
             f"For {100 * float(few):.0f} % of the rows with holes, fewer than {FEW} of the draws "
             f"that were weighed count: {advice}."
+        )
+    latent = run.model.latent
+    own = isinstance(latent, Amortized) and isinstance(latent.posterior, ExpertsPosterior)
+    if run.spec.missing and len(run.spec.event) == 1 and len(found.rows) and not own:
+        notes.append(
+            "Holes of tables are filled in better, as a rule, by a run that was fitted for them: "
+            "recipe iwae with k=5 and posterior=experts."
         )
     hole = given.hole.reshape(len(given.hole), -1)
     for i, value in given.schema.constants:
