@@ -13,6 +13,9 @@ NPM    ?= npm
 PEERS  := benchmarks/.venv-peers
 BENCH  ?= --rounds 5
 
+# Libraries are compiled once and not by each process that imports them: seconds each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo web page-tests test slow lint docs table experiments few-labels balance impute anomalies bench clean
 .PHONY: explorer-speed explorer-pictures
 help:
