@@ -16,6 +16,7 @@ import diabolo
 from diabolo.__main__ import main
 from diabolo.exports import Exported, export, export_decoder, export_encoder
 from diabolo.exports import _check as checking
+from diabolo.exports._counterparts import cholesky, solve_triangular
 from diabolo.exports._program import FORMATS, NotExported, Part, Program
 from diabolo.recipes import RECIPES
 from diabolo.run import Run
@@ -205,6 +206,58 @@ def test_a_table_keeps_its_columns_and_holes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(own.argmax(1), decoded[:, column])
     assert np.isnan(sd[:, 1]).all()
     assert np.isfinite(sd[:, 0]).all()
+
+
+def refitted() -> tuple[Run, Any]:
+    """A run whose prior was fitted to the codes afterwards, and data of its kind."""
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    return diabolo.refit(fitted(x, "rae"), prior="mixture(components=2)"), x
+
+
+def experts() -> tuple[Run, Any]:
+    """A run whose posterior has a factor of each entry seen, and data with holes."""
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    x[::3, 1] = np.nan
+    return fitted(x, posterior="experts", missing="nan"), x
+
+
+def product() -> tuple[Run, Any]:
+    """A run of a table with columns of counts, which is a product of densities."""
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    columns = {"size": rng.normal(170, 9, 60), "visits": rng.poisson(3.0, 60)}
+    frame = pd.DataFrame(columns | {"falls": rng.poisson(900.0, 60), "ill": rng.random(60) < 0.5})
+    return fitted(frame, kinds={"visits": "count", "falls": "count"}), frame
+
+
+@pytest.mark.parametrize("case", [refitted, experts, product])
+def test_other_models_are_exported_as_they_are(case: Any) -> None:
+    run, x = case()
+    numbers = x if isinstance(x, np.ndarray) else x.to_numpy(np.float64)
+    seen = ~np.isnan(numbers)
+    encoder, decoder = session(export_encoder(run)), session(export_decoder(run))
+    given = {"x": np.where(seen, numbers, -5.0).astype(np.float32), "mask": seen}
+    (z, *_) = encoder.run(None, {i.name: given[i.name] for i in encoder.get_inputs()})
+    np.testing.assert_allclose(z, run.encode(x), atol=1e-4)
+    (mean,) = decoder.run(["mean"], {"z": z})
+    with torch.no_grad():
+        wanted = run.model.decode(torch.as_tensor(z)).point  # counts and bits are not rounded
+    np.testing.assert_allclose(mean, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_what_onnx_lacks_is_what_torch_computes() -> None:
+    """Factors and solutions of positive matrices, to the rounding of float64."""
+    root = torch.randn(5, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    a, b = root @ root.mT + torch.eye(4), root[:, :, :2]
+    for upper in (False, True):
+        low = cholesky(a, upper=upper)
+        torch.testing.assert_close(low, torch.linalg.cholesky(a, upper=upper))
+        for left, right in ((True, b), (False, b.mT)):
+            for unit in (False, True):
+                options = {"upper": upper, "left": left, "unitriangular": unit}
+                wanted = torch.linalg.solve_triangular(low, right, **options)
+                torch.testing.assert_close(solve_triangular(low, right, **options), wanted)
 
 
 def test_the_bytes_for_a_browser_stand_alone() -> None:

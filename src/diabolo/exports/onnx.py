@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..errors import missing_extra
+from ._counterparts import COUNTERPARTS
 from ._program import Arrays, NotExported, Part, Program
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _model(part: Part) -> ModelProto:
         except Exception as error:  # whatever a model's own code raises on values it cannot see
             raise NotExported(f"{_place(error)} is decided by values ({_line(error)})") from error
         try:
-            program = program.run_decompositions({torch.ops.aten.hypot.default: _hypot})
+            program = program.run_decompositions(COUNTERPARTS)
             made = torch.onnx.export(
                 program,
                 dynamo=True,
@@ -126,11 +126,6 @@ def _cleaned(model: ModelProto) -> ModelProto:
     del graph.metadata_props[:], graph.value_info[:], model.metadata_props[:]
     model.producer_name, graph.name = "diabolo", "diabolo"
     return model
-
-
-def _hypot(a: Tensor, b: Tensor) -> Tensor:
-    """Returns what torch.hypot does, which has no counterpart, but for numbers beyond 1e19."""
-    return (a * a + b * b).sqrt()
 
 
 def _operation(error: BaseException) -> str:
