@@ -30,6 +30,7 @@ __all__ = [
     "infer_support",
     "parse_support",
     "to_inside",
+    "to_outside",
 ]
 
 Layout = Literal["vector", "hw", "hwc", "chw"]
@@ -215,3 +216,10 @@ def to_inside(x: Array, layout: Layout) -> Array:
     if layout == "hw":
         return x[:, None]
     return np.moveaxis(x, -1, 1) if layout == "hwc" else x
+
+
+def to_outside(x: Array, layout: Layout) -> Array:
+    """Brings (N, D) or (N, channels, height, width) to a layout, as a view; a vector stays flat."""
+    if layout == "hw":
+        return x[:, 0]
+    return np.moveaxis(x, 1, -1) if layout == "hwc" else x

@@ -24,7 +24,7 @@ from .fitting import condition_names, fit_schema
 from .found import Array, Found, Rows, Values
 from .hidden import hide
 from .hub import from_dataset, is_dataset
-from .infer import to_inside
+from .infer import to_inside, to_outside
 from .mapped import Mapped, megabytes, size_of
 from .memory import as_values, from_frame, is_frame
 from .readers import open_path, options
@@ -260,10 +260,7 @@ def _in_layout(x: Values, found: Found, schema: Schema) -> Values:
 
 
 def _turned(x: Array, layout: str, schema: Schema) -> Array:
-    inside = to_inside(x, layout)  # type: ignore[arg-type]
-    if schema.layout == "hw":
-        return inside[:, 0]
-    return np.moveaxis(inside, 1, -1) if schema.layout == "hwc" else inside
+    return to_outside(to_inside(x, layout), schema.layout)  # type: ignore[arg-type]
 
 
 def find(

@@ -22,7 +22,7 @@ from .conditions import Condition, codes, encode, label_column
 from .data import Data
 from .decode import AsFloat, Binarize, Decoder, Dequantize, Scale, Threshold
 from .found import Array, Rows, Values
-from .infer import Layout, Units, to_inside
+from .infer import Layout, Units, to_inside, to_outside
 from .mapped import Mapped, pieces
 from .memory import from_memory
 from .table import Table, named, numbers_of
@@ -99,7 +99,7 @@ class Schema:
     def kept(self) -> list[int]:
         """The positions of the columns that a model sees, for tables."""
         gone = {i for i, _ in self.constants}
-        return [i for i in range(int(np.prod(self.shape))) if i not in gone]
+        return [i for i in range(prod(self.shape)) if i not in gone]
 
     @property
     def decoder(self) -> Decoder:
@@ -306,12 +306,21 @@ class Schema:
         stored, mask = stored_values(
             x, self.source, levels, self.units, self.missing, self.column, first, self.kinds
         )
-        stored = to_inside(stored, self.layout)
-        mask = None if mask is None else to_inside(mask, self.layout)
+        return self.inside(stored), None if mask is None else self.inside(mask)
+
+    def inside(self, values: Array) -> Array:
+        """Returns values in the user's layout (n, *S) as a model has elements, (n, *E)."""
+        values = to_inside(values, self.layout)
+        return values[:, self.kept] if self.constants else values
+
+    def outside(self, values: Array, fill: Any) -> Array:
+        """Returns values of elements (n, *E) in the user's layout, (n, *S), `fill` at constants."""
         if self.constants:
-            stored = stored[:, self.kept]
-            mask = None if mask is None else mask[:, self.kept]
-        return stored, mask
+            whole = np.empty((len(values), prod(self.shape)), values.dtype)
+            whole[:, self.kept] = values
+            whole[:, [i for i, _ in self.constants]] = fill
+            values = whole
+        return to_outside(values, self.layout).reshape(len(values), *self.shape)
 
     def _in_memory(self, x: Array) -> tuple[Tensor, Tensor | None]:
         stored, mask = self._stored(x)
@@ -373,17 +382,7 @@ class Schema:
         values = x.detach().cpu().float().numpy()
         if self.dequantize and self.grey is not None:
             values = np.clip(np.floor(values), 0, self.grey - 1) / (self.grey - 1)
-        if self.constants:
-            whole = np.empty((len(values), int(np.prod(self.shape))), np.float32)
-            whole[:, self.kept] = values
-            for i, value in self.constants:
-                whole[:, i] = np.nan if value is None else value
-            values = whole
-        if self.layout == "hw":
-            values = values[:, 0]
-        elif self.layout == "hwc":
-            values = np.moveaxis(values, 1, -1)
-        values = values.reshape(len(values), *self.shape)
+        values = self.outside(values, [np.nan if v is None else v for _, v in self.constants])
         dtype = np.dtype(self.dtype)
         if self.units == "levels" and self.grey is not None:
             values = values * (self.grey - 1)

@@ -10,8 +10,6 @@ Shapes: K posterior samples, B batch, n data, E event, S the layout of one datum
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -77,15 +75,7 @@ def attribution(
 def arranged(schema: Schema, values: Tensor) -> NDArray[np.float64]:
     """Returns numbers of the elements of data (n, *E) in the user's layout, (n, *S).
 
-    A column that the model leaves out as constant gets 0.
+    A column that is left out as constant gets 0, and NaN if none of its values was ever seen.
     """
-    out = values.double().cpu().numpy()
-    if schema.constants:
-        whole = np.zeros((len(out), prod(schema.shape)))
-        whole[:, schema.kept] = out
-        out = whole
-    if schema.layout == "hw":
-        out = out[:, 0]
-    elif schema.layout == "hwc":
-        out = np.moveaxis(out, 1, -1)
-    return np.ascontiguousarray(out.reshape(len(out), *schema.shape))
+    fill = [np.nan if value is None else 0.0 for _, value in schema.constants]
+    return np.ascontiguousarray(schema.outside(values.double().cpu().numpy(), fill))

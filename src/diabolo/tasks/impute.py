@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from torch import Tensor
 
 from ..data import Data, Schema
 from ..data.hub import is_dataset
-from ..data.infer import to_inside
 from ..data.memory import as_array, from_frame, is_frame
 from ..data.readers.table import as_it_is, is_table
 from ..data.table import label_values
@@ -141,7 +139,7 @@ def impute(
         gap = values.isnan()
         told = run.schema.array(torch.where(gap, found.best, values))
         told = told if run.schema.table is None else run.schema.table.shown(told)
-        known = _outside(run.schema, (~gap).numpy(), False)
+        known = run.schema.outside((~gap).numpy(), False)
         return given.spread(found.rows, np.where(known, told, np.nan))
 
     def by_row(values: Tensor | None) -> NDArray[np.float64] | None:
@@ -151,7 +149,7 @@ def impute(
         out[found.rows.numpy()] = values.double().numpy()
         return out
 
-    certainty = _outside(run.schema, found.certainty.double().numpy(), np.nan)
+    certainty = run.schema.outside(found.certainty.double().numpy(), np.nan)
     return Imputation(
         data=given.filled(found.rows, run.schema.array(found.best)),
         method=method,
@@ -265,7 +263,7 @@ def _given(run: Run, x: Any, mask: Any, labels: Any, condition: Any) -> _Given:
         mask_ = torch.cat(masks) if masks else None
         raw = schema.restore(values, mask=mask_) if schema.table else schema.array(values).copy()
         shape = (len(values), *schema.shape)
-        seen = np.ones(shape, bool) if mask_ is None else _outside(schema, mask_.numpy(), True)
+        seen = np.ones(shape, bool) if mask_ is None else schema.outside(mask_.numpy(), True)
         read: Any = data
     elif is_frame(x):
         raw = x
@@ -287,9 +285,7 @@ def _given(run: Run, x: Any, mask: Any, labels: Any, condition: Any) -> _Given:
     with warnings.catch_warnings():  # other columns of a frame stay what they are
         warnings.simplefilter("ignore", DiaboloWarning)
         data = as_data(replace(run, schema=schema), read, labels, condition)
-    inside = to_inside(seen, schema.layout)
-    inside = inside[:, schema.kept] if schema.constants else inside
-    data = replace(data, mask=torch.from_numpy(np.ascontiguousarray(inside)))
+    data = replace(data, mask=torch.from_numpy(np.ascontiguousarray(schema.inside(seen))))
     return _Given(raw, ~kept, data, schema)
 
 
@@ -342,19 +338,6 @@ def _as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
             f"has {found.shape}."
         )
     return np.broadcast_to(found.astype(bool), shape)
-
-
-def _outside(schema: Schema, values: NDArray[Any], fill: Any) -> NDArray[Any]:
-    """Brings (R, *E) to the user's layout, (R, *S), with `fill` in columns that are left out."""
-    if schema.constants:
-        whole = np.full((len(values), prod(schema.shape)), fill, values.dtype)
-        whole[:, schema.kept] = values
-        values = whole
-    if schema.layout == "hw":
-        values = values[:, 0]
-    elif schema.layout == "hwc":
-        values = np.moveaxis(values, 1, -1)
-    return values.reshape(len(values), *schema.shape)
 
 
 def method_for(run: Run) -> str:
