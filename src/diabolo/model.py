@@ -107,7 +107,7 @@ class Conditional(nn.Module):
             raw = raw.float()
         if raw.shape[1:].numel() != self.width * prod(self.event):
             raise DiaboloError(
-                f"The network of a {type(self.family).__name__.removesuffix('Family')} density "
+                f"The network of a {self.family.name} density "
                 f"of shape {self.event} needs {self.width * prod(self.event)} outputs, but has "
                 f"{raw.shape[1:].numel()}."
             )

@@ -69,14 +69,13 @@ def family(call: str | Family, *, levels: int | None = None, support: str | None
 
 
 def _check_made_for(made: Family, levels: int | None, support: str | None) -> None:
-    name = type(made).__name__.removesuffix("Family")
     for what, own, data in (("levels", made.levels, levels), ("support", made.support, support)):
         if own is None or own == data or (data is None and support is None):
             continue
         have = f"{what}={data!r}" if data is not None else f"no {what}"
         do = f"make it with {what}={data!r}, or give" if data is not None else "give"
         raise DiaboloError(
-            f"This {name} was made for {what}={own!r}, but these data have {have}: "
+            f"This {made.name} was made for {what}={own!r}, but these data have {have}: "
             f"{do} its name instead."
         )
 

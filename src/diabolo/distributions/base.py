@@ -252,6 +252,11 @@ class Family(nn.Module):
         self.levels, self.support = levels, support
 
     @property
+    def name(self) -> str:
+        """The name of the density."""
+        return type(self).__name__.removesuffix("Family")
+
+    @property
     def stepped(self) -> Tensor | None:
         """Which elements (E) the data's steps keep above the usual floor; None if no one is."""
         return None

@@ -277,7 +277,7 @@ class ProductFamily(Family):
             if kind != own and kind not in f.supports:
                 column = f"'{names[i]}'" if names else str(i)
                 raise DiaboloError(
-                    f"Column {column} has the density {_name(f)}, which is for '{own}' values, but "
+                    f"Column {column} has the density {f.name}, which is for '{own}' values, but "
                     f"these are '{kind}': change one of them."
                 )
 
@@ -384,11 +384,7 @@ def _kind(made: Family) -> str:
     support = own or next((s for s in KINDS if s in made.supports), "")
     if support not in KINDS or made.given:
         raise DiaboloError(
-            f"{_name(made)} is no density of a column by itself, so that it has no place in a "
+            f"{made.name} is no density of a column by itself, so that it has no place in a "
             "Product" + (": a column given its total says nothing." if made.given else ".")
         )
     return f"{support}:{made.levels}" if support in ("category", "ordinal") else support
-
-
-def _name(made: Family) -> str:
-    return type(made).__name__.removesuffix("Family")

@@ -104,9 +104,8 @@ class StandardizedFamily(Family):
     def __init__(self, base: Family, loc: Tensor, scale: Tensor) -> None:
         super().__init__(levels=base.levels, support=base.support)
         if "real" not in base.supports:
-            name = type(base).__name__.removesuffix("Family")
             raise DiaboloError(
-                f"Standardised data are real numbers, on which {name} is no density: "
+                f"Standardised data are real numbers, on which {base.name} is no density: "
                 "use Normal or Laplace, or do not standardise."
             )
         if not bool((scale > 0).all()):
@@ -130,6 +129,11 @@ class StandardizedFamily(Family):
         base = self.base.joined([f.base for f in others])
         loc, scale = (torch.cat([getattr(f, n) for f in members]) for n in ("loc", "scale"))
         return type(self)(base, loc, scale)
+
+    @property
+    def name(self) -> str:
+        """The name of the density of standardised values."""
+        return self.base.name
 
     @property
     def stepped(self) -> Tensor | None:

@@ -26,7 +26,7 @@ from ..errors import DiaboloError
 from ..evaluate.passes import some
 from ..evaluate.verdict import verdict
 from ..panels._rows import MOST, Rows, rows
-from ..panels._run import one_datum, source_of
+from ..panels._run import likelihood_of, one_datum, source_of
 from ..run.latents import Latents
 from .conditions import Conditions
 from .items import Items
@@ -45,6 +45,7 @@ PAIRED = 500  # rows from which the verdict on the latent is drawn
 BYTES = 64 << 20  # of all items, and of all codes, at most
 IDLE = 0.5  # seconds without a question after which slow work goes on
 ELEMENTS = 512  # latent elements that are shown
+THREAD = "diabolo-later"  # the name of that of slow work
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,6 @@ class Scene:
     def _facts(self) -> list[tuple[str, str]]:
         run, model = self.run, self.run.model
         groups = "+".join(map(str, model.groups))
-        family = type(model.likelihood.family).__name__.removesuffix("Family")
         weights = sum(p.numel() for p in model.parameters())
         facts = [
             ("Recipe", run.config.name),
@@ -274,7 +274,7 @@ class Scene:
             ("One datum", one_datum(run)),
             ("Shown", f"{len(self)} rows"),
             ("Latent", f"{groups} element{'s' if run.latent > 1 else ''}, {model.space}"),
-            ("Likelihood", family),
+            ("Likelihood", likelihood_of(run)),
             ("Weights", f"{weights:,}"),
         ]
         order = self.latents.by
@@ -311,9 +311,6 @@ class Scene:
         thread = threading.Thread(target=behind, name=THREAD, daemon=True)
         thread.start()
         return thread
-
-
-THREAD = "diabolo-later"
 
 
 def _finite(values: NDArray[Any]) -> bool:

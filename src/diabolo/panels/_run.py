@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..distributions import ProductFamily
 from ..evaluate.drawing import rows_of
 from ..run import asked
 from ._figure import NotApplicable, OtherData, literal
@@ -31,6 +32,7 @@ __all__ = [
     "decoded",
     "held_out",
     "is_pictures",
+    "likelihood_of",
     "measured",
     "one_datum",
     "only_pictures",
@@ -82,6 +84,14 @@ def one_datum(run: Run) -> str:
         colour = "colour " if event[0] == 3 else ""
         return f"a {colour}picture of {event[1]} x {event[2]}, {_values(run)}"
     return f"{' x '.join(map(str, schema.shape))} values, {_values(run)}"
+
+
+def likelihood_of(run: Run) -> str:
+    """Returns the name of the likelihood; of a table of several kinds those of its columns."""
+    family = run.model.likelihood.family
+    if isinstance(family, ProductFamily):
+        return f"{', '.join(dict.fromkeys(m.name for m in family.members))}, one for each column"
+    return family.name
 
 
 def _values(run: Run) -> str:
@@ -174,12 +184,10 @@ def by_name(run: Run, x: Tensor, mask: Tensor | None = None) -> dict[str, np.nda
         x: Data as the model sees them, (n, *E).
         mask: What of them was seen; the rest is NaN, or None.
     """
-    values = run.schema.array(x.cpu()).reshape(len(x), -1)
+    values = run.schema.array(x.cpu())
     if mask is not None:
-        kept = run.schema.kept if run.schema.layout == "vector" else slice(None)
-        seen = np.ones(values.shape, bool)
-        seen[:, kept] = mask.cpu().numpy().reshape(len(x), -1)
-        values = np.where(seen, values, np.nan)
+        values = np.where(run.schema.outside(mask.cpu().numpy(), True), values, np.nan)
+    values = values.reshape(len(x), -1)
     table = run.schema.table
     names = run.schema.columns or [f"x{i}" for i in range(values.shape[1])]
     shown = values if table is None else table.shown(values)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import DataConfig, TrainConfig
 from ..errors import DiaboloError
-from ..panels._run import bare, one_datum, source_of
+from ..panels._run import bare, likelihood_of, one_datum, source_of
 from ..registry import keywords
 from ..run.folder import facts_of
 from ..run.menu import find
@@ -95,8 +95,7 @@ def model_facts(run: Run) -> list[tuple[str, str]]:
     told = [f"{n}={_text(v)}" for n, v in built.items() if v is not None and n != "latent"]
     if told:
         out.append(("built with", ", ".join(told)))
-    likelihood = type(model.likelihood.family).__name__.removesuffix("Family")
-    out.append(("likelihood", likelihood))
+    out.append(("likelihood", likelihood_of(run)))
     whole, decoder = parameters(model), parameters(model.likelihood)
     out.append(("parameters", f"{whole:,}, of which the decoder has {decoder:,}"))
     if run.config.refit is not None:

@@ -19,7 +19,7 @@ from ..data.hub import column_names, is_dataset
 from ..data.memory import is_frame
 from ..data.readers.table import is_table
 from ..data.sets import SETS
-from ..distributions import Family, ProductFamily, StandardizedFamily, families, family
+from ..distributions import Family, ProductFamily, families, family
 from ..errors import DiaboloError
 from ..evaluate import draw_digest
 from ..model import Recipe
@@ -230,8 +230,7 @@ def _stepped(recipe: Recipe, schema: Schema) -> list[str]:
     if stepped is None or not bool(stepped.any()):
         return []
     found = stepped.flatten().nonzero().flatten().tolist()
-    name = type(family.base if isinstance(family, StandardizedFamily) else family).__name__
-    density = "the density" if name == "ProductFamily" else name.removesuffix("Family")
+    density = "the density" if isinstance(family, ProductFamily) else family.name
     tail = (
         f"take values in steps: the scale of {density} is kept above "
         "step / sqrt(12) there, so that the density cannot narrow onto the values."
