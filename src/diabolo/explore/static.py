@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DiaboloError
-from ..run.workshop import replace
+from ..run.folder import claim
+from ..run.workshop import replace, workshop
 from .guard import POLICY
 from .page import INDEX, page
 from .scene import Scene
@@ -56,28 +56,25 @@ def write_folder(
     """
     place = Path(folder).resolve()
     files = page()
-    _claim(place, force)
+    claim(place, "an exported page", _is_exported, force=force)
     tell = progress or (lambda _: None)
     tell("Measuring the rows")
     scene = Scene(run, data, n, labels=labels, condition=condition)
     contents = _exported(run, tell)
     tell("Mapping the rows")
-    part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        part.mkdir(parents=True)
-        write_data(scene, part / "data", contents)
-        for name, path in files.items():
-            if name in SCRIPTS:
-                continue
-            (part / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, part / name)
-        index = (part / INDEX).read_text("utf-8")
-        (part / INDEX).write_text(_with_policy(index), "utf-8")
+    with workshop(place) as part:
+        try:
+            write_data(scene, part / "data", contents)
+            for name, path in files.items():
+                if name in SCRIPTS:
+                    continue
+                (part / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, part / name)
+            index = (part / INDEX).read_text("utf-8")
+            (part / INDEX).write_text(_with_policy(index), "utf-8")
+        except OSError as error:
+            raise DiaboloError(f"Cannot write to {place}: {error.strerror or error}.") from None
         replace(part, place)
-    except OSError as error:
-        raise DiaboloError(f"Cannot write to {place}: {error.strerror or error}.") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return place
 
 
@@ -116,20 +113,8 @@ def _exported(run: Run, tell: Callable[[str], None]) -> dict[str, bytes]:
     return {"decoder": export_decoder(run), "encoder": export_encoder(run)}
 
 
-def _claim(place: Path, force: bool) -> None:
-    """Refuses a place where no folder may be written.
-
-    Raises:
-        DiaboloError: Saying what is there.
-    """
-    if place.is_file():
-        raise DiaboloError(f"{place} is a file: name a folder.")
-    if not place.exists() or not any(place.iterdir()):
-        return
-    if not (place / "data" / SCENE).is_file() or not (place / INDEX).is_file():
-        raise DiaboloError(f"{place} holds files but no exported page: name another folder.")
-    if not force:
-        raise DiaboloError(f"{place} holds an exported page already: replace it with force.")
+def _is_exported(place: Path) -> bool:
+    return (place / "data" / SCENE).is_file() and (place / INDEX).is_file()
 
 
 def _with_policy(index: str) -> str:

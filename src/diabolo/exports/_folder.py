@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..errors import DiaboloError
 from ..model import LatentModel
+from ..run.folder import claim
 from ..run.workshop import replace, workshop
 from ._check import TOLERANCE, Difference, Rows, differences, rows_of
 from ._facts import FILE, KIND, facts
@@ -81,7 +82,7 @@ def export(run: Run, folder: str | Path, *, format: str = "onnx", force: bool = 
             package is missing, or something else is in the folder.
     """
     place = Path(folder).resolve()
-    _refuse(place, force=force)
+    claim(place, "an export", _is_export, force=force)
     FORMATS.load(format)
     model = frozen(run)
     rows = rows_of(run, model)
@@ -238,26 +239,6 @@ def _agree(name: str, found: list[Difference]) -> None:
         raise DiaboloError(
             f"The exported {name} is not what PyTorch computes: its '{worst.output}' is off by "
             f"{worst.value:.1e} of its scale, and {TOLERANCE:.0e} is allowed. Nothing is written."
-        )
-
-
-def _refuse(place: Path, *, force: bool) -> None:
-    """Refuses a place where an export may not be written.
-
-    Raises:
-        DiaboloError: If something is there that may not be replaced.
-    """
-    if place.is_file():
-        raise DiaboloError(f"{place} is a file: name a folder for the export.")
-    if not place.exists() or not any(place.iterdir()):
-        return
-    if not _is_export(place):
-        raise DiaboloError(
-            f"{place} holds files but no export, and is never overwritten: name another folder."
-        )
-    if not force:
-        raise DiaboloError(
-            f"{place} holds an export already: name another folder, or replace it with force."
         )
 
 

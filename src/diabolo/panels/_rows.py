@@ -19,7 +19,7 @@ from scipy import linalg
 from .. import evaluate
 from ..errors import DiaboloError
 from ..evaluate.bounds import element_rates
-from ..run.asked import as_data
+from ..run.asked import as_data, refuse_alone
 from ._figure import NotApplicable
 from ._run import continuous, held_out, measured
 
@@ -125,6 +125,15 @@ class Rows:
         """The label of each row, (n,): the code of a class, -1 without, or a number; or None."""
         return None if self.data.labels is None else self.data.labels.cpu().numpy()
 
+    def label(self, i: int) -> str | float | None:
+        """Returns the label of a row, the name of its class or a number; None without one."""
+        if self.labels is None:
+            return None
+        value = self.labels[i].item()
+        if not self.classes:
+            return value
+        return self.classes[int(value)] if 0 <= value < len(self.classes) else None
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the codes of labels; () where labels are numbers."""
@@ -160,8 +169,7 @@ def rows(
         raise DiaboloError(
             "A split is one of the run's own data: leave it out where data are given."
         )
-    if data is None and (labels is not None or condition is not None):
-        raise DiaboloError("Labels and conditions belong to data: give the data too.")
+    refuse_alone(data, labels, condition)
     found = held_out(run, split) if data is None else as_data(run, data, labels, condition)
     few = found if len(found) <= n else found.take(torch.arange(n))
     return Rows(run, measured(run, few), likelihood)

@@ -102,8 +102,7 @@ def compare(
     seed = whole("seed", seed)
     k = None if k is None else whole("k", k, least=1)
     target = None if out is None else target_of(Path(out))
-    if data is None and (labels is not None or condition is not None):
-        raise DiaboloError("Labels and conditions belong to data: give the data too.")
+    asked.refuse_alone(data, labels, condition)
     names = _names(runs)
     tell = progress or (lambda part: None)
     notes: list[str] = []

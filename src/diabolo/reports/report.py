@@ -122,8 +122,7 @@ def report(
             cannot be written, or matplotlib or Jinja2 is not installed.
     """
     seed = whole("seed", seed)
-    if data is None and (labels is not None or condition is not None):
-        raise DiaboloError("Labels and conditions belong to data: give the data too.")
+    asked.refuse_alone(data, labels, condition)
     target = None if out is None else target_of(Path(out))
     split, chosen = asked.held_out(run) if data is None else ("given", data)
     chosen = asked.as_data(run, chosen, labels, condition)

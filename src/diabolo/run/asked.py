@@ -33,6 +33,7 @@ __all__ = [
     "as_data",
     "held_out",
     "read_split",
+    "refuse_alone",
     "refuse_labels",
 ]
 
@@ -66,6 +67,16 @@ def as_data(run: Run, x: Any, labels: Any, condition: Any, *, lacking: bool = Fa
     if data.c is None and run.spec.condition and run.model.unknown is None and not lacking:
         raise _lacking(run, "labels")
     return data
+
+
+def refuse_alone(data: Any, labels: Any, condition: Any) -> None:
+    """Refuses labels and conditions of data that are not given.
+
+    Raises:
+        DiaboloError: Asking for the data.
+    """
+    if data is None and (labels is not None or condition is not None):
+        raise DiaboloError("Labels and conditions belong to data: give the data too.")
 
 
 def refuse_labels(run: Run) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,24 +99,38 @@ def is_run(folder: Path) -> bool:
 
 
 def refuse(folder: Path, *, force: bool) -> None:
-    """Refuses a place where a run may not be written.
+    """Refuses a place where a run may not be written, as `claim` does."""
+    on = f", or go on with its training: diabolo.resume('{folder}')"
+    claim(folder, "a run", is_run, force=force, on=on if left(folder) else "")
+
+
+def claim(
+    folder: Path, what: str, ours: Callable[[Path], bool], *, force: bool, on: str = ""
+) -> None:
+    """Refuses a place where a folder may not be written.
+
+    Arguments:
+        folder: The place.
+        what: What is to be there, `a run`.
+        ours: Whether a folder with files is such a one.
+        force: Whether one that is there may be replaced.
+        on: What else could be done with it.
 
     Raises:
         DiaboloError: If something is there already that may not be replaced.
     """
+    noun = what.partition(" ")[2]
     if folder.is_file():
-        raise DiaboloError(f"{folder} is a file: name a folder for the run.")
+        raise DiaboloError(f"{folder} is a file: name a folder for the {noun}.")
     if not folder.exists() or not any(folder.iterdir()):
         return
-    if not is_run(folder):
+    if not ours(folder):
         raise DiaboloError(
-            f"{folder} holds files but no run, and is never overwritten: name another folder."
+            f"{folder} holds files but no {noun}, and is never overwritten: name another folder."
         )
     if not force:
-        on = f", or go on with its training: diabolo.resume('{folder}')"
         raise DiaboloError(
-            f"{folder} holds a run already: name another folder, or replace it with force"
-            f"{on if left(folder) else ''}."
+            f"{folder} holds {what} already: name another folder, or replace it with force{on}."
         )
 
 

@@ -17,7 +17,7 @@ from .. import evaluate as evaluation
 from ..data import Data
 from ..errors import DiaboloError, whole
 from ..evaluate.samples import FeatureKind
-from .asked import as_data, held_out
+from .asked import as_data, held_out, refuse_alone
 
 if TYPE_CHECKING:
     from .run import Run
@@ -103,8 +103,7 @@ def evaluate(
     """Returns what `Run.evaluate` promises, and keeps its numbers in the run."""
     k, seed = None if k is None else whole("k", k, least=1), whole("seed", seed)
     prior = frequencies(run, marginal)
-    if data is None and (labels is not None or condition is not None):
-        raise DiaboloError("Labels and conditions belong to data: give the data too.")
+    refuse_alone(data, labels, condition)
     split, chosen = held_out(run) if data is None else ("given", data)
     chosen = as_data(run, chosen, labels, condition, lacking=prior is not None)
     found = evaluation.evaluate(
@@ -137,8 +136,7 @@ def sample_quality(
     progress: Callable[[float], None] | None,
 ) -> evaluation.SampleQuality:
     """Returns what `Run.sample_quality` promises, and keeps its numbers in the run."""
-    if data is None and (labels is not None or condition is not None):
-        raise DiaboloError("Labels and conditions belong to data: give the data too.")
+    refuse_alone(data, labels, condition)
     split, chosen = held_out(run) if data is None else ("given", data)
     learned = run.data("train") if train is None else train
     known = None if learned is None else as_data(run, learned, None, None, lacking=True)

@@ -34,7 +34,7 @@ from ..recipes._refit import density_of, of_codes, with_prior
 from ..train.validate import validate
 from . import folder as folders
 from . import store
-from .asked import OutOfReach, as_data
+from .asked import OutOfReach, as_data, refuse_alone
 from .latents import Latents
 from .workshop import publish
 
@@ -162,9 +162,8 @@ def _splits(run: Run, data: Any, labels: Any, condition: Any) -> Splits:
     Raises:
         DiaboloError: If there are none to be had, or they are not like those of the run.
     """
+    refuse_alone(data, labels, condition)
     if data is None:
-        if labels is not None or condition is not None:
-            raise DiaboloError("Labels and conditions belong to data: give the data too.")
         found, held = run.data("train"), run.data("valid")
         if found is None or held is None:
             raise OutOfReach(
