@@ -94,6 +94,11 @@ def ask(s: Scene, name: str, arrays: dict[str, np.ndarray] | None = None, **opti
     return answer(s, Query(1, name, options, arrays or {}))
 
 
+def text(table: str) -> dict[str, np.ndarray]:
+    """The array that a page sends of a table of text."""
+    return {"text": np.frombuffer(table.encode(), np.uint8)}
+
+
 def given(s: Scene) -> dict[str, Any]:
     """The condition that a page would send with a question."""
     told = s.conditions.describe()
@@ -168,7 +173,7 @@ def test_every_question_has_an_answer_or_a_sentence(kind: str) -> None:
         "encode": ({"x": x}, given(s)),
         "impute": ({"x": x, "mask": mask}, {"draws": 2, **given(s)}),
         "sample": ({}, {"n": m, **given(s)}),
-        "parse": ({}, {"text": _csv(s)}),
+        "parse": (text(_csv(s)), {}),
     }
     assert set(asked) == set(ASKS)
     can = s.can(True)
@@ -306,7 +311,7 @@ def test_a_table_is_read_as_it_is_shown() -> None:
     s = scene("table")
     told = s.document(live=True)["item"]
     assert [c["kind"] for c in told["columns"]][:4] == ["number", "levels", "boolean", "date"]
-    found = ask(s, "parse", text="age,town,smokes,born,children\n41,Kiel,true,2000-01-31,2\n")
+    found = ask(s, "parse", text("age,town,smokes,born,children\n41,Kiel,true,2000-01-31,2\n"))
     x = found.arrays["x"]
     assert told["columns"][1]["levels"][int(x[0, 1])] == "Kiel"
     first = np.datetime64(told["columns"][3]["unit"].removeprefix("days from "))
@@ -359,10 +364,10 @@ REFUSED = {
     "seed": ("vae", "sample", {}, {"seed": -1}, "seed"),
     "no samples": ("ae", "sample", {}, {}, "no density"),
     "no table": ("table", "parse", {}, {}, "text"),
-    "empty table": ("table", "parse", {}, {"text": " "}, "empty"),
-    "odd table": ("table", "parse", {}, {"text": 'a,"b\n1'}, "."),
-    "other table": ("table", "parse", {}, {"text": "a,b\n1,2\n3,4\n"}, "lacks the columns"),
-    "picture": ("grey", "parse", {}, {"text": "a,b\n1,2\n3,4\n"}, "pictures"),
+    "empty table": ("table", "parse", text(" "), {}, "empty"),
+    "odd table": ("table", "parse", text('a,"b\n1'), {}, "."),
+    "other table": ("table", "parse", text("a,b\n1,2\n3,4\n"), {}, "lacks the columns"),
+    "picture": ("grey", "parse", text("a,b\n1,2\n3,4\n"), {}, "pictures"),
 }
 
 
@@ -381,14 +386,13 @@ def test_what_cannot_be_is_told_in_a_sentence(case: str) -> None:
 
 def test_a_bomb_of_text_is_read_to_its_limit() -> None:
     s = scene("numbers")
-    text = "age,children\n" + "41.5,2\n" * 20_000
-    found = ask(s, "parse", text=text)
+    found = ask(s, "parse", text("age,children\n" + "41.5,2\n" * 20_000))
     assert found.arrays["x"].shape == (s.limits.rows, 2)
     assert found.facts["rows"] == 20_000
     for count, words in ((5000, "5000 columns"), (30_000, "field larger than field limit")):
         wide = ",".join(f"c{i}" for i in range(count))
         with pytest.raises(diabolo.DiaboloError, match=words):
-            ask(s, "parse", text=f"{wide}\n{wide}\n")
+            ask(s, "parse", text(f"{wide}\n{wide}\n"))
 
 
 def test_statistics_of_a_stranger_that_are_none_are_made_anew() -> None:

@@ -294,7 +294,7 @@ FRAMES = {
     "NaN": pack({"id": 1, "ask": "decode"}, {"z": np.full((1, 3), np.nan, np.float32)}),
     "too many": pack({"id": 1, "ask": "decode"}, {"z": np.zeros((5000, 3), np.float32)}),
     "a far row": pack({"id": 1, "ask": "row", "index": 10**9}),
-    "a table of nothing": pack({"id": 1, "ask": "parse", "text": ""}),
+    "a table of nothing": pack({"id": 1, "ask": "parse"}, {"text": np.zeros(0, np.uint8)}),
 }
 
 

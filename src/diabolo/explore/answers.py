@@ -19,7 +19,7 @@ from ..evaluate import complete
 from ..evaluate.drawing import seeded
 from ..noise import MEAN, KeyedNoise
 from ..panels._rows import Rows
-from ..tasks.impute import method_for
+from ..tasks.impute import FEW, method_for
 from .scene import WEIGHED, Scene
 from .wire import Query
 
@@ -95,11 +95,8 @@ def row(scene: Scene, query: Query) -> Answer:
     index = query.integer("index", None, 0, len(scene) - 1)
     data = scene.rows.data.take(torch.tensor([index]))
     found = _looked(scene, data)
-    labels, classes = scene.rows.labels, scene.rows.classes
-    told: Any = None if labels is None else labels[index]
-    if told is not None and classes:
-        told = classes[int(told)] if 0 <= int(told) < len(classes) else None
-    return Answer(found.arrays, {**found.facts, "index": index, "label": told})
+    facts = {**found.facts, "index": index, "label": scene.rows.label(index)}
+    return Answer(found.arrays, facts)
 
 
 def encode(scene: Scene, query: Query) -> Answer:
@@ -159,14 +156,14 @@ def impute(scene: Scene, query: Query) -> Answer:
     found = complete(scene.run.model, data, method=method, draws=draws, seed=seed)
     if not len(found.rows):
         raise DiaboloError("Nothing is hidden: mark some of it with 0 in the mask.")
-    facts: dict[str, Any] = {"method": method}
     notes = []
-    if found.ess is not None and float(found.ess[0]) < 10:
-        notes.append("Fewer than 10 of the weighed draws count: what is seen surprises the model.")
+    if found.ess is not None and float(found.ess[0]) < FEW:
+        told = f"Fewer than {FEW} of the weighed draws count: what is seen surprises the model."
+        notes.append(told)
     arrays = {"best": scene.items.user(found.best)}
     if draws:
         arrays["draws"] = scene.items.user(found.draws[:, 0])
-    return Answer(arrays, {**facts, "notes": notes})
+    return Answer(arrays, {"method": method, "notes": notes})
 
 
 def sample(scene: Scene, query: Query) -> Answer:
@@ -188,13 +185,8 @@ def sample(scene: Scene, query: Query) -> Answer:
 
 
 def parse(scene: Scene, query: Query) -> Answer:
-    """A table of text, the bytes `text`: its first rows as `x` (m, columns)."""
-    text = query.array("text", ("u1",)).tobytes() if "text" in query.arrays else None
-    given = query.options.get("text")
-    if text is None:
-        if not isinstance(given, str):
-            raise DiaboloError("'parse' needs a table, the text of a CSV file.")
-        text = given.encode()
+    """A table of text, the bytes `text` of a CSV file: its first rows as `x` (m, columns)."""
+    text = query.array("text", ("u1",)).tobytes()
     x, n = scene.items.table(text, scene.limits.rows)
     return Answer({"x": x}, {"rows": n})
 

@@ -51,13 +51,11 @@ def interactive(rows: Rows) -> dict[str, Any]:
 
 def told(rows: Rows, most: int) -> list[str]:
     """Returns what each of the first rows tells when a pointer is over it."""
-    labels, classes = rows.labels, rows.classes
     out = []
     for i, at in enumerate(rows.data.rows.tolist()[:most]):
         words = [f"row {at}"]
-        if labels is not None:
-            named = bool(classes) and 0 <= labels[i] < len(classes)
-            words.append(f"label {classes[int(labels[i])] if named else labels[i]}")
+        label = rows.label(i)
+        words += [] if label is None else [f"label {label}"]
         for name in MEASURES:
             values = getattr(rows, name)
             words += [] if values is None else [f"{name} {values[i]:.2f} nats"]
