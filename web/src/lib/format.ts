@@ -41,6 +41,21 @@ export function cell(value: number, column: Column): string {
   return number(rounded, 5);
 }
 
+/** The shortest decimal number that is the same float32. */
+export function exact(value: number): string {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === Math.fround(value)) return String(short);
+  }
+  return String(Number(value.toPrecision(9)));
+}
+
+/** A cell of a file: as people read it, but for numbers, of which all digits are told. */
+export function written(value: number, column: Column): string {
+  if (column.kind !== "number" || Number.isNaN(value)) return cell(value, column);
+  return exact(column.step ? Math.round(value / column.step) * column.step : value);
+}
+
 /** Milliseconds of the day that a column of dates counts from: its unit is "days from 2019-03-01". */
 function origin(column: Column): number {
   const told = /\d{4}-\d{2}-\d{2}/.exec(column.unit ?? "");

@@ -1,8 +1,7 @@
 /** Files that the basket gives away. */
 import type { Entry } from "./basket.svelte";
-import { cell } from "./format";
-import { plot } from "./paint";
-import { Canvas } from "./paint";
+import { exact, written } from "./format";
+import { Canvas, plot } from "./paint";
 import type { Item, Scene } from "./types";
 
 /** A field of a CSV file; one that a spreadsheet would take for a formula is kept a text. */
@@ -29,8 +28,8 @@ export function csv(entries: Entry[], scene: Scene): string {
     e.name,
     e.row >= 0 ? String(e.row) : "",
     ...(scene.condition ? [conditionText(e, scene)] : []),
-    ...Array.from(e.code, (v) => String(v)),
-    ...named.map((_, i) => (item.columns[i] ? cell(e.values[i], item.columns[i]).replace("\u2212", "-") : String(e.values[i]))),
+    ...Array.from(e.code, exact),
+    ...named.map((_, i) => (item.columns[i] ? written(e.values[i], item.columns[i]) : exact(e.values[i]))),
   ]);
   return [head, ...lines].map((line) => line.map(field).join(",")).join("\n") + "\n";
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cell, number, percent, readCell } from "./format";
+import { cell, number, percent, readCell, written } from "./format";
 import { read, write } from "./hash";
 import { field } from "./sheet";
 import type { Column } from "./types";
@@ -28,6 +28,15 @@ test("cells are read as they are written", () => {
   expect(readCell("", column({}))).toBeNaN();
   expect(readCell("abc", column({}))).toBeNull();
   expect(readCell("\u22122.5", column({}))).toBe(-2.5);
+});
+
+test("files hold all digits of a number", () => {
+  const texts = [0.1, -123456.789, 1234567, 1e-7, 16777217].map((v) => written(Math.fround(v), column({})));
+  expect(texts).toEqual(["0.1", "-123456.79", "1234567", "1e-7", "16777216"]);
+  expect(texts.map((t) => Math.fround(Number(t)))).toEqual([0.1, -123456.789, 1234567, 1e-7, 16777217].map(Math.fround));
+  expect(written(2.7, column({ step: 1 }))).toBe("3");
+  expect(written(1, column({ kind: "levels", levels: ["no", "some"] }))).toBe("some");
+  expect(written(NaN, column({}))).toBe("");
 });
 
 test("a link restores its view", () => {
