@@ -197,6 +197,8 @@ def test_labels_are_drawn_as_often_as_they_came(table: Any) -> None:
     assert (found.labels == "rare").mean() == pytest.approx(0.25, abs=0.06)
     report = diabolo.synthesis_report(cvae, target="labels")
     assert report.names == ("0", "1", "labels")
+    with pytest.raises(diabolo.DiaboloError, match="give the data too"):
+        diabolo.synthesis_report(cvae, labels=y)
 
 
 def test_a_report_reads_the_run_s_own_splits(run: diabolo.Run) -> None:

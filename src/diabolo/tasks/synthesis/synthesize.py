@@ -16,7 +16,7 @@ from ...data import Data
 from ...errors import DiaboloError, whole
 from ...evaluate.drawing import drawn
 from ...run import Run
-from ...run.asked import OutOfReach, as_data, held_out
+from ...run.asked import OutOfReach, as_data, held_out, refuse_alone
 from .coded import Coded
 from .report import SynthesisReport, judge
 
@@ -86,6 +86,7 @@ def synthesis_report(
         DiaboloError: If the run is none of a table, there are too few rows, or no such target.
     """
     _check(run)
+    refuse_alone(data, labels, None)
     held = held_out(run)[1] if data is None else as_data(run, data, labels, None)
     learned = run.data("train") if train is None else as_data(run, train, None, None)
     if learned is None:
