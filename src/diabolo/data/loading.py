@@ -26,11 +26,11 @@ from .hidden import hide
 from .hub import from_dataset, is_dataset
 from .infer import to_inside, to_outside
 from .mapped import Mapped, megabytes, size_of
-from .memory import as_values, from_frame, is_frame
+from .memory import as_values, from_frame
 from .readers import open_path, options
 from .schema import Schema
 from .sets import SETS
-from .table import tabulate
+from .table import is_frame, tabulate
 
 __all__ = ["Loaded", "load", "read"]
 

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,9 +18,9 @@ from torch import Tensor
 from ..errors import DiaboloError, unknown
 from .found import Array, Found, Rows, Values
 from .mapped import Mapped, Memory, mapping
-from .table import Frame, is_frame, label_values, native, need_columns
+from .table import Frame, eager, is_frame, label_values, need_columns
 
-__all__ = ["as_array", "as_values", "from_frame", "from_memory", "is_frame"]
+__all__ = ["as_array", "as_values", "from_frame", "from_memory"]
 
 INDEX = re.compile(r"|Unnamed: 0|__index_level_0__|column_0_index")  # names of a column of counts
 INDEX_NOTE = "The first column counts the rows and was left out."
@@ -131,8 +130,7 @@ def from_frame(
     Raises:
         DiaboloError: If a column is lacking, or has values of several types, naming it.
     """
-    table = native(frame)
-    table = table.collect() if isinstance(table, nw.LazyFrame) else table
+    table = eager(frame)
     names = [str(c) for c in table.columns]
     need_columns(columns, names)
     for name in (*([label] if label else []), *conditions) if strict else ():

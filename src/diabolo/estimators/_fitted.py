@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import narwhals as nw
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
@@ -29,7 +28,7 @@ from torch import Tensor
 from ..data import Data
 from ..data.decode import Decoder
 from ..data.mapped import Mapped
-from ..data.table import is_frame
+from ..data.table import eager, is_frame
 from ..errors import DiaboloError
 from ..model import Recipe
 from ..noise import Noise
@@ -129,8 +128,7 @@ class Fitted(BaseEstimator):
         if not is_frame(X):
             return validate_data(self, X, reset=reset, **checks)
         validate_data(self, X, reset=reset, skip_check_array=True)
-        table: Any = nw.from_native(X)
-        table = table.collect() if isinstance(table, nw.LazyFrame) else table
+        table: Any = eager(X)
         kinds = KINDS & set(self.options or {})
         if frames or kinds or not all(kind.is_numeric() for kind in table.schema.values()):
             return X

@@ -16,9 +16,9 @@ from ..config import DataConfig, RunConfig, resolve
 from ..data import Loaded, Schema, Splits
 from ..data import load as load_data
 from ..data.hub import column_names, is_dataset
-from ..data.memory import is_frame
 from ..data.readers.table import is_table
 from ..data.sets import SETS
+from ..data.table import is_frame
 from ..distributions import Family, ProductFamily, families, family
 from ..errors import DiaboloError
 from ..evaluate import draw_digest

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..data.memory import is_frame
+from ..data.table import eager, is_frame
 from ..errors import DiaboloError, missing_extra
 from ..evaluate.samples.nearest import nearest_training
 from ..noise import mix_seed
 from ._classes import Classes
-from .balance import balance, eager, taken
+from .balance import balance, taken
 
 __all__ = [
     "METRICS",

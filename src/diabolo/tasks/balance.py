@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 
 from ..config import DataConfig
 from ..data.loading import load
-from ..data.memory import as_array, is_frame
-from ..data.table import Column, left_out_note
+from ..data.memory import as_array
+from ..data.table import Column, eager, is_frame, left_out_note
 from ..errors import DiaboloError, unknown, whole
 from ..model import Recipe
 from ..noise import mix_seed
 from ..run import Run, fit
 from ._classes import Classes, classes_of, copies_of, refuse_names
 
-__all__ = ["Balanced", "Strategy", "balance", "eager", "taken"]
+__all__ = ["Balanced", "Strategy", "balance", "taken"]
 
 Strategy = Literal["auto"] | float | Mapping[Any, int]
 
@@ -161,12 +161,6 @@ def _left_out(rows: nw.DataFrame[Any], options: Mapping[str, Any]) -> tuple[tupl
     table = load(rows.to_native(), DataConfig(kinds=kinds)).schema.table
     left = () if table is None else table.left_out
     return tuple((name, why) for name, why in left if why != "skipped")
-
-
-def eager(x: Any) -> nw.DataFrame[Any]:
-    """Returns a frame of any library, read."""
-    table = nw.from_native(x)
-    return table.collect() if isinstance(table, nw.LazyFrame) else table
 
 
 def taken(rows: Any, at: NDArray[np.int64]) -> Any:

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from ..data import Data, Schema
 from ..data.hub import is_dataset
-from ..data.memory import as_array, from_frame, is_frame
+from ..data.memory import as_array, from_frame
 from ..data.readers.table import as_it_is, is_table
-from ..data.table import label_values
+from ..data.table import eager, is_frame, label_values
 from ..distributions import REALS
 from ..errors import DiaboloError, DiaboloWarning, unknown
 from ..evaluate import Completion, Middle, Precision, complete
@@ -209,8 +209,7 @@ def _filled_frame(
     frame: Any, schema: Schema, hole: NDArray[np.bool_], new: NDArray[np.float64]
 ) -> Any:
     """Returns a frame with holes (n, D) of its columns filled in; the rest is what it was."""
-    table = nw.from_native(frame)
-    table = table.collect() if isinstance(table, nw.LazyFrame) else table
+    table = eager(frame)
     changed = []
     own = {str(c): c for c in table.columns}  # names that may be numbers
     for j, name in enumerate(schema.columns):
@@ -312,8 +311,7 @@ def _opened(path: Path, x: Any, labels: Any) -> tuple[Any, Any]:
 
 def _there(frame: Any, columns: tuple[str, ...]) -> NDArray[np.bool_]:
     """Returns where a frame has a value, (n, D)."""
-    table = nw.from_native(frame)
-    table = table.collect() if isinstance(table, nw.LazyFrame) else table
+    table = eager(frame)
     out = np.ones((len(table), len(columns)), bool)
     own = {str(c): c for c in table.columns}
     for j, name in enumerate(columns):

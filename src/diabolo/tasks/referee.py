@@ -27,12 +27,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.memory import as_array, is_frame
+from ..data.memory import as_array
+from ..data.table import eager, is_frame
 from ..errors import DiaboloError, whole
 from ..noise import mix_seed
 from ._classes import Classes, classes_of, copies_of
 from ._contest import METRICS, OURS, REMEDIES, Contest, Near, model_of, numbers_of
-from .balance import eager
 
 __all__ = ["Gain", "Referee", "referee"]
 

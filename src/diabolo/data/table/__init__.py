@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .column import Column
 from .fit import tabulate
-from .frame import Frame, is_frame, label_values, named, native, need_columns, to_arrow
+from .frame import Frame, eager, is_frame, label_values, named, native, need_columns, to_arrow
 from .kinds import KINDS
 from .notes import left_out_note
 from .table import Table, numbers_of
@@ -14,6 +14,7 @@ __all__ = [
     "Column",
     "Frame",
     "Table",
+    "eager",
     "is_frame",
     "label_values",
     "left_out_note",

@@ -24,6 +24,7 @@ from .types import is_date, is_number, plain, type_of
 
 __all__ = [
     "Frame",
+    "eager",
     "is_frame",
     "label_values",
     "named",
@@ -74,8 +75,7 @@ class Frame:
         Raises:
             DiaboloError: If two columns have one name, or a column has values of several types.
         """
-        table = native(value)
-        table = table.collect() if isinstance(table, nw.LazyFrame) else table
+        table = eager(value)
         every = {str(c): c for c in table.columns}
         own = table.implementation.value
         own = own if own in LIBRARIES else "pandas"
@@ -97,6 +97,16 @@ def is_frame(value: Any) -> bool:
         DiaboloError: If it is one with two columns of the same name.
     """
     return isinstance(native(value), (nw.DataFrame, nw.LazyFrame))
+
+
+def eager(value: Any) -> nw.DataFrame[Any]:
+    """Returns a data frame of any library as narwhals knows it, its rows read.
+
+    Raises:
+        DiaboloError: If two of its columns have one name.
+    """
+    table = native(value)
+    return table.collect() if isinstance(table, nw.LazyFrame) else table
 
 
 def native(value: Any) -> Any:
