@@ -13,7 +13,9 @@ import diabolo
 from diabolo.evaluate import active_units
 from diabolo.panels import PANELS, QUICK, NotApplicable
 from diabolo.panels._figure import OtherData
+from diabolo.panels._images import grid
 from diabolo.panels._rows import _principal, rows
+from diabolo.panels._run import pictures as as_pictures
 
 TINY = {"net": "mlp(hidden=(8,))", "epochs": 1, "device": "cpu", "valid": 24}
 SLOW = sorted(set(PANELS.names()) - set(QUICK))
@@ -112,6 +114,20 @@ def test_extremes_are_the_rows_of_least_and_most_distortion(run):
     middle = order[(len(order) - 1) // 2]
     wanted = (order[0], middle, order[-1])
     assert labels == [f"{found.distortion[i]:.1f} / {found.rate[i]:.1f}" for i in wanted]
+
+
+def test_samples_are_those_of_the_run(run):
+    fitted = run("pictures")
+    figure = PANELS.load("samples")(fitted, rows=1, columns=3, seed=5)
+    for ax, mean in zip(figure.axes, (False, True), strict=True):
+        wanted = grid(as_pictures(fitted, fitted.sample(3, mean=mean, seed=5)), 3)
+        np.testing.assert_array_equal(ax.images[0].get_array(), wanted)
+
+
+def test_a_split_of_rows_that_are_given_is_refused(run):
+    fitted = run("pictures")
+    with pytest.raises(diabolo.DiaboloError, match="leave it out"):
+        PANELS.load("rates")(fitted, of=rows(fitted), split="valid")
 
 
 def test_a_sample_that_is_a_training_datum_is_its_own_neighbour(run, monkeypatch):

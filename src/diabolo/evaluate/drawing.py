@@ -55,6 +55,7 @@ def drawn(
         precision: The type in which networks compute.
     """
     device = next(model.parameters()).device
+    c = None if c is None else c.to(device)
 
     def part(rows: Tensor) -> Tensor:
         noise = KeyedNoise(seed, rows, lead=1)

@@ -12,6 +12,7 @@ from ..checkpoint import atomic
 from ..errors import DiaboloError, missing_extra
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -25,7 +26,9 @@ __all__ = [
     "by_column",
     "literal",
     "new",
+    "picture",
     "save",
+    "short",
     "tidy",
 ]
 
@@ -100,6 +103,17 @@ def bare(ax: Axes) -> None:
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set_visible(False)
+
+
+def picture(ax: Axes, page: np.ndarray) -> None:
+    """Shows a page of pictures, (H, W) or (H, W, 3) with values in [0, 1], and nothing else."""
+    ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    bare(ax)
+
+
+def short(text: str, letters: int) -> str:
+    """Returns text of so many letters at most."""
+    return text if len(text) <= letters else f"{text[: letters - 1]}\u2026"
 
 
 def tidy(ax: Axes, x: str, y: str) -> None:

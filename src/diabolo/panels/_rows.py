@@ -149,6 +149,7 @@ def rows(
     labels: Any = None,
     condition: Any = None,
     split: str | None = None,
+    of: Rows | None = None,
 ) -> Rows:
     """Returns the first n rows and what is told of each.
 
@@ -160,16 +161,19 @@ def rows(
         labels: Labels of the data, where the model is conditional on labels.
         condition: Their conditions, where these are not labels.
         split: With no data: this split of the run's own and no other.
+        of: Rows that are measured already, which are given back.
 
     Raises:
         NotApplicable: If the run's own data are out of reach.
         DiaboloError: If data are not like those that were fitted, or a condition is lacking.
     """
-    if data is not None and split is not None:
+    if (data is not None or of is not None) and split is not None:
         raise DiaboloError(
             "A split is one of the run's own data: leave it out where data are given."
         )
     refuse_alone(data, labels, condition)
+    if of is not None:
+        return of
     found = held_out(run, split) if data is None else as_data(run, data, labels, condition)
     few = found if len(found) <= n else found.take(torch.arange(n))
     return Rows(run, measured(run, few), likelihood)

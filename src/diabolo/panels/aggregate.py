@@ -36,7 +36,7 @@ def aggregate(
         run: A run with a prior whose data can be read.
         seed: Keys the draws.
         split: `train`, `valid` or `test`; None takes the test set, else the validation set.
-        of: Rows that are measured already; then split has no part in it.
+        of: Rows that are measured already, in place of a split.
 
     Returns:
         The figure: a density for each of the elements of greatest rate, and the plane of codes.
@@ -47,7 +47,7 @@ def aggregate(
     """
     if not run.model.generates:
         raise NotApplicable("There is no prior beside which the codes of this model could be put.")
-    found = rows(run, split=split) if of is None else of
+    found = rows(run, split=split, of=of)
     if len(found) < 3:
         raise NotApplicable("The aggregate posterior is of many data, but there are fewer than 3.")
     z, p, group = _draws(run, found, seed)

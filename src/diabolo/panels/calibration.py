@@ -44,7 +44,7 @@ def calibration(
         run: A run whose data can be read.
         seed: Keys the noise.
         split: `train`, `valid` or `test`; None takes the test set, else the validation set.
-        of: Rows that are measured already; then split has no part in it.
+        of: Rows that are measured already, in place of a split.
         diagnosis: Where this was found already.
 
     Returns:
@@ -88,7 +88,7 @@ def _asked(
     run: Run, seed: int, split: str | None, of: Rows | None
 ) -> tuple[dict[str, Mapping[str, Any]], str]:
     """Returns what is found now, by its name, and why what is not found is not."""
-    found = rows(run, split=split) if of is None else of
+    found = rows(run, split=split, of=of)
     data = some(found.data, MOST, seed)
     c = data.c
     c = None if c is None else c[torch.arange(MOST) % len(c)]

@@ -27,7 +27,7 @@ def column_errors(run: Run, *, split: str | None = None, of: Rows | None = None)
     Arguments:
         run: A run on data that are no pictures.
         split: `train`, `valid` or `test`; None takes the test set, else the validation set.
-        of: Rows that are measured already; then split has no part in it.
+        of: Rows that are measured already, in place of a split.
 
     Returns:
         The figure, the worst column first.
@@ -38,7 +38,7 @@ def column_errors(run: Run, *, split: str | None = None, of: Rows | None = None)
     """
     if is_pictures(run):
         raise OtherData("Errors by column are of tables.")
-    found = rows(run, split=split) if of is None else of
+    found = rows(run, split=split, of=of)
     if len(found) < 2:
         raise NotApplicable("Errors by column are beside how much a column varies: over two rows.")
     x, _, mask = shown(run, found.data, len(found))

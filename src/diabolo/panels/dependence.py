@@ -31,7 +31,7 @@ def dependence(
         run: A run that was fitted to a table of two columns or more, with a prior.
         seed: Keys the draws.
         split: `train`, `valid` or `test`; None takes the test set, else the validation set.
-        of: Rows that are measured already; then split has no part in it.
+        of: Rows that are measured already, in place of a split.
 
     Returns:
         The figure; dependence in [0, 1].

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..evaluate.drawing import reconstructed
-from ._figure import GREY, NotApplicable, bare, literal, new
+from ._figure import GREY, NotApplicable, bare, literal, new, picture, short
 from ._images import grid, size_note
 from ._rows import Rows, rows
 from ._run import by_name, is_pictures, pictures, shown, which
@@ -33,7 +33,7 @@ def extremes(run: Run, *, n: int = 8, split: str | None = None, of: Rows | None 
         run: A run whose data can be read.
         n: Pictures of each kind; of a table one row of each is shown.
         split: `train`, `valid` or `test`; None takes the test set, else the validation set.
-        of: Rows that are measured already; then split has no part in it.
+        of: Rows that are measured already, in place of a split.
 
     Returns:
         The figure; distortions in nats.
@@ -41,7 +41,7 @@ def extremes(run: Run, *, n: int = 8, split: str | None = None, of: Rows | None 
     Raises:
         NotApplicable: If the data are out of reach, or there are fewer than three.
     """
-    found = rows(run, split=split) if of is None else of
+    found = rows(run, split=split, of=of)
     if len(found) < 3:
         raise NotApplicable("Best, typical and worst need three data or more.")
     image = is_pictures(run)
@@ -69,8 +69,7 @@ def extremes(run: Run, *, n: int = 8, split: str | None = None, of: Rows | None 
     for ax, kind, at in zip(figure.subplots(3, 1), KINDS, chosen, strict=True):
         i = KINDS.index(kind) * each
         page = grid(np.concatenate([a[i : i + each], b[i : i + each]]), each)
-        ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        bare(ax)
+        picture(ax, page)
         cell = (page.shape[1] + 2) / each
         values = [_nats(found, j) for j in at]
         ax.set_xticks([(k + 0.5) * cell for k in range(each)], values, fontsize=7, color=GREY)
@@ -108,7 +107,7 @@ def _table(
     for j, name in enumerate(names):
         y = j + 2.0
         ax.axhline(y - 0.5, color="#e6e6e6", lw=0.7)
-        _write(ax, 0.0, y, _short(name, 24))
+        _write(ax, 0.0, y, short(name, 24))
         for k, start in enumerate(starts):
             _write(ax, start, y, f"{_value(before[name][k])}  \u2192  {_value(after[name][k])}")
     return figure
@@ -122,8 +121,4 @@ def _value(value: object) -> str:
     if value is None or value != value:
         return "(unseen)"
     number = isinstance(value, float | int | np.number)
-    return f"{float(value):.4g}" if number else _short(str(value), LETTERS)  # type: ignore[arg-type]
-
-
-def _short(text: str, letters: int) -> str:
-    return text if len(text) <= letters else f"{text[: letters - 1]}\u2026"
+    return f"{float(value):.4g}" if number else short(str(value), LETTERS)  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ def interpolations(
         n: Pairs.
         steps: Pictures along each way.
         split: `train`, `valid` or `test`; None takes the test set, else the validation set.
-        of: Rows that are measured already; then split has no part in it.
+        of: Rows that are measured already, in place of a split.
 
     Returns:
         The figure; at both ends of a row the data themselves.
@@ -44,7 +44,7 @@ def interpolations(
     """
     only_pictures(run, "An interpolation")
     free = continuous(run, "An interpolation")
-    found = rows(run, split=split) if of is None else of
+    found = rows(run, split=split, of=of)
     n = min(n, len(found) // 2)
     if n < 1:
         raise NotApplicable("An interpolation needs two data at least.")

@@ -42,7 +42,7 @@ def latent_map(
     Raises:
         NotApplicable: If the data are out of reach, or all elements are discrete.
     """
-    found = rows(run, n=most, split=split) if of is None else of
+    found = rows(run, n=most, split=split, of=of)
     flat = plane(found)
     n, d, names = len(found), len(flat.elements), list(flat.names)
     if d > 2:

@@ -9,10 +9,19 @@ import torch
 
 from ..distributions import REALS, Normal
 from ..noise import MEAN
-from ._figure import NotApplicable, bare, new
+from ._figure import NotApplicable, new, picture
 from ._images import grid, size_note
 from ._rows import rows as told
-from ._run import condition_of, continuous, held_out, measured, only_pictures, pictures, shown
+from ._run import (
+    condition_of,
+    continuous,
+    decoded,
+    held_out,
+    measured,
+    only_pictures,
+    pictures,
+    shown,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,10 +86,7 @@ def manifold(run: Run, *, steps: int = 16) -> Figure:
     if size > 1:
         z[:, b] = np.repeat(up[::-1], steps)
     c, given = condition_of(run, data)
-    device = next(run.model.parameters()).device
-    codes_ = torch.as_tensor(z, device=device)
-    px = run.model.decode(codes_, None if c is None else c.to(device).expand(len(z), -1))
-    x = pictures(run, run.schema.array(px.point.cpu()))
+    x = pictures(run, run.schema.array(decoded(run, torch.from_numpy(z), c)))
 
     axes_ = f"$z_{{{a}}}$" + (f" and $z_{{{b}}}$" if size > 1 else "")
     caption = f"The mean of p(x|z) over {axes_}, at {where}{given}."
@@ -97,8 +103,7 @@ def manifold(run: Run, *, steps: int = 16) -> Figure:
     figure = new(7.2, height, title, caption)
     ax = figure.subplots()
     page = grid(x, steps, pad=1, least=32)
-    ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    bare(ax)
+    picture(ax, page)
     cell = page.shape[1] / steps
     ticks = [0, steps // 2, steps - 1]
     ax.set_xticks(

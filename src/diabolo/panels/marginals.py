@@ -33,7 +33,7 @@ def marginals(
         run: A run that was fitted to a table, with a prior.
         seed: Keys the draws.
         split: `train`, `valid` or `test`; None takes the test set, else the validation set.
-        of: Rows that are measured already; then split has no part in it.
+        of: Rows that are measured already, in place of a split.
 
     Returns:
         The figure; distances in [0, 1], the worst column first.
@@ -88,7 +88,7 @@ def coded(
     if not run.model.generates:
         raise NotApplicable("An autoencoder has no prior, so that there are no samples to compare.")
     generator = np.random.default_rng(seed)
-    found = rows(run, split=split) if of is None else of
+    found = rows(run, split=split, of=of)
     real = coded_rows(run, found.data).drawn(MOST, generator)
     made = holes_of(coded_draws(run, max(1000, len(real)), generator), real, generator)
     try:

@@ -10,7 +10,7 @@ import torch
 from ..evaluate.drawing import drawn
 from ..evaluate.samples.features import read, view_of
 from ..evaluate.samples.nearest import closest
-from ._figure import BLUE, GREY, ORANGE, NotApplicable, bare, new, tidy
+from ._figure import BLUE, GREY, ORANGE, NotApplicable, new, picture, tidy
 from ._images import grid, size_note
 from ._run import held_out, is_pictures, measured, pictures, which
 
@@ -79,8 +79,7 @@ def neighbours(run: Run, *, n: int = 12, seed: int = 0) -> Figure:
     height = 2 * 7.2 / n * above.shape[1] / above.shape[2]
     figure = new(7.6, height + 3.4, "Samples and the nearest training data", caption)
     upper, lower = figure.subplots(2, 1, height_ratios=(height, 2.2))
-    upper.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    bare(upper)
+    picture(upper, page)
     places = [page.shape[0] / 4, page.shape[0] * 3 / 4]
     upper.set_yticks(places, ["sample", "training"], fontsize=8)
     cell = (page.shape[1] + 2) / n

@@ -31,7 +31,7 @@ def rates(run: Run, *, split: str | None = None, of: Rows | None = None) -> Figu
     Arguments:
         run: A run whose data can be read.
         split: `train`, `valid` or `test`; None takes the test set, else the validation set.
-        of: Rows that are measured already; then split has no part in it.
+        of: Rows that are measured already, in place of a split.
 
     Returns:
         The figure; nats per datum.
@@ -39,7 +39,7 @@ def rates(run: Run, *, split: str | None = None, of: Rows | None = None) -> Figu
     Raises:
         NotApplicable: If the data are out of reach, or there are fewer than two.
     """
-    found = rows(run, split=split) if of is None else of
+    found = rows(run, split=split, of=of)
     if len(found) < 2:
         raise NotApplicable("Rates by element are means over data: two or more, but one was held.")
     units = active_units(run.model, found.data)

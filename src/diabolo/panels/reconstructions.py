@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..evaluate.drawing import reconstructed
-from ._figure import BLUE, bare, by_column, literal, new, tidy
+from ._figure import BLUE, by_column, literal, new, picture, short, tidy
 from ._images import grid, size_note
 from ._run import by_name, held_out, is_pictures, measured, pictures, shown, which
 
@@ -56,8 +56,7 @@ def reconstructions(run: Run, *, n: int = 40, split: str | None = None) -> Figur
         blank = np.ones((columns - len(x[some]), *x.shape[1:]))
         pairs = np.concatenate([x[some], blank, again[some], blank])
         page = grid(pairs, columns)
-        ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        bare(ax)
+        picture(ax, page)
         ax.set_yticks(
             [page.shape[0] / 4, page.shape[0] * 3 / 4], ["original", "decoded"], fontsize=8
         )
@@ -122,8 +121,8 @@ def _levels(ax: Axes, x: np.ndarray, again: np.ndarray) -> None:
     share /= np.maximum(share.sum(0), 1)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1, origin="lower", aspect="auto")
     few = len(values) <= 8
-    short = [literal(v if len(v) <= 8 else f"{v[:7]}\u2026") for v in values] if few else []
+    names = [literal(short(v, 8)) for v in values] if few else []
     ticks = range(len(values)) if few else []
-    ax.set_xticks(ticks, short, fontsize=6, rotation=40, ha="right")
-    ax.set_yticks(ticks, short, fontsize=6)
+    ax.set_xticks(ticks, names, fontsize=6, rotation=40, ha="right")
+    ax.set_yticks(ticks, names, fontsize=6)
     ax.grid(False)

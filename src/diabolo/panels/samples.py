@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ._figure import BLUE, ORANGE, NotApplicable, bare, by_column, literal, new, tidy
+from ..evaluate.drawing import drawn
+from ._figure import BLUE, ORANGE, NotApplicable, by_column, literal, new, picture, short, tidy
 from ._images import grid, size_note
 from ._run import by_name, held_out, is_pictures, pictures, shown, which
 
@@ -36,7 +37,7 @@ def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figu
         run: A run with a prior.
         rows: Rows of the grid.
         columns: Columns of the grid.
-        seed: The seed of the draws.
+        seed: The seed of the draws, which are those of `Run.sample`.
 
     Returns:
         The figure.
@@ -53,7 +54,10 @@ def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figu
         return _table(run, seed)
     c, names = _conditions(run, rows, columns)
     n = rows * columns if c is None else len(c)
-    drawn, means = (pictures(run, x) for x in _draw(run, n, c, seed))
+    draws, means = (
+        pictures(run, run.schema.array(drawn(run.model, n, c, mean=mean, seed=seed)))
+        for mean in (False, True)
+    )
     given = "" if c is None else " given c"
     caption = (
         f"{n} codes drawn from the prior{given} (seed {seed}). Left: one draw of x from p(x|z) "
@@ -65,13 +69,12 @@ def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figu
         caption += f" One class a row{few}."
     caption += size_note(means)
     lines = math.ceil(n / columns)
-    height = 4.7 * lines / columns * drawn.shape[1] / drawn.shape[2] + 1.0
+    height = 4.7 * lines / columns * draws.shape[1] / draws.shape[2] + 1.0
     figure = new(9.6, height, f"Samples of the prior{given}", caption)
-    for ax, x, title in zip(figure.subplots(1, 2), (drawn, means), ("draws", "means"), strict=True):
+    for ax, x, title in zip(figure.subplots(1, 2), (draws, means), ("draws", "means"), strict=True):
         page = grid(x, columns)
-        ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        picture(ax, page)
         ax.set_title(title, fontsize=10)
-        bare(ax)
         if names:
             step = page.shape[0] / len(names)
             ax.set_yticks(
@@ -79,22 +82,6 @@ def samples(run: Run, *, rows: int = 8, columns: int = 8, seed: int = 0) -> Figu
             )
             ax.tick_params(length=0)
     return figure
-
-
-@torch.no_grad()
-def _drawn(run: Run, n: int, c: Tensor | None, seed: int) -> tuple[Tensor, Tensor]:
-    """Returns n draws and their means, (n, *E); the caller's generator is kept."""
-    device = next(run.model.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        px = run.model.sample(n, None if c is None else c.to(device))
-        return px.sample().cpu(), px.point.cpu()
-
-
-def _draw(run: Run, n: int, c: Tensor | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns n draws and their means in the user's layout."""
-    draws, means = _drawn(run, n, c, seed)
-    return run.schema.array(draws), run.schema.array(means)
 
 
 def _conditions(run: Run, rows: int, columns: int) -> tuple[Tensor | None, list[str]]:
@@ -120,14 +107,14 @@ def _table(run: Run, seed: int) -> Figure:
     real = by_name(run, x, mask)
     if c is not None:  # as many draws, with the conditions of the data over and over
         c = c.repeat(math.ceil(DRAWS / len(c)), 1)[:DRAWS]
-    drawn = by_name(run, _drawn(run, DRAWS, c, seed)[0])
-    real = {name: x for name, x in real.items() if _some(x) or _some(drawn[name])}
+    made = by_name(run, drawn(run.model, DRAWS, c, seed=seed))
+    real = {name: x for name, x in real.items() if _some(x) or _some(made[name])}
     caption = (
         f"{DRAWS} draws of the model (seed {seed}) beside {len(x)} data {which(run)}, as densities."
     )
     figure, axes = by_column(list(real), 2.1, "Samples of the prior, by column", caption)
     for name, ax in zip(real, axes, strict=False):
-        _histograms(ax, real[name], drawn[name], name)
+        _histograms(ax, real[name], made[name], name)
     axes[0].legend(fontsize=8, frameon=False)
     return figure
 
@@ -151,8 +138,8 @@ def _histograms(ax: Axes, real: np.ndarray, drawn: np.ndarray, name: str) -> Non
         ):
             share = [np.mean(x.astype(str) == value) for value in chosen]
             ax.bar(np.arange(len(chosen)) + shift, share, 0.4, color=colour, label=label)
-        short = [literal(v if len(v) <= 12 else f"{v[:11]}\u2026") for v in chosen]
-        ax.set_xticks(range(len(chosen)), short, fontsize=6, rotation=40, ha="right")
+        names = [literal(short(v, 12)) for v in chosen]
+        ax.set_xticks(range(len(chosen)), names, fontsize=6, rotation=40, ha="right")
         if len(often) < len(values):
             ax.set_xlabel(f"{literal(name)} ({len(often)} of {len(values)} levels)", fontsize=9.5)
         return

@@ -11,7 +11,7 @@ from ..errors import DiaboloError
 from ..evaluate.drawing import reconstructed
 from ..tasks import anomalies
 from ..tasks.attribution import arranged, attribution
-from ._figure import GREY, ORANGE, NotApplicable, bare, literal, new, tidy
+from ._figure import GREY, ORANGE, NotApplicable, literal, new, picture, short, tidy
 from ._images import grid, size_note
 from ._rows import Rows, rows
 from ._run import by_name, is_pictures, pictures, shown, which
@@ -44,7 +44,7 @@ def strangest(
         score: As in `diabolo.anomalies`; None takes its default, or the distortion where that
             has no meaning or its normal data are gone.
         split: `train`, `valid` or `test`; None takes the test set, else the validation set.
-        of: Rows that are measured already; then split has no part in it.
+        of: Rows that are measured already, in place of a split.
 
     Returns:
         The figure; parts of the distortion in nats.
@@ -52,7 +52,7 @@ def strangest(
     Raises:
         NotApplicable: If the data are out of reach.
     """
-    found = rows(run, split=split) if of is None else of
+    found = rows(run, split=split, of=of)
     judged = _judged(run, found.data, score)
     image = is_pictures(run)
     chosen = judged.order[: n if image else min(n, 6)]
@@ -116,8 +116,7 @@ def _pictures(
     axes = figure.subplots(len(pages), 1, squeeze=False)[:, 0]
     for ax, x, name in zip(axes, pages, names, strict=True):
         page = grid(x, n)
-        ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        bare(ax)
+        picture(ax, page)
         ax.set_yticks([page.shape[0] / 2], [name], fontsize=8)
         ax.tick_params(length=0)
     cell = (grid(a, n).shape[1] + 2) / n
@@ -163,11 +162,10 @@ def _table(
 
 
 def _told(name: str, value: object) -> str:
-    short = name if len(name) <= 14 else f"{name[:13]}\u2026"
     if value is None or value != value:
         told = "unseen"
     elif isinstance(value, float | int | np.number):
         told = f"{float(value):.3g}"
     else:
         told = str(value)[:10]
-    return literal(f"{short} = {told}")
+    return literal(f"{short(name, 14)} = {told}")

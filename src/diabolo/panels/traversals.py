@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..run.traversal import moving, path
-from ._figure import NotApplicable, OtherData, bare, by_column, literal, new, tidy
+from ._figure import NotApplicable, OtherData, by_column, literal, new, picture, tidy
 from ._images import grid, size_note
-from ._run import by_name, condition_of, decoded, held_out, is_pictures, pictures
+from ._run import by_name, condition_of, decoded, held_out, is_pictures, pictures, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,8 +67,7 @@ def traversals(run: Run, *, most: int = 10, steps: int = 9) -> Figure:
     figure = new(7.4, size + 0.9, title, caption + size_note(seen))
     ax = figure.subplots()
     page = grid(seen, steps)
-    ax.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    bare(ax)
+    picture(ax, page)
     cell = (page.shape[0] + 2) / len(chosen)
     ax.set_yticks([(i + 0.5) * cell for i in range(len(chosen))], names, fontsize=8)
     ax.tick_params(length=0)
@@ -115,6 +114,6 @@ def _scales(run: Run, columns: dict[str, np.ndarray]) -> dict[str, float]:
         data = held_out(run)
     except NotApplicable:
         return dict.fromkeys(columns, 1.0)
-    batch = data.batch(data.rows.new_tensor(range(len(data))))
-    values = by_name(run, batch.x, batch.mask)
+    x, _, mask = shown(run, data, len(data))
+    values = by_name(run, x, mask)
     return {n: float(np.nanstd(values[n].astype(float))) or 1.0 for n in columns}
