@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose
@@ -22,6 +24,16 @@ from diabolo.panels._rows import rows
 
 N = 60
 TINY: dict[str, Any] = {"net": "mlp(hidden=(16,))", "latent": 3, "epochs": 3, "device": "cpu"}
+
+
+def holed() -> pd.DataFrame:
+    """A table with holes in one column of numbers and one of levels."""
+    generator = np.random.default_rng(0)
+    numbers = generator.normal(50, 10, (300, 3))
+    frame = pd.DataFrame(numbers, columns=["age", "weight", "pulse"])
+    frame["town"] = generator.choice(["Bonn", "Kiel", "Ulm"], 300)
+    frame.loc[::5, "weight"] = np.nan
+    return frame
 
 
 class Space:
@@ -46,8 +58,9 @@ class Space:
     def of(self, kind: str) -> tuple[Any, str]:
         """A run and the address of its folder."""
         if kind not in self.runs:
-            given = {"plain": {}, "conditional": {"recipe": "cvae", "condition": "labels"}}[kind]
-            self.runs[kind] = diabolo.fit("digits", **given, **TINY)
+            label = {"recipe": "cvae", "condition": "labels"} if kind == "conditional" else {}
+            data = holed() if kind == "table" else "digits"
+            self.runs[kind] = diabolo.fit(data, **label, **TINY)
             write_folder(self.runs[kind], folder=self.place / "under" / kind, n=N)
         return self.runs[kind], f"http://127.0.0.1:{self.server.server_port}/under/{kind}/"
 
@@ -136,6 +149,25 @@ def test_a_label_is_given_without_a_server(browser: Any, space: Space) -> None:
         page.see("condition").get_by_role("button", name=str(other), exact=True).click()
         same(page.see("decoded"), decoded(run, known.codes[0], other))
         assert np.abs(pixels(page.see("decoded")).astype(int) - before).max() > 5
+
+
+@pytest.mark.slow
+def test_a_cell_that_is_emptied_is_a_hole_without_a_server(browser: Any, space: Space) -> None:
+    run, address = space.of("table")
+    known = rows(run, n=N)
+    x = known.data.take(torch.tensor([0]))
+    seen = x.mask.clone()
+    seen[0, 0] = False
+    code = run.encode(replace(x, mask=seen))
+    with opened(browser, address) as page:
+        _loaded(page)
+        box = page.see("row-form").get_by_label("age", exact=True)
+        box.fill("")
+        box.press("Tab")
+        until(lambda: _is(page.text("chosen"), "Your row"))
+        page.press("tab-latents")
+        assert_allclose(page.code(), code[0], atol=1e-3)
+        assert np.abs(code[0] - known.codes[0]).max() > 0.01
 
 
 def test_what_needs_a_server_is_told_and_the_rest_is_there(browser: Any, space: Space) -> None:

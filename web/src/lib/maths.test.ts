@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { between, guess, nearest, place, shareBelow, stepTowards, unplace, withElement } from "./maths";
+import { between, guess, nearest, place, seenOf, shareBelow, stepTowards, unplace, withElement, withoutHoles } from "./maths";
 
 const length = (v: Float32Array) => Math.hypot(...v);
 
@@ -67,4 +67,12 @@ test("arrows find the nearest item in their direction", () => {
 
 test("unknown values count on neither side", () => {
   expect(shareBelow(Float32Array.of(1, 2, NaN, 3, 4), 3)).toBe(0.5);
+});
+
+test("holes are told by the mask and have no part in what is computed", () => {
+  const row = Float32Array.from([1.5, NaN, -2]);
+  expect([...seenOf(row)]).toEqual([1, 0, 1]);
+  expect([...withoutHoles(row, true)]).toEqual([1.5, 0, -2]);
+  expect(() => withoutHoles(row, false)).toThrow("whole items");
+  expect([...withoutHoles(Float32Array.from([1, 2]), false)]).toEqual([1, 2]);
 });

@@ -146,3 +146,15 @@ export function shareBelow(values: Float32Array, value: number): number {
   }
   return known ? below / known : NaN;
 }
+
+/** Where an item has a value: 1 is seen, 0 a hole. */
+export function seenOf(values: Float32Array): Uint8Array {
+  return Uint8Array.from(values, (v) => (Number.isNaN(v) ? 0 : 1));
+}
+
+/** An item as a network of the browser takes it, a number in each hole; refused where it reads no mask. */
+export function withoutHoles(values: Float32Array, masked: boolean): Float32Array {
+  if (!values.some(Number.isNaN)) return values;
+  if (!masked) throw new Error("this model was fitted to whole items: give each column a value.");
+  return values.map((v) => (Number.isNaN(v) ? 0 : v));
+}

@@ -2,6 +2,7 @@
 import * as ort from "onnxruntime-web/wasm";
 import wasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 import glue from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
+import { seenOf, withoutHoles } from "./maths";
 
 /** How a condition is given to a graph: what one column of it is told to be. */
 export interface Reads {
@@ -32,23 +33,25 @@ function conditionOf(m: number, values: number[], reads: Reads[]): ort.Tensor {
   return new ort.Tensor("float32", Float32Array.from({ length: m * row.length }, (_, i) => row[i % row.length]), [m, row.length]);
 }
 
-/** One input of a graph by its name: the values themselves, the condition, all seen, or noise at its middle. */
-function inputOf(told: Told, job: NonNullable<Job["run"]>): ort.Tensor {
+/** One input of a graph by its name: the values themselves, the condition, what was seen, or noise at its middle. */
+function inputOf(told: Told, job: NonNullable<Job["run"]>, masked: boolean): ort.Tensor {
   const m = job.shape[0];
   if (told.name === "condition") return conditionOf(m, job.condition, job.reads);
-  if (told.name === "mask") return new ort.Tensor("bool", new Uint8Array(job.x.length).fill(1), job.shape);
+  if (told.name === "mask") return new ort.Tensor("bool", seenOf(job.x), job.shape);
   if (told.name === "uniform") {
     const width = Number(told.shape?.[1] ?? 1);
     return new ort.Tensor("float32", new Float32Array(m * width).fill(0.5), [m, width]);
   }
   if (told.type === "uint8") return new ort.Tensor("uint8", Uint8Array.from(job.x, (v) => Math.round(v)), job.shape);
-  return new ort.Tensor("float32", job.x, job.shape);
+  return new ort.Tensor("float32", withoutHoles(job.x, masked), job.shape);
 }
 
 async function run(job: NonNullable<Job["run"]>): Promise<Record<string, Float32Array>> {
   const session = sessions.get(job.net)!;
   const feeds: Record<string, ort.Tensor> = {};
-  for (const told of session.inputMetadata as unknown as Told[]) feeds[told.name] = inputOf(told, job);
+  const inputs = session.inputMetadata as unknown as Told[];
+  const masked = inputs.some((told) => told.name === "mask");
+  for (const told of inputs) feeds[told.name] = inputOf(told, job, masked);
   const answer = await session.run(feeds);
   const out: Record<string, Float32Array> = {};
   for (const name of session.outputNames) out[name] = Float32Array.from(answer[name].data as Float32Array);
