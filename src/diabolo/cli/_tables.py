@@ -99,12 +99,14 @@ def print_samples(found: SampleQuality) -> None:
 
 def _print_quantities(title: str, quantities: Sequence[Quantity]) -> None:
     """Prints a table of quantities, and below how each of them was found."""
+    from ..evaluate.quantity import digits  # brings torch, which --help has no need of
+
     rows = []
     for q in quantities:
         whole = q.unit == "" and float(q.value).is_integer()
         small = q.unit == "" and 0 < abs(q.value) < 0.001
         value = str(int(q.value)) if whole else f"{q.value:.{'1g' if small else '3f'}}"
-        rows.append((q.name, value, _error(q.mc_stderr), _error(q.data_stderr), q.unit))
+        rows.append((q.name, value, digits(q.mc_stderr), digits(q.data_stderr), q.unit))
     print_table(title, HEADER, rows, numbers=(1, 2, 3))
     width = max(len(q.name) for q in quantities)
     for q in quantities:
@@ -122,9 +124,3 @@ def _bar(value: float, most: float) -> str:
 
 def _number(value: float) -> str:
     return "" if value != value else f"{value:.3f}"
-
-
-def _error(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" if value == 0 or value >= 0.001 else f"{value:.1g}"

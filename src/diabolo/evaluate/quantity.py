@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .estimate import Estimate
 
-__all__ = ["Quantity", "nats"]
+__all__ = ["Quantity", "digits", "nats"]
 
 
 class Quantity(NamedTuple):
@@ -35,3 +35,10 @@ class Quantity(NamedTuple):
 def nats(name: str, e: Estimate, how: str | None = None) -> Quantity:
     """Returns the line of an estimate in nats, told by its `kind` unless `how` is given."""
     return Quantity(name, e.value, "nats", e.mc_stderr, e.data_stderr, how or e.kind)
+
+
+def digits(error: float | None) -> str:
+    """Returns a standard error in digits that tell, or nothing where it is not known."""
+    if error is None:
+        return ""
+    return f"{error:.3f}" if error == 0 or error >= 0.001 else f"{error:.1g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..evaluate.quantity import digits
 from ._blocks import Sentences, Table
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HEADER",
-    "error",
     "likelihood",
     "quantities",
     "sample_quality",
@@ -80,8 +80,8 @@ def sample_quality(found: Mapping[str, Any]) -> list[Block]:
         (
             name.replace("_", " "),
             _number(e["value"]),
-            error(e["mc_stderr"]),
-            error(e["data_stderr"]),
+            digits(e["mc_stderr"]),
+            digits(e["data_stderr"]),
             "",
             e["kind"],
         )
@@ -111,7 +111,7 @@ def tiles(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for name in ("log_likelihood", "elbo"):
         if name in found:
             e = found[name]
-            out.append((NAMES[name], f"{_number(e['value'])}", f"± {error(e['data_stderr'])} nats"))
+            out.append((NAMES[name], _number(e["value"]), f"± {digits(e['data_stderr'])} nats"))
     if "distortion" in found:
         out.append(("distortion", _number(found["distortion"]["value"]), "nats"))
     if "rate" in found:
@@ -141,25 +141,18 @@ def sections(found: Diagnosis) -> list[Block]:
 def quantities(title: str, rows: Sequence[Quantity]) -> Table:
     """Returns a table of quantities."""
     cells = [
-        (q.name, _quantity(q), error(q.mc_stderr), error(q.data_stderr), q.unit, q.how)
+        (q.name, _quantity(q), digits(q.mc_stderr), digits(q.data_stderr), q.unit, q.how)
         for q in rows
     ]
     return Table(title, HEADER, cells, NUMBERS)
-
-
-def error(value: float | None) -> str:
-    """Returns a standard error in digits that tell, or nothing."""
-    if value is None:
-        return ""
-    return f"{value:.3f}" if value == 0 or value >= 0.001 else f"{value:.1g}"
 
 
 def _row(name: str, e: Mapping[str, Any], unit: str) -> tuple[str, ...]:
     return (
         name,
         _number(e["value"]),
-        error(e["mc_stderr"]),
-        error(e["data_stderr"]),
+        digits(e["mc_stderr"]),
+        digits(e["data_stderr"]),
         unit,
         e["kind"],
     )

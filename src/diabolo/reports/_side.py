@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..evaluate import ActiveUnits, Bound, Estimate
+from ..evaluate.quantity import digits
 from ..run import Run
 from ._facts import settings
-from ._numbers import error
 
 __all__ = ["Measured", "differing", "noise", "numbers", "subject", "told"]
 
@@ -70,7 +70,7 @@ def _rate(parts: Bound) -> float:
 
 
 def _estimate(e: Estimate | None) -> str:
-    return "" if e is None else f"{e.value:.2f} \u00b1 {error(e.data_stderr) or '?'}"
+    return "" if e is None else f"{e.value:.2f} \u00b1 {digits(e.data_stderr) or '?'}"
 
 
 def differing(found: Sequence[Measured]) -> tuple[tuple[str, ...], ...]:
@@ -93,7 +93,7 @@ def noise(apart: Estimate) -> float:
 
 def told(first: str, second: str, of: str, apart: Estimate, sure: bool) -> str:
     """Returns a difference in a sentence."""
-    size = f"{abs(apart.value):.3f} \u00b1 {error(noise(apart))} nats"
+    size = f"{abs(apart.value):.3f} \u00b1 {digits(noise(apart))} nats"
     if not sure:
         return f"{of}: {first} and {second} differ by {size}, which is within noise."
     word = "higher" if apart.value > 0 else "lower"

@@ -1,5 +1,9 @@
 """The steps that the values of a column come in: 0.01 for two decimals, 0.5, 5, a week of days.
 
+They are what values are written in, found in the table's own numbers, and drawn values are rounded
+to them. `Data.resolution` is another thing: the least gap between values that a model sees, of any
+data, below which no density may narrow.
+
 Shapes: n rows.
 """
 
