@@ -21,26 +21,10 @@ from diabolo import DiaboloError
 from diabolo.__main__ import main
 from diabolo.cli import _written
 from diabolo.data import load
+from kinds import KINDS, table
 
-KINDS = ("real", "category:3", "count", "positive", "ordinal:4", "binary")
 SMALL: dict[str, Any] = {"latent": 2, "net": "mlp(hidden=(16,))"}
 SHORT = "gibbs(chains=2, sweeps=3)"  # where types are asked about, and not how good values are
-
-
-def table(n: int = 600, seed: int = 0) -> pd.DataFrame:
-    """Columns of six kinds that all follow one hidden group."""
-    rng = np.random.default_rng(seed)
-    group = rng.integers(0, 3, n)
-    return pd.DataFrame(
-        {
-            "weight": 60 + 20 * group + rng.normal(0, 2, n),
-            "kind": (group + (rng.random(n) < 0.05)) % 3,
-            "visits": rng.poisson(np.array([1.0, 5.0, 25.0])[group]),
-            "price": np.exp(group + rng.normal(0, 0.1, n)),
-            "grade": np.clip(group + rng.integers(0, 2, n), 0, 3),
-            "member": (rng.random(n) < np.array([0.05, 0.5, 0.95])[group]).astype(int),
-        }
-    )
 
 
 def holes(shape: tuple[int, ...], part: float = 0.3, seed: int = 1) -> np.ndarray:

@@ -63,10 +63,8 @@ class Items:
             if self.kind != "image":
                 x = np.array(x, dtype=np.float32).reshape(len(rows), -1)
                 if batch.mask is not None:
-                    kept = self.schema.kept if self.schema.layout == "vector" else slice(None)
-                    seen = np.ones(x.shape, bool)
-                    seen[:, kept] = batch.mask.cpu().numpy().reshape(len(rows), -1)
-                    x[~seen] = np.nan
+                    seen = self.schema.outside(batch.mask.cpu().numpy(), True)
+                    x[~seen.reshape(len(rows), -1)] = np.nan
             parts.append(x)
         return np.concatenate(parts)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ._figure import NotApplicable, bare, new
+from ..distributions import REALS
+from ._figure import NotApplicable, new, picture
 from ._images import grid, size_note
 from ._rows import Rows, rows
 from ._run import continuous, decoded, only_pictures, pictures, shown, which
@@ -66,7 +67,7 @@ def interpolations(
     )
     seen = seen.reshape(n, steps, *seen.shape[1:])
     page = np.concatenate([ends[:n, None], seen, ends[n:, None]], axis=1)
-    arc = "great circle" if str(run.model.space) != "real vectors" else "straight line"
+    arc = "straight line" if run.model.space == REALS else "great circle"
     told = ""
     if c is not None and few.c is not None:
         same = bool((few.c[:n] == few.c[n:]).all())
@@ -81,8 +82,7 @@ def interpolations(
     figure = new(7.4, height, "Interpolations", caption)
     ax = figure.subplots()
     flat = grid(page.reshape(-1, *page.shape[2:]), steps + 2)
-    ax.imshow(flat, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    bare(ax)
+    picture(ax, flat)
     cell = (flat.shape[1] + 2) / (steps + 2)
     places = [0.5 * cell, (steps / 2 + 1) * cell, (steps + 1.5) * cell]
     ax.set_xticks(places, ["datum", "decoded", "datum"], fontsize=8)
