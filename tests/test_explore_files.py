@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -75,6 +76,23 @@ def test_the_verb_prints_an_address_and_ends_quietly_with_ctrl_c(
     assert b"page" in seen[0]
     assert "Traceback" not in told.err
     assert "Ctrl-C ends it." in told.err
+
+
+def test_a_process_ends_at_once_though_a_map_is_being_made() -> None:
+    """A thread inside C++ is never killed by the interpreter's end, which would abort."""
+    words = (
+        "import atexit, sys, threading, time\n"
+        "from diabolo.cli._ends import leave\n"
+        "leave(5)  # nothing computes: nothing happens\n"
+        "atexit.register(print, 'late')\n"
+        "made = threading.Thread(target=time.sleep, args=(60,), daemon=True)\n"
+        "made.name = 'diabolo-later'\n"
+        "made.start()\n"
+        "print('told')\n"
+        "leave(7)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "told\n", "")
 
 
 MISTAKES = {

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after `diabolo`; None takes them from the process.
     """
     from .cli import make_app
-    from .cli._ends import guarded, keep_memory
+    from .cli._ends import guarded, keep_memory, leave
 
     _share_processors()
     keep_memory()
@@ -27,7 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             words, exit_on_error=False, print_error=False, result_action="return_value"
         )
 
-    return guarded(run, words)
+    code = guarded(run, words)
+    if argv is None:  # the process's own words: it ends here
+        leave(code)
+    return code
 
 
 def _share_processors() -> None:

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
     "ending",
     "guarded",
     "keep_memory",
+    "leave",
     "lost",
 ]
 
@@ -91,6 +93,22 @@ def guarded(call: Callable[[], int | None], words: Sequence[str] = ()) -> int:
 def ending(terminated: bool) -> tuple[str, int]:
     """Returns the word and the exit code for the end by a signal: SIGTERM, or else Ctrl-C."""
     return ("Terminated", TERMINATED) if terminated else ("Interrupted", INTERRUPTED)
+
+
+def leave(code: int) -> None:
+    """Ends the process at once where a thread of the explorer still computes.
+
+    It cannot be stopped within a map, and Python would kill it inside C++, which aborts the whole
+    process with a message of its own in place of the exit code.
+
+    Arguments:
+        code: The exit code.
+    """
+    if any(t.daemon and t.name.startswith("diabolo-") for t in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
 
 
 def lost(error: BaseException | None) -> bool:

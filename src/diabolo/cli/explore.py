@@ -42,12 +42,13 @@ def explore(
     """
     from ..explore.page import page
     from ..explore.scene import Scene
-    from ..explore.server import LOOPBACK, browse, packages, serve
+    from ..explore.server import LOOPBACK, browse, listening, packages, serve
 
     if rows < 1:
         raise DiaboloError(f"--rows is 1 or more, but got {rows}.")
     packages()
     page()  # what is lacking is told before any work
+    listening(host, port).close()
     opened = open_run(run)
     found = data_of(opened, data, labels)
     print("Looking at the data ...", file=sys.stderr, flush=True)

@@ -35,7 +35,17 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.websockets import WebSocket
 
-__all__ = ["LOOPBACK", "Serving", "application", "browse", "packages", "read", "reply", "serve"]
+__all__ = [
+    "LOOPBACK",
+    "Serving",
+    "application",
+    "browse",
+    "listening",
+    "packages",
+    "read",
+    "reply",
+    "serve",
+]
 
 LOOPBACK = "127.0.0.1"
 LONG = 500  # letters of a sentence, which may name all columns
@@ -248,7 +258,7 @@ class Serving:
         import uvicorn
 
         found = page() if files is None else files
-        self.socket = _listening(host, port)
+        self.socket = listening(host, port)
         self.port = self.socket.getsockname()[1]
         app, self.desk = application(scene, found)
         self.guard = Guard(app, self.port, host)
@@ -308,7 +318,7 @@ def packages() -> None:
             raise missing_extra(name, "explore", "The explorer") from None
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
     """Returns a socket that is bound to an address.
 
     Raises:
@@ -317,6 +327,8 @@ def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM)
     try:
+        if not 0 <= port <= 65535:
+            raise OverflowError("a port is from 0 to 65535")
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host.strip("[]"), port))
     except (OSError, OverflowError) as error:
