@@ -404,3 +404,28 @@ def test_statistics_of_a_stranger_that_are_none_are_made_anew() -> None:
         assert sorted(e["index"] for e in told) == [0, 1, 2]
         assert [e["low"] < e["high"] for e in told] == [True] * 3
     assert len(good) == 3
+
+
+def test_a_code_of_names_has_a_map_of_what_is_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its distances on all axes count the elements that differ, not how far their numbers are."""
+    run = recipe("discrete_vae")
+    levels = run.model.levels
+    assert all(levels)
+    s = Scene(run)
+    (told,) = s.document(live=True)["maps"]
+    assert (told["state"], told["linear"], told["title"]) == ("ready", None, "Principal components")
+    points = s.array("map.pca")
+    codes = s.codes.astype(int)
+    assert points is not None
+    assert points.shape == (len(s), 2)
+    same = (codes[:, None] == codes[None]).all(-1)
+    gap = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    assert gap[same] == pytest.approx(0, abs=1e-5)
+    differ = (codes[:, None] != codes[None]).sum(-1)
+    assert (gap <= np.sqrt(2 * differ) + 1e-5).all()  # a projection of the indicators
+    assert dict(s.document(live=True)["facts"])["Latent"] == (
+        f"{run.latent} elements, discrete ones with {levels[0]} values"
+    )
+    monkeypatch.setattr(parts, "INDICATORS", 1)
+    (told,) = Scene(run).document(live=True)["maps"]
+    assert told["state"] == "failed"

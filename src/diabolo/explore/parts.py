@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..distributions import REALS
 from ..errors import DiaboloError
 from ..panels import NotApplicable
-from ..panels._rows import Rows, plane
+from ..panels._rows import Rows, plane, principal
 from .items import Items
 
 __all__ = ["Part", "State", "colours", "maps"]
@@ -30,6 +30,7 @@ TRIED = 100  # rows on which that is tried out
 COLUMNS = 200  # columns of a table that are colours
 NEIGHBOURS = 30.0  # perplexity of t-SNE
 SPREAD = 20_000  # rows that t-SNE takes at most
+INDICATORS = 1024  # of the levels of all elements, from which a map is made
 
 
 @dataclass(eq=False)
@@ -63,6 +64,9 @@ class Part:
 
 def maps(rows: Rows) -> list[Part]:
     """Returns the maps of codes: a linear one at once, and later one by neighbours."""
+    levels = rows.run.model.levels
+    if all(levels) and len(rows) >= 3 and sum(levels) <= INDICATORS:
+        return [_by_levels(rows, levels)]
     try:
         flat = plane(rows)
     except NotApplicable as error:
@@ -84,6 +88,20 @@ def maps(rows: Rows) -> list[Part]:
         facts = {"title": "t-SNE", "about": about, "linear": None, "names": ["", ""]}
         maps.append(Part("tsne", facts, lambda: _spread(rows.codes[:, shown])))
     return maps
+
+
+def _by_levels(rows: Rows, levels: Sequence[int]) -> Part:
+    """Returns the map of codes whose elements are all discrete: of whether each level is taken."""
+    codes = rows.codes.astype(np.int64)
+    taken = np.concatenate([np.eye(n)[codes[:, i]] for i, n in enumerate(levels)], axis=1)
+    mean, axes, share = principal(taken)
+    held = "" if np.isnan(share).any() else f", that hold {share.sum():.0%} of its variance"
+    about = f"Two directions of which levels a code takes{held}. Places between have no code."
+    names = [f"principal component {i}" for i in (1, 2)]
+    facts = {"title": "Principal components", "about": about, "linear": None, "names": names}
+    part = Part("pca", facts, lambda: (taken - mean) @ axes.T)
+    part.fill()
+    return part
 
 
 def colours(rows: Rows, items: Items) -> list[Part]:

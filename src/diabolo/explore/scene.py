@@ -26,7 +26,7 @@ from ..errors import DiaboloError
 from ..evaluate.passes import some
 from ..evaluate.verdict import verdict
 from ..panels._rows import MOST, Rows, rows
-from ..panels._run import likelihood_of, one_datum, source_of
+from ..panels._run import code_of, likelihood_of, one_datum, source_of
 from ..run.latents import Latents
 from .conditions import Conditions
 from .items import Items
@@ -219,7 +219,9 @@ class Scene:
         found: dict[str, Any] = dict.fromkeys(("decode", "encode"), True)
         found["sample"] = found["score"] = found["impute"] = found["uncertainty"] = True
         if not model.generates:
-            found["sample"] = f"{point}, and so nothing to sample from: refit it with a prior."
+            found["sample"] = (
+                f"{point}, and so nothing to sample from: fit them a prior with `diabolo refit`."
+            )
         if model.deterministic:
             found["score"] = f"{point}, and so rows have no likelihood, only a distortion."
             found["impute"] = f"{point}, and so it does not say what holes may hold."
@@ -266,14 +268,13 @@ class Scene:
 
     def _facts(self) -> list[tuple[str, str]]:
         run, model = self.run, self.run.model
-        groups = "+".join(map(str, model.groups))
         weights = sum(p.numel() for p in model.parameters())
         facts = [
             ("Recipe", run.config.name),
             ("Data", source_of(run)),
             ("One datum", one_datum(run)),
             ("Shown", f"{len(self)} rows"),
-            ("Latent", f"{groups} element{'s' if run.latent > 1 else ''}, {model.space}"),
+            ("Latent", code_of(run)),
             ("Likelihood", likelihood_of(run)),
             ("Weights", f"{weights:,}"),
         ]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..evaluate.passes import Progress
     from ..run import Codes, Run
 
-__all__ = ["MOST", "Plane", "Rows", "plane", "rows"]
+__all__ = ["MOST", "Plane", "Rows", "plane", "principal", "rows"]
 
 MOST = 10_000  # rows at most, unless more are asked for
 SAMPLES = 8  # posterior samples a row of rate, distortion and bound, as `evaluate.bound` takes
@@ -222,7 +222,7 @@ def plane(rows: Rows) -> Plane:
         mean[i] = np.bincount(codes[:, i].astype(np.int64)).argmax()
     share = np.full(2, np.nan)
     if len(shown) > 2:
-        mean[shown], axes[:, shown], share = _principal(codes[:, shown])
+        mean[shown], axes[:, shown], share = principal(codes[:, shown])
         points = (codes[:, shown] - mean[shown]) @ axes[:, shown].T
         names = [f"principal component {i + 1} ({share[i]:.0%} of variance)" for i in range(2)]
     elif len(shown) == 2:
@@ -236,7 +236,7 @@ def plane(rows: Rows) -> Plane:
     return Plane(points, mean, axes, (names[0], names[1]), share, tuple(shown))
 
 
-def _principal(x: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+def principal(x: NDArray[Any]) -> tuple[NDArray[np.float64], ...]:
     """Returns the mean of x (n, D), two principal directions (2, D), and their parts of variance.
 
     Each direction's largest element is positive, since its sign is free.

@@ -27,6 +27,7 @@ __all__ = [
     "GIVEN",
     "bare",
     "by_name",
+    "code_of",
     "condition_of",
     "continuous",
     "decoded",
@@ -92,6 +93,17 @@ def likelihood_of(run: Run) -> str:
     if isinstance(family, ProductFamily):
         return f"{', '.join(dict.fromkeys(m.name for m in family.members))}, one for each column"
     return family.name
+
+
+def code_of(run: Run) -> str:
+    """Returns what a code is, in words: its elements, their levels, and where it lies."""
+    model = run.model
+    levels = sorted({n for n in model.levels if n})
+    many = "1 element" if run.latent == 1 else f"{run.latent} elements"
+    if len(model.groups) > 1:
+        many += f" in {len(model.groups)} groups of {', '.join(map(str, model.groups))}"
+    many += "" if not levels else f", discrete ones with {', '.join(map(str, levels))} values"
+    return many if all(model.levels) else f"{many}: {model.space}"
 
 
 def _values(run: Run) -> str:

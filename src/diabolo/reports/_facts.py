@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import DataConfig, TrainConfig
 from ..errors import DiaboloError
-from ..panels._run import bare, likelihood_of, one_datum, source_of
+from ..panels._run import bare, code_of, likelihood_of, one_datum, source_of
 from ..registry import keywords
 from ..run.folder import facts_of
 from ..run.menu import find
@@ -85,12 +85,7 @@ def model_facts(run: Run) -> list[tuple[str, str]]:
         out = [("model", f"{name}: {summary}")]
     except DiaboloError:
         pass  # a function of the user's own
-    levels = sorted({n for n in model.levels if n})
-    many = "1 element" if run.latent == 1 else f"{run.latent} elements"
-    if len(model.groups) > 1:
-        many += f" in {len(model.groups)} groups of {', '.join(map(str, model.groups))}"
-    many += "" if not levels else f", discrete ones with {', '.join(map(str, levels))} values"
-    out.append(("latent", f"{many}: {model.space}" if not all(model.levels) else many))
+    out.append(("latent", code_of(run)))
     built = {**_defaults(run), **run.config.options}
     told = [f"{n}={_text(v)}" for n, v in built.items() if v is not None and n != "latent"]
     if told:

@@ -63,6 +63,8 @@ export class Explorer {
   error = $state("");
 
   z: Float32Array;
+  /** Which elements of the code are levels, whose numbers are names. */
+  readonly discrete: boolean[];
   /** Where the reader's own item lies. */
   own: Float32Array | null = null;
   last: Decoded | null = null;
@@ -81,7 +83,11 @@ export class Explorer {
   ) {
     this.store = new Store(scene);
     this.z = new Float32Array(scene.code);
-    for (const l of scene.latents) this.z[l.index] = l.start;
+    this.discrete = new Array<boolean>(scene.code).fill(false);
+    for (const l of scene.latents) {
+      this.z[l.index] = l.start;
+      this.discrete[l.index] = l.kind === "levels";
+    }
     this.nets = scene.decoder || scene.encoder ? new BrowserNets(scene) : null;
     if (this.nets) this.nets.onready = () => (this.loaded = true);
     this.server = link ? new ServerDecoder(link) : null;
@@ -239,7 +245,7 @@ export class Explorer {
       const told = this.scene.maps.find((m) => m.name === this.map);
       if (told?.linear) return this.goTo(this.snap(unplace(x, y, told.linear), this.z), "a place on the map", since);
       const [map, codes] = await Promise.all([this.store.floats(`map.${this.map}`), this.store.floats("codes")]);
-      this.goTo(this.snap(guess(x, y, map, codes, this.scene.code), null), "about this place (this map has no inverse)", since);
+      this.goTo(this.snap(guess(x, y, map, codes, this.scene.code, this.discrete), null), "about this place (this map has no inverse)", since);
     } catch (e) {
       this.fail(e);
     }
@@ -251,7 +257,7 @@ export class Explorer {
     if (told?.linear) return place(code, told.linear);
     const map = this.store.now(`map.${this.map}`);
     const codes = this.store.now("codes");
-    return map && codes ? settle(code, codes as Float32Array, map as Float32Array) : null;
+    return map && codes ? settle(code, codes as Float32Array, map as Float32Array, this.discrete) : null;
   }
 
   setEnd(which: "a" | "b", end: End | null): void {

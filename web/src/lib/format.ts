@@ -19,9 +19,9 @@ export function number(value: number | null | undefined, digits = 4): string {
   return text.replace("-", MINUS);
 }
 
+/** A number of nats; what is below the error of its sum is nothing. */
 export function nats(value: number | null | undefined): string {
-  const text = number(value);
-  return text === "\u2013" ? text : `${text} nats`;
+  return number(typeof value === "number" && Math.abs(value) < 1e-6 ? 0 : value);
 }
 
 export function percent(share: number): string {
@@ -54,6 +54,11 @@ export function exact(value: number): string {
 export function written(value: number, column: Column): string {
   if (column.kind !== "number" || Number.isNaN(value)) return cell(value, column);
   return exact(column.step ? Math.round(value / column.step) * column.step : value);
+}
+
+/** The standard deviation of a cell; that of a truth value tells nothing beside it. */
+export function spreadText(sd: number, column: Column): string {
+  return column.kind === "boolean" ? "" : `± ${number(sd, 3)}${column.kind === "date" ? " days" : ""}`;
 }
 
 /** Milliseconds of the day that a column of dates counts from: its unit is "days from 2019-03-01". */

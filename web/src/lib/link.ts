@@ -5,7 +5,7 @@ import { pack, unpack, type Message } from "./wire";
 export type LinkState = "connecting" | "open" | "closed";
 type Waiting = { resolve: (m: Message) => void; reject: (e: Error) => void };
 
-const LOST = "The connection to the server is lost: start `diabolo explore` again and reload the page.";
+const LOST = "The connection to the server is lost: start `diabolo explore` again and open the address that it prints.";
 
 export class Link {
   state: LinkState = "connecting";

@@ -50,6 +50,15 @@ test("a place where a row lies is guessed to be that row's code", () => {
   expect(code[1]).toBeCloseTo(4, 3);
 });
 
+test("levels are alike or not, and a guess takes those of the nearest row", () => {
+  const [a, b, c] = [[0, 9, 0.5], [1, 0, 0.5], [0, 0, 2]];
+  const codes = Float32Array.from([a, b, c].flat());
+  const discrete = [true, true, false];
+  expect(nearest(codes, 3, [0, 0, 0.5], 3, -1, discrete)).toEqual({ index: [0, 1, 2], distance: [1, 1, 1.5] });
+  const guessed = guess(0.01, 0, Float32Array.of(0, 0, 1, 0, 0, 1), codes, 3, discrete);
+  expect(Array.from(guessed.slice(0, 2))).toEqual([0, 9]);
+});
+
 test("an element of a direction is set and the length stays", () => {
   const code = withElement(Float32Array.of(0.6, 0.8, 0), 0, -0.5, true);
   expect(code[0]).toBeCloseTo(-0.5, 6);

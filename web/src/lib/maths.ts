@@ -46,13 +46,17 @@ export function unplace(x: number, y: number, linear: Linear): Code {
   return Float32Array.from(linear.mean, (m, i) => m + x * linear.axes[0][i] + y * linear.axes[1][i]);
 }
 
-/** The indices of the `k` nearest rows of `points` (n, d), nearest first, and their distances. */
+/**
+ * The indices of the `k` nearest rows of `points` (n, d), nearest first, and their distances. The numbers of discrete
+ * elements are names: two of them are alike, or 1 apart.
+ */
 export function nearest(
   points: Float32Array,
   d: number,
   to: ArrayLike<number>,
   k: number,
   skip = -1,
+  discrete?: boolean[],
 ): { index: number[]; distance: number[] } {
   const index: number[] = [];
   const squared: number[] = [];
@@ -63,7 +67,7 @@ export function nearest(
     let sum = 0;
     for (let j = 0, o = i * d; j < d && sum < worst; j++) {
       const gap = points[o + j] - to[j];
-      sum += gap * gap;
+      sum += discrete?.[j] ? +(gap !== 0) : gap * gap;
     }
     if (!(sum < worst)) continue;
     let at = index.length;
@@ -79,21 +83,23 @@ export function nearest(
   return { index, distance: squared.map(Math.sqrt) };
 }
 
-/** A code for a place on a map that has no inverse: the nearest rows' codes, weighted by closeness. */
-export function guess(x: number, y: number, map: Float32Array, codes: Float32Array, d: number, k = 6): Code {
+/** A code for a place on a map that has no inverse: the nearest rows' codes, weighted by closeness; levels of the nearest. */
+export function guess(x: number, y: number, map: Float32Array, codes: Float32Array, d: number, discrete?: boolean[], k = 6): Code {
   const { index, distance } = nearest(map, 2, [x, y], k);
   const weight = distance.map((r) => 1 / (r + 1e-6));
   const total = weight.reduce((a, b) => a + b, 0) || 1;
   const out = new Float32Array(d);
   index.forEach((row, j) => {
-    for (let i = 0; i < d; i++) out[i] += (weight[j] / total) * codes[row * d + i];
+    for (let i = 0; i < d; i++)
+      if (!discrete?.[i]) out[i] += (weight[j] / total) * codes[row * d + i];
+      else if (j === 0) out[i] = codes[row * d + i];
   });
   return out;
 }
 
 /** A place for a code on a map that is not linear: the nearest rows' places, weighted by closeness. */
-export function settle(code: Code, codes: Float32Array, map: Float32Array, k = 6): [number, number] {
-  const { index, distance } = nearest(codes, code.length, code, k);
+export function settle(code: Code, codes: Float32Array, map: Float32Array, discrete?: boolean[], k = 6): [number, number] {
+  const { index, distance } = nearest(codes, code.length, code, k, -1, discrete);
   const weight = distance.map((r) => 1 / (r + 1e-6));
   const total = weight.reduce((a, b) => a + b, 0) || 1;
   let [x, y] = [0, 0];

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cell, number, percent, readCell, written } from "./format";
+import { cell, nats, number, percent, readCell, spreadText, written } from "./format";
 import { read, write } from "./hash";
 import { field } from "./sheet";
 import type { Column } from "./types";
@@ -15,6 +15,14 @@ test("numbers keep about four figures and a true minus", () => {
   expect(number(1234567)).toBe("1.23e+6");
   expect(number(NaN)).toBe("\u2013");
   expect(percent(0.004)).toBe("less than 1 %");
+});
+
+test("a rate of nothing is nought, and a spread has its unit where it has a meaning", () => {
+  expect(nats(-1.81e-8)).toBe("0");
+  expect(nats(-0.01676)).toBe("\u22120.01676");
+  expect(spreadText(31.46, column({}))).toBe("\u00b1 31.5");
+  expect(spreadText(0.49, column({ kind: "boolean" }))).toBe("");
+  expect(spreadText(994.2, column({ kind: "date" }))).toBe("\u00b1 994 days");
 });
 
 test("cells are read as they are written", () => {
