@@ -248,6 +248,9 @@ def test_the_command_line_writes_a_page_a_browser_opens(tmp_path, monkeypatch, c
     page = tmp_path / "<i>run" / "report.html"
     html = page.read_text("utf-8")
     assert "&lt;i&gt;run: a report" in html
+    # The page tells nobody where the run lies, and so no command that only works beside it.
+    assert "folder, which was called &lt;i&gt;run." in html
+    assert "diabolo report RUN" in html
     assert re.search(r'(<title>|")row 0\b', html)  # of a point of the map
     assert len(html) < 3e6
     assert main(["report", "<i>run", "--out", "there.txt"]) == 2

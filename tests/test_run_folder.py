@@ -435,3 +435,12 @@ def test_data_that_were_in_memory_are_gone_after_loading(copy: Path) -> None:
     with pytest.raises(DiaboloError, match="passed in memory"):
         run.evaluate()
     assert run.evaluate(bits(), k=2).n == N
+
+
+def test_data_that_have_moved_are_named_and_so_is_the_way_out(tmp_path: Path) -> None:
+    place = tmp_path / "bits.npy"
+    np.save(place, bits())
+    diabolo.fit(place, "vae", **SMALL).save(tmp_path / "run")
+    place.unlink()
+    with pytest.raises(DiaboloError, match=r"valid data of this run .*bits\.npy.* pass data"):
+        diabolo.load(tmp_path / "run").data("valid")

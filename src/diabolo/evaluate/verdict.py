@@ -170,7 +170,7 @@ def _prior(a: AggregatePosterior) -> list[Finding]:
                 "filled",
                 False,
                 f"Samples come from where codes are: KL(q(z) || p(z)) is {named}"
-                f"{a.divergence:.2f} nats.",
+                f"{round(a.divergence, 2) + 0.0:.2f} nats.",
             )
         )
     if a.saturated:

@@ -41,7 +41,9 @@ def rates(run: Run, *, split: str | None = None, of: Rows | None = None) -> Figu
     """
     found = rows(run, split=split, of=of)
     if len(found) < 2:
-        raise NotApplicable("Rates by element are means over data: two or more, but one was held.")
+        raise NotApplicable(
+            "Rates by element are means over data: two or more, but one was held out."
+        )
     units = active_units(run.model, found.data)
     pairs = zip(units.variance, units.information, strict=True)
     active = torch.cat([(v > units.threshold) | (i > units.threshold) for v, i in pairs]).numpy()

@@ -276,11 +276,15 @@ def _chapter(
 
 def _again(run: Run) -> list[Block]:
     """Returns the words that open this run and go on with it."""
-    place = run.folder.name if run.folder is not None else "RUN"
     lines = (
-        f"diabolo evaluate {place} --full",
-        f"diabolo sample {place} --n 64 --out samples.png",
-        f"diabolo report {place}",
+        "diabolo evaluate RUN --full",
+        "diabolo sample RUN --n 64 --out samples.png",
+        "diabolo report RUN",
     )
-    python = f'import diabolo\n\nrun = diabolo.load("{place}")\nrun.sample(16)'
-    return [Code("\n".join(lines)), Code(python)]
+    python = 'import diabolo\n\nrun = diabolo.load("RUN")\nrun.sample(16)'
+    called = f", which was called {run.folder.name}" if run.folder is not None else ""
+    return [
+        Note(f"RUN is the path of the run's folder{called}."),
+        Code("\n".join(lines)),
+        Code(python),
+    ]

@@ -185,7 +185,13 @@ def read_split(run: Run, split: str) -> Data | None:
     if places.get(split, "memory") == "memory":
         return None
     apart = {k: v for k, v in places.items() if k != "train" and v not in (source, "memory")}
-    found = getattr(load(source, run.config.data, **apart).splits, split)
+    try:
+        found = getattr(load(source, run.config.data, **apart).splits, split)
+    except DiaboloError as error:
+        raise DiaboloError(
+            f"The {split} data of this run cannot be read again: {str(error).rstrip('.')}. Put "
+            "them back, or pass data to this call."
+        ) from None
     if found is None or not _is(found, run.prints[split]):
         raise DiaboloError(
             f"The {split} data read from '{places[split]}' are not those that this run was "

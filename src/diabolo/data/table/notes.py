@@ -140,8 +140,8 @@ def _missing(table: Table, look: _Look) -> list[str]:
             "in. data.missing=refuse refuses them."
         )
     if empty:
-        have = "row has" if empty == 1 else "rows have"
-        out.append(f"{empty:,} {have} no value at all, so that nothing is learned from them.")
+        have, they = ("row has", "it") if empty == 1 else ("rows have", "them")
+        out.append(f"{empty:,} {have} no value at all, so that nothing is learned from {they}.")
     return out
 
 
