@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -95,6 +98,29 @@ def _is(found: Any, wanted: Any) -> None:
 def _loaded(page: Any) -> None:
     page.chosen(0)
     until(lambda: _is(page.text("where"), "Decoding in this browser"))
+
+
+def test_a_folder_says_when_it_is_not_served_and_is_never_that_of_before(
+    browser: Any, space: Space
+) -> None:
+    """Of an old file without a term browsers keep what they have, unless they are told to ask."""
+    address = space.of("conditional")[1]
+    place = space.place / "under" / "conditional"
+    told = place / "data" / "scene.json"
+    before, now = told.read_text("utf-8"), time.time()
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto((place / "index.html").as_uri())
+        assert "it needs a web server" in page.inner_text("body")
+        for title, days in (("the first", 400), ("the second", 200)):
+            told.write_text(json.dumps({**json.loads(before), "title": title}), "utf-8")
+            os.utime(told, (now - 86400 * days,) * 2)
+            page.goto(address)
+            until(lambda title=title: _is(page.locator("h1").inner_text(), title))
+    finally:
+        told.write_text(before, "utf-8")
+        context.close()
 
 
 def given(run: Any, known: Any, i: int) -> int | None:

@@ -4,4 +4,6 @@ import "./app.css";
 import { initial } from "./lib/theme";
 
 document.documentElement.dataset.theme = initial();
-mount(App, { target: document.getElementById("app")! });
+const target = document.getElementById("app")!;
+target.replaceChildren();
+mount(App, { target });

@@ -5,8 +5,9 @@ import { bytesOf, sizeOf, view } from "./wire";
 export class Refused extends Error {}
 
 async function get(url: string): Promise<Response> {
-  const answer = await fetch(url, { credentials: "same-origin" }).catch(() => null);
-  if (!answer) throw new Error("The server does not answer: start `diabolo explore` again and reload the page.");
+  // web spaces name no term, and browsers then take what they have of another run that was in the same place
+  const answer = await fetch(url, { credentials: "same-origin", cache: "no-cache" }).catch(() => null);
+  if (!answer) throw new Error("The server does not answer: start it again, and open the address that it prints.");
   if (answer.status === 401 || answer.status === 403)
     throw new Refused("This page needs the whole address that `diabolo explore` printed, token included.");
   if (!answer.ok) throw new Error(`The server answered ${answer.status} for ${url}.`);

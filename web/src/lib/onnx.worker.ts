@@ -65,7 +65,10 @@ self.onmessage = (e: MessageEvent<Job>) => {
   last = last.then(async () => {
     try {
       if (open) {
-        sessions.set(open.net, await ort.InferenceSession.create(open.file, { graphOptimizationLevel: "all" }));
+        const answer = await fetch(open.file, { cache: "no-cache" }); // as the scene that it belongs to
+        if (!answer.ok) throw new Error(`The server answered ${answer.status} for ${open.file}.`);
+        const net = new Uint8Array(await answer.arrayBuffer());
+        sessions.set(open.net, await ort.InferenceSession.create(net, { graphOptimizationLevel: "all" }));
         self.postMessage({ id });
       } else if (job) {
         const out = await run(job);
