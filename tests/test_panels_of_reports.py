@@ -14,7 +14,7 @@ from diabolo.evaluate import active_units
 from diabolo.panels import PANELS, QUICK, NotApplicable
 from diabolo.panels._figure import OtherData
 from diabolo.panels._images import grid
-from diabolo.panels._rows import _principal, rows
+from diabolo.panels._rows import principal, rows
 from diabolo.panels._run import pictures as as_pictures
 
 TINY = {"net": "mlp(hidden=(8,))", "epochs": 1, "device": "cpu", "valid": 24}
@@ -183,10 +183,10 @@ def test_the_plane_is_that_of_principal_components(n, d):
 
     x = np.random.default_rng(n).normal(size=(n, d)) * np.arange(1, d + 1)
     x = x.astype(np.float32)
-    mean, axes, share = _principal(x)
+    mean, axes, share = principal(x)
     known = PCA(2).fit(x.astype(np.float64))
     np.testing.assert_allclose(mean, known.mean_, atol=1e-12)
     np.testing.assert_allclose(share, known.explained_variance_ratio_, atol=1e-12)
     sign = np.sign((axes * known.components_).sum(1))
     np.testing.assert_allclose(axes * sign[:, None], known.components_, atol=1e-9)
-    assert np.isnan(_principal(np.zeros((5, 4), np.float32))[2]).all()
+    assert np.isnan(principal(np.zeros((5, 4), np.float32))[2]).all()
