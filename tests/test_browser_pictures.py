@@ -246,6 +246,7 @@ def _is_told_of(page: Any, model: Model, x: Any) -> None:
     assert numeral(text) == pytest.approx(mine, abs=max(8 * spread, 0.1))
     alone = rows(model.run, one)
     told(page.text("measure-distortion"), alone.distortion[0])
+    assert float(page.text("measure-bound").split("±")[1]) > 0
     told(page.text("measure-rate"), alone.rate[0])
     assert page.text("below").startswith("In nats. Likelier than ")
 

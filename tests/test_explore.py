@@ -260,6 +260,11 @@ def test_numbers_of_the_page_are_those_of_the_report(kind: str) -> None:
     seen = ask(s, "row", index=1).facts
     for name in names:
         assert seen[name] == pytest.approx(getattr(found, name)[1], rel=1e-4, abs=1e-4)
+    if found.parts is not None:  # with the error of its draws
+        for name, each in (("distortion", found.parts.distortion), ("bound", found.parts.elbo)):
+            assert each.per_datum_stderr is not None
+            error = float(each.per_datum_stderr[1])
+            assert seen[f"{name}_stderr"] == pytest.approx(error, rel=1e-3, abs=1e-4)
 
 
 def test_slow_parts_are_made_later_and_told() -> None:

@@ -132,9 +132,10 @@ def _looked(scene: Scene, data: Data) -> Answer:
     arrays |= _shown(scene, px, True)
     facts: dict[str, Any] = {"distortion": float(told.distortion[0])}
     if told.parts is not None and told.weighed is not None and told.rate is not None:
-        facts |= {"rate": float(told.rate[0]), "bound": float(told.parts.elbo.per_datum[0])}
-        facts |= {"log_likelihood": told.weighed.value, "k": told.weighed.k}
-        facts |= {"log_likelihood_stderr": told.weighed.mc_stderr}
+        facts |= {"rate": float(told.rate[0]), "k": told.weighed.k}
+        parts = {"distortion": told.parts.distortion, "bound": told.parts.elbo}
+        for name, found in {**parts, "log_likelihood": told.weighed}.items():
+            facts |= {name: found.value, f"{name}_stderr": found.mc_stderr}
     return Answer(arrays, {**facts, **_below(scene, facts)})
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..distributions import REALS
 from ..errors import DiaboloError
 from ..panels import NotApplicable
-from ..panels._rows import Rows, plane, principal
+from ..panels._rows import SAMPLES, Rows, plane, principal
 from .items import Items
 
 __all__ = ["Part", "State", "colours", "maps"]
@@ -134,12 +134,14 @@ def _measures(rows: Rows) -> list[Part]:
     def measure(name: str, title: str, about: str, unit: str = "nats") -> Part:
         return _colour(name, title, None, unit, about, lambda: getattr(rows, name))
 
-    parts = [measure("distortion", "Distortion", "-log p(x|z): what the code leaves open.")]
+    left = "-log p(x|z): what the code leaves open"
+    parts = [measure("distortion", "Distortion", f"{left}.")]
     if not model.deterministic:
+        drawn = f"the mean of {SAMPLES} draws of z"
         parts = [
             measure("rate", "Rate", "KL(q(z|x) || p(z)): what the code tells."),
-            *parts,
-            measure("bound", "Bound", "The ELBO, a lower bound on log p(x)."),
+            measure("distortion", "Distortion", f"{left}; {drawn}."),
+            measure("bound", "Bound", f"The ELBO, a lower bound on log p(x); {drawn}."),
         ]
     few = Rows(rows.run, rows.data.take(torch.arange(min(TRIED, len(rows)))))
     began = time.perf_counter()

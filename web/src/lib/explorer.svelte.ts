@@ -9,7 +9,9 @@ import { itemSize, type Condition, type Numbers, type Scene } from "./types";
 export interface Facts {
   rate?: number | null;
   distortion?: number | null;
+  distortion_stderr?: number | null;
   bound?: number | null;
+  bound_stderr?: number | null;
   log_likelihood?: number | null;
   log_likelihood_stderr?: number | null;
   k?: number | null;
