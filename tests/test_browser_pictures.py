@@ -122,7 +122,11 @@ def test_a_click_on_a_point_shows_that_row(browser: Any, model: Model) -> None:
             same(page.see("item"), model.picture(model.x[i]), tolerance=0.5)
             same(page.see("decoded"), model.of(model.codes[i]))
             for name in ("rate", "distortion", "bound"):
-                told(page.text(f"measure-{name}"), getattr(model.rows, name)[i])
+                text, each = page.text(f"measure-{name}"), model.rows.estimate(name)
+                told(text, each.per_datum[i].item())
+                assert ("\u00b1" in text) == (name != "rate"), text  # of which it is known exactly
+                if name != "rate":
+                    told(text.split("\u00b1")[1], each.per_datum_stderr[i].item(), 2)
             assert_allclose(page.code(), model.codes[i], atol=6e-4)
 
 

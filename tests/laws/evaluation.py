@@ -214,6 +214,8 @@ def parts_make_the_bound(model: LatentModel, data: Data) -> None:
         total = total - rate.per_datum
     # float32 sums of a few hundred nats
     torch.testing.assert_close(found.elbo.per_datum, total, atol=1e-3, rtol=0)
+    whole = -found.distortion.per_datum - found.total_rate.per_datum
+    torch.testing.assert_close(whole, total, atol=1e-9, rtol=0)
     for rate, elements in zip(found.rate, found.rate_elements, strict=True):
         if elements is not None:
             assert math.isclose(rate.value, float(elements.sum()), rel_tol=1e-4, abs_tol=1e-5)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -53,6 +54,21 @@ class Bound:
     rate: tuple[Estimate, ...]
     distortion: Estimate
     rate_elements: tuple[Tensor | None, ...]
+
+    @cached_property
+    def total_rate(self) -> Estimate:
+        """The rate of all groups together: that of z as a whole.
+
+        Groups are sampled together: the sum of their errors bounds that of their sum.
+        """
+        if len(self.rate) == 1:
+            return self.rate[0]
+        errors = [r.per_datum_stderr for r in self.rate]
+        known = [e for e in errors if e is not None]
+        variance = torch.stack(known).sum(0).square() if len(known) == len(errors) else None
+        first, kind = self.rate[0], "rate KL(q(z|x) || p(z)) of all groups"
+        value = torch.stack([r.per_datum for r in self.rate]).sum(0)
+        return Estimate.of(value, variance, k=first.k, seed=first.seed, kind=kind)
 
 
 def bound(

@@ -72,7 +72,7 @@ def verdict(
 
 
 def _collapse(parts: Bound | None, rate: Tensor, rise: Estimate) -> list[Finding]:
-    total = None if parts is None else sum(r.value for r in parts.rate)
+    total = None if parts is None else parts.total_rate.value
     error = 2 * (rise.data_stderr or 0.0)
     deaf = rise.value + error < RATE
     # The code tells x no more than its rate: I(x; z) <= rate.

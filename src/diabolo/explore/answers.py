@@ -19,7 +19,7 @@ from ..errors import DiaboloError, unknown
 from ..evaluate import complete
 from ..evaluate.drawing import seeded
 from ..noise import MEAN, KeyedNoise
-from ..panels._rows import Rows
+from ..panels._rows import MEASURES, Rows
 from ..tasks.impute import FEW, method_for
 from .scene import WEIGHED, Scene
 from .wire import Query
@@ -130,11 +130,10 @@ def _looked(scene: Scene, data: Data) -> Answer:
     if told.variance is not None:
         arrays["variance"] = told.variance
     arrays |= _shown(scene, px, True)
-    facts: dict[str, Any] = {"distortion": float(told.distortion[0])}
-    if told.parts is not None and told.weighed is not None and told.rate is not None:
-        facts |= {"rate": float(told.rate[0]), "k": told.weighed.k}
-        parts = {"distortion": told.parts.distortion, "bound": told.parts.elbo}
-        for name, found in {**parts, "log_likelihood": told.weighed}.items():
+    facts: dict[str, Any] = {}
+    for name in MEASURES:
+        found = told.estimate(name)
+        if found is not None:
             facts |= {name: found.value, f"{name}_stderr": found.mc_stderr}
     return Answer(arrays, {**facts, **_below(scene, facts)})
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from ..errors import DiaboloError
 from ..panels import NotApplicable
 from ..panels._rows import SAMPLES, Rows, plane, principal
 from .items import Items
+
+if TYPE_CHECKING:
+    from ..evaluate import Estimate
 
 __all__ = ["Part", "State", "colours", "maps"]
 
@@ -43,6 +46,9 @@ class Part:
         make: Returns its array: (n,) of a colour, (n, 2) of a map.
         state: Whether it is there.
         array: It, once it is made.
+        errors: Returns the standard error of each of its numbers, NaN where it is not known; None
+            where numbers have none.
+        error: Its errors, once they are made.
     """
 
     name: str
@@ -50,13 +56,17 @@ class Part:
     make: Callable[[], NDArray[Any]]
     state: State = "later"
     array: NDArray[np.float32] | None = None
+    errors: Callable[[], NDArray[Any]] | None = None
+    error: NDArray[np.float32] | None = None
 
     def fill(self) -> State:
         """Makes the array, unless it is there; what cannot be made says why."""
         if self.state == "later":
             try:
-                made = np.asarray(self.make(), dtype=np.float32)
-                self.array, self.state = np.ascontiguousarray(made), "ready"
+                self.array = np.ascontiguousarray(self.make(), dtype=np.float32)
+                if self.errors is not None:
+                    self.error = np.ascontiguousarray(self.errors(), dtype=np.float32)
+                self.state = "ready"
             except DiaboloError as error:
                 self.facts["about"], self.state = str(error), "failed"
         return self.state
@@ -131,13 +141,18 @@ def _measures(rows: Rows) -> list[Part]:
     """Returns the measures of each row; those that are quickly made are."""
     model = rows.run.model
 
-    def measure(name: str, title: str, about: str, unit: str = "nats") -> Part:
-        return _colour(name, title, None, unit, about, lambda: getattr(rows, name))
+    def measure(name: str, title: str, about: str) -> Part:
+        part = _colour(
+            name, title, None, "nats", about, lambda: _estimate(rows, name).per_datum.numpy()
+        )
+        return replace(part, errors=lambda: _errors(_estimate(rows, name)))
 
     left = "-log p(x|z): what the code leaves open"
     parts = [measure("distortion", "Distortion", f"{left}.")]
     if not model.deterministic:
         drawn = f"the mean of {SAMPLES} draws of z"
+        if model.exact:
+            drawn = f"over all {model.enumerates} values of z"
         parts = [
             measure("rate", "Rate", "KL(q(z|x) || p(z)): what the code tells."),
             measure("distortion", "Distortion", f"{left}; {drawn}."),
@@ -159,6 +174,17 @@ def _measures(rows: Rows) -> list[Part]:
         )
         parts.append(measure("log_likelihood", "Log-likelihood", about))
     return parts
+
+
+def _estimate(rows: Rows, measure: str) -> Estimate:
+    found = rows.estimate(measure)
+    assert found is not None
+    return found
+
+
+def _errors(found: Estimate) -> NDArray[Any]:
+    each = found.per_datum_stderr
+    return np.full(found.n, np.nan) if each is None else each.numpy()
 
 
 def _distance(rows: Rows) -> NDArray[Any]:

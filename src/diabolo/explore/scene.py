@@ -174,9 +174,9 @@ class Scene:
         return [str(f) for f in verdict(told.parts, rate, rise, aggregate)]
 
     def part(self, key: str) -> Part | None:
-        """Returns the colour or map of an array's key, `map.pca` or `colour.rate`."""
+        """Returns the colour or map of an array's key: `map.pca`, `colour.rate`, `error.rate`."""
         kind, _, name = key.partition(".")
-        known = {"map": self.maps, "colour": self.colours}.get(kind, [])
+        known = {"map": self.maps, "colour": self.colours, "error": self.colours}.get(kind, [])
         return next((p for p in known if p.name == name), None)
 
     def array(self, key: str) -> NDArray[Any] | None:
@@ -191,7 +191,10 @@ class Scene:
             kind = "<i4" if self.conditions.kind == "label" else "<f4"
             return None if given is None else np.ascontiguousarray(given, dtype=kind)
         part = self.part(key)
-        return None if part is None or part.array is None else part.array.astype("<f4", copy=False)
+        if part is None:
+            return None
+        found = part.error if key.startswith("error.") else part.array
+        return None if found is None else found.astype("<f4", copy=False)
 
     def arrays(self) -> dict[str, dict[str, Any]]:
         """Returns type and shape of each array that there is or will be."""
@@ -209,6 +212,8 @@ class Scene:
                 if part.state != "failed":
                     more = [2] if kind == "map" else []
                     out[f"{kind}.{part.name}"] = {"dtype": "f4", "shape": [n, *more]}
+                if part.state != "failed" and part.errors is not None:
+                    out[f"error.{part.name}"] = {"dtype": "f4", "shape": [n]}
         return out
 
     def can(self, live: bool) -> dict[str, Any]:
@@ -282,9 +287,10 @@ class Scene:
         some = f"the {ELEMENTS} elements of greatest {order}"
         some = some if run.latent > ELEMENTS else f"by {order}"
         facts.append(("Sliders", f"{some}, as measured on the validation data"))
-        rate = self.rows.__dict__.get("rate")  # where it is known without waiting
+        rate = self.array("colour.rate")
         if rate is not None:
-            facts.append(("Rate", f"{rate.mean():.2f} nats, the mean of the rows shown"))
+            mean = rate.mean(dtype=np.float64)
+            facts.append(("Rate", f"{mean:.2f} nats, the mean of the rows shown"))
         return facts
 
     def work(self, told: Told = lambda *_: None) -> None:

@@ -76,7 +76,7 @@ def _plane(points: Sequence[tuple[str, Bound]]) -> Figure:
     figure = new(6.0, 4.4, "Rate and distortion", caption)
     ax = figure.subplots()
     for i, (name, parts) in enumerate(points):
-        rate = sum(r.value for r in parts.rate)
+        rate = parts.total_rate.value
         label = literal(name)
         error = parts.distortion.data_stderr
         style = {"fmt": "o", "ms": 6, "color": f"C{i}", "capsize": 2, "elinewidth": 1}

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from ..evaluate.passes import Progress
     from ..run import Codes, Run
 
-__all__ = ["MOST", "Plane", "Rows", "plane", "principal", "rows"]
+__all__ = ["MEASURES", "MOST", "Plane", "Rows", "plane", "principal", "rows"]
 
+MEASURES = ("rate", "distortion", "bound", "log_likelihood")  # of a row
 MOST = 10_000  # rows at most, unless more are asked for
 SAMPLES = 8  # posterior samples a row of rate, distortion and bound, as `evaluate.bound` takes
 
@@ -79,18 +80,34 @@ class Rows:
         return evaluate.bound(self.run.model, self.data, samples=SAMPLES)
 
     @cached_property
-    def rate(self) -> NDArray[np.float64] | None:
-        """KL(q(z|x) || p(z)) of each row in nats, (n,), all groups together; None without any."""
+    def _distorted(self) -> Estimate:
+        if self.parts is not None:
+            return self.parts.distortion
+        return evaluate.distortion(self.run.model, self.data)
+
+    def estimate(self, measure: str) -> Estimate | None:
+        """Returns a measure with its errors and how it was made; None where there is none.
+
+        Arguments:
+            measure: One of `MEASURES`.
+        """
+        if measure == "distortion":
+            return self._distorted
+        if measure == "log_likelihood":
+            return self.weighed
         if self.parts is None:
             return None
-        return np.sum([r.per_datum.numpy() for r in self.parts.rate], axis=0)
+        return {"rate": self.parts.total_rate, "bound": self.parts.elbo}[measure]
 
-    @cached_property
+    @property
+    def rate(self) -> NDArray[np.float64] | None:
+        """KL(q(z|x) || p(z)) of each row in nats, (n,), all groups together; None without any."""
+        return None if self.parts is None else self.parts.total_rate.per_datum.numpy()
+
+    @property
     def distortion(self) -> NDArray[np.float64]:
         """-log p(x|z) of each row in nats, (n,), which a deterministic model has too."""
-        if self.parts is None:
-            return evaluate.distortion(self.run.model, self.data).per_datum.numpy()
-        return self.parts.distortion.per_datum.numpy()
+        return self._distorted.per_datum.numpy()
 
     @property
     def bound(self) -> NDArray[np.float64] | None:

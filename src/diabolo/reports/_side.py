@@ -50,23 +50,17 @@ def numbers(found: Sequence[Measured]) -> tuple[tuple[str, ...], ...]:
         ("log-likelihood", lambda m: m.likelihood),
         ("ELBO", lambda m: None if m.parts is None else m.parts.elbo),
         ("distortion", lambda m: m.distortion),
+        ("rate", lambda m: None if m.parts is None else m.parts.total_rate),
     )
     for name, of in lines:
         cells = [_estimate(of(m)) for m in found]
         if any(cells):
             rows.append((f"{name} (nats)", *cells))
-    if any(m.parts is not None for m in found):
-        rates = ["" if m.parts is None else f"{_rate(m.parts):.2f}" for m in found]
-        rows.append(("rate (nats)", *rates))
     if any(m.units is not None for m in found):
         told = ["" if m.units is None else f"{m.units.count} of {m.run.latent}" for m in found]
         rows.append(("active units", *told))
     rows += [(name, *(m.facts[name] for m in found)) for name in found[0].facts]
     return tuple(rows)
-
-
-def _rate(parts: Bound) -> float:
-    return sum(r.value for r in parts.rate)
 
 
 def _estimate(e: Estimate | None) -> str:

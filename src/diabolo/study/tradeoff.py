@@ -18,7 +18,6 @@ from ..config import RunConfig
 from ..data import Data
 from ..errors import DiaboloError
 from ..evaluate import (
-    Estimate,
     LinearOptima,
     LinearOptimum,
     active_units,
@@ -260,7 +259,7 @@ class _Work:
             value=value,
             price=known,
             bound=parts,
-            rate=_together(parts.rate),
+            rate=parts.total_rate,
             units=None if units is None else units.count,
             folder=run.folder,
             stopped=run.history.stopped,
@@ -290,17 +289,3 @@ class _Work:
         low, high = math.log(min(known) / 2), math.log(max(known) * 2)
         grid = torch.linspace(low, high, FINE, dtype=torch.float64).exp().tolist()
         return tuple(self.optima.at(p) for p in grid)
-
-
-def _together(rates: Sequence[Estimate]) -> Estimate:
-    """Returns the rate of all groups together."""
-    if len(rates) == 1:
-        return rates[0]
-    first = rates[0]
-    value = torch.stack([r.per_datum for r in rates]).sum(0)
-    errors = [r.per_datum_stderr for r in rates]
-    # Groups are sampled together: the sum of their errors bounds that of their sum.
-    known = [e for e in errors if e is not None]
-    variance = torch.stack(known).sum(0).square() if len(known) == len(rates) else None
-    kind = "rate KL(q(z|x) || p(z)) of all groups"
-    return Estimate.of(value, variance, k=first.k, seed=first.seed, kind=kind)

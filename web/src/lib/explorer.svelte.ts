@@ -8,13 +8,13 @@ import { itemSize, type Condition, type Numbers, type Scene } from "./types";
 
 export interface Facts {
   rate?: number | null;
+  rate_stderr?: number | null;
   distortion?: number | null;
   distortion_stderr?: number | null;
   bound?: number | null;
   bound_stderr?: number | null;
   log_likelihood?: number | null;
   log_likelihood_stderr?: number | null;
-  k?: number | null;
   below?: number | null;
   below_of?: string;
 }
@@ -204,7 +204,9 @@ export class Explorer {
       ]);
       if (turn !== this.turn) return;
       this.item = item;
-      this.facts = Object.fromEntries(names.map((name, i) => [name, measures[i]]));
+      this.facts = Object.fromEntries(
+        names.flatMap((name, i) => [[name, measures[i][0]], [`${name}_stderr`, measures[i][1]]]),
+      );
       // what the map does not know yet the server measures for this row
       if (this.link && MEASURES.some((name) => !names.includes(name) && this.scene.colours.some((c) => c.name === name))) {
         const { header } = await this.link.ask("row", {}, { index });

@@ -55,11 +55,10 @@ export class Store {
     return Float32Array.from(all.subarray(index * width, (index + 1) * width));
   }
 
-  /** A measure of one row as the map's colours know it. */
-  async measure(name: string, index: number): Promise<number | null> {
-    const ready = this.scene.colours.some((c) => c.name === name && c.state === "ready");
-    if (!ready) return null;
-    const value = (await this.floats(`colour.${name}`))[index];
-    return Number.isNaN(value) ? null : value;
+  /** A measure of one row, and its standard error, as the map's colours know them. */
+  async measure(name: string, index: number): Promise<(number | null)[]> {
+    const keys = [`colour.${name}`, `error.${name}`].filter((key) => this.has(key));
+    const found = await Promise.all(keys.map((key) => this.floats(key)));
+    return found.map((each) => (Number.isNaN(each[index]) ? null : each[index]));
   }
 }
