@@ -353,6 +353,7 @@ def test_from_the_command_line(tmp_path, capsys):
     for words, sentence in (
         (argv, "--out FILE, --referee, or both"),
         ([*argv, "--out", str(out), "--folds", "3"], "--folds has an effect with --referee only"),
+        ([*argv, "--referee", "--folds", "0"], "folds is a whole number"),
         ([*argv[:2], "--label", "sort", "--out", str(out)], "Unknown column: 'sort'"),
         (
             [*argv[:2], "--label", "id", "--out", str(out)],

@@ -127,6 +127,9 @@ def images(folder: Path, n: int = 12, mode: str = "L") -> Path:
         (["fit", "digits", "--set", "recipe=ae"], ("'recipe'", "use --recipe")),
         (["fit", "digits", "--set", "start=x"], ("'start'", "use --from")),
         (["fit", "digits", "--set", "likelihood=Bernoulli"], ("--set likelihood=",)),
+        (["anomalies", "no", "x", "--out", "s.npy", "--fdr", "0.1"], ("'.npy' holds one array",)),
+        (["anomalies", "no", "x", "--out", "s.npy", "--attribution"], ("'.npy' holds one array",)),
+        (["classify", "no", "x", "--out", "q.npy"], ("'.npy' holds one array",)),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
 )
@@ -347,7 +350,7 @@ def test_unwritable_output(out, words, run, refused, tmp_path):
 def test_npy_holds_one_array(run, refused, tmp_path):
     good = table(tmp_path / "x.csv")
     argv = ["encode", run, good, "--variance", "--out", tmp_path / "z.npy"]
-    refused(*argv, words=(".npy", "variance", ".npz"))
+    refused(*argv, words=("'.npy' holds one array", "several", ".npz"))
 
 
 def test_existing_run_is_not_overwritten(run, refused, tmp_path, capsys):

@@ -35,15 +35,17 @@ def kind_of(path: Path) -> str:
     return "".join(path.suffixes[-2:]).lower() if kind == ".gz" else kind
 
 
-def destination(path: Path, *, picture: bool = True) -> None:
+def destination(path: Path, *, picture: bool = True, several: bool = False) -> None:
     """Refuses an output that cannot be written, before any work is done.
 
     Arguments:
         path: Where the user wants the result.
         picture: Whether the result can be shown as a picture.
+        several: Whether the result is more than one array.
 
     Raises:
-        DiaboloError: If the extension names no format, or the file cannot be made there.
+        DiaboloError: If the extension names no format, or one that cannot hold the result, or the
+            file cannot be made there.
     """
     known = FORMATS if picture else FORMATS[1:]
     kind = kind_of(path)
@@ -53,6 +55,11 @@ def destination(path: Path, *, picture: bool = True) -> None:
         raise DiaboloError(
             f"The extension of --out gives the format: one of {', '.join(known)}, but got "
             f"{got} in '{path}'{why}."
+        )
+    if several and kind == ".npy":
+        raise DiaboloError(
+            f"'.npy' holds one array, but the result has several: use .npz, .csv or .parquet, not "
+            f"'{path}'."
         )
     if path.is_dir():
         raise DiaboloError(f"Cannot write '{path}': it is a folder.")

@@ -59,7 +59,9 @@ def anomalies(
         precision: The type in which networks compute: bf16 is faster, float32 exact.
         json: Print one JSON object.
     """
-    destination(out, picture=False)
+    asked = (contamination, fdr, reference)
+    several = attribution or any(given is not None for given in asked)
+    destination(out, picture=False, several=several)
     opened = open_run(run)
     rows = data_of(opened, data, labels)
     beside = None if reference is None else data_of(opened, reference, labels)

@@ -66,14 +66,12 @@ def balance(
     if out is None and not referee:
         raise DiaboloError("Say what is asked for: --out FILE, --referee, or both.")
     numbers: dict[str, Any] = {
-        n: v for n, v in (("folds", folds), ("repeats", repeats), ("inner", inner)) if v
+        n: v for n, v in (("folds", folds), ("repeats", repeats), ("inner", inner)) if v is not None
     }
     if numbers and not referee:
         raise DiaboloError(f"--{next(iter(numbers))} has an effect with --referee only.")
     if out is not None:
-        destination(out, picture=False)
-        if out.suffix.lower() == ".npy":
-            raise DiaboloError("'.npy' holds one array, but rows have labels: use .csv or .npz.")
+        destination(out, picture=False, several=True)
     options: dict[str, Any] = {**parse_set(set or ()), "even": not uneven}
     if draws:
         options["mean"] = False

@@ -54,7 +54,7 @@ def classify(
     """
     import numpy as np
 
-    destination(out, picture=False)
+    destination(out, picture=False, several=True)
     opened = open_run(run)
     facts: dict[str, Any] = {}
     if opened.model.classifies or labels is None:

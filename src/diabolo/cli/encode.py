@@ -35,7 +35,7 @@ def encode(
         precision: The type in which networks compute: bf16 is faster, float32 exact.
         json: Print one JSON object.
     """
-    destination(out, picture=False)
+    destination(out, picture=False, several=variance)
     opened = open_run(run)
     rows = data_of(opened, data, labels)
     codes = opened.encode(rows, variance=variance, precision=precision)

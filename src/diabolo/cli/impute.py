@@ -71,6 +71,8 @@ def impute(
     for place in (out, *([] if intervals is None else [intervals])):
         destination(place, picture=False)
     opened = open_run(run)
+    if intervals is not None:
+        destination(intervals, picture=False, several=not opened.schema.columns)
     told, without = _interval_columns(opened) if intervals is not None else ([], [])
     found = fill(
         opened,
