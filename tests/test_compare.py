@@ -84,6 +84,14 @@ def test_a_model_and_its_copy_differ_within_noise(runs, tmp_path):
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_one_datum_tells_no_difference(runs):
+    found = diabolo.compare(runs["short"], runs["long"], k=50, data=pictures(1, seed=2))
+    assert [sure for *_, sure in found.differences] == [False, False]
+    assert "nats on one datum, which tells nothing of others." in found.html
+    assert "higher than" not in found.html
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_what_cannot_be_compared_is_told(runs):
     found = diabolo.compare(runs["short"], runs["other"])
     assert "fingerprints differ" in found.notes[0]

@@ -333,7 +333,9 @@ def test_a_run_whose_data_are_gone_needs_data(tmp_path, monkeypatch):
     assert found.figures == ("rates",)
     assert "gone" in found.left_out["neighbours"]
     assert (tmp_path / "new" / "page.html").read_text("utf-8") == found.html
-    assert len(diabolo.report(run, RNG.normal(size=(1, 5))).left_out) == 2  # one datum alone
+    alone = diabolo.report(run, RNG.normal(size=(1, 5)))
+    assert len(alone.left_out) == 2
+    assert "\u00b1  nats" not in alone.html  # one datum has no error
 
 
 def test_a_page_that_is_sent_on_tells_no_folders(tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from diabolo.tasks.synthesis.coded import Coded, Distances, holes_of
 from diabolo.tasks.synthesis.fidelity import dependence, marginals, utility
 from diabolo.tasks.synthesis.leakage import membership
 from diabolo.tasks.synthesis.report import REAL, judge
+from diabolo.tasks.synthesis.synthesize import coded_rows
 
 RHO = 0.8
 
@@ -199,6 +200,14 @@ def test_labels_are_drawn_as_often_as_they_came(table: Any) -> None:
     assert report.names == ("0", "1", "labels")
     with pytest.raises(diabolo.DiaboloError, match="give the data too"):
         diabolo.synthesis_report(cvae, labels=y)
+
+
+def test_columns_keep_their_names(table: Any) -> None:
+    odd = {"weight": "the 'big'", "legs": "column 'x'"}
+    run = diabolo.fit(table[list(odd)].rename(columns=odd), **SMALL)
+    rows = run.data("train")
+    assert rows is not None
+    assert coded_rows(run, rows).names == tuple(odd.values())
 
 
 def test_a_report_reads_the_run_s_own_splits(run: diabolo.Run) -> None:

@@ -111,7 +111,8 @@ def tiles(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for name in ("log_likelihood", "elbo"):
         if name in found:
             e = found[name]
-            out.append((NAMES[name], _number(e["value"]), f"± {digits(e['data_stderr'])} nats"))
+            error = digits(e["data_stderr"])
+            out.append((NAMES[name], _number(e["value"]), f"± {error} nats" if error else "nats"))
     if "distortion" in found:
         out.append(("distortion", _number(found["distortion"]["value"]), "nats"))
     if "rate" in found:

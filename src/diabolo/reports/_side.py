@@ -80,14 +80,25 @@ def differing(found: Sequence[Measured]) -> tuple[tuple[str, ...], ...]:
     return tuple(out)
 
 
-def noise(apart: Estimate) -> float:
-    """Returns the standard error of a difference, of both sources together, in nats."""
-    return ((apart.mc_stderr or 0.0) ** 2 + (apart.data_stderr or 0.0) ** 2) ** 0.5
+def noise(apart: Estimate) -> float | None:
+    """Returns the standard error of a difference, of both sources together, in nats.
+
+    Of one datum alone it is not known, None.
+    """
+    if apart.data_stderr is None:
+        return None
+    return ((apart.mc_stderr or 0.0) ** 2 + apart.data_stderr**2) ** 0.5
 
 
 def told(first: str, second: str, of: str, apart: Estimate, sure: bool) -> str:
     """Returns a difference in a sentence."""
-    size = f"{abs(apart.value):.3f} \u00b1 {digits(noise(apart))} nats"
+    size, error = f"{abs(apart.value):.3f}", noise(apart)
+    if error is None:
+        return (
+            f"{of}: {first} and {second} differ by {size} nats on one datum, which tells nothing "
+            "of others."
+        )
+    size = f"{size} \u00b1 {digits(error)} nats"
     if not sure:
         return f"{of}: {first} and {second} differ by {size}, which is within noise."
     word = "higher" if apart.value > 0 else "lower"

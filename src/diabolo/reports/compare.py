@@ -258,7 +258,8 @@ def _differences(
             ("ELBO", other.parts.elbo, first.parts.elbo),
         ):
             apart = difference(a, b)
-            sure = abs(apart.value) > SURE * noise(apart)
+            error = noise(apart)
+            sure = error is not None and abs(apart.value) > SURE * error
             out.append((other.name, first.name, of, apart, sure))
     return out
 

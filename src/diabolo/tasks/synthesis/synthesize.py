@@ -150,7 +150,7 @@ def _coded(run: Run, x: Tensor, mask: Tensor | None, c: Tensor | None) -> Coded:
     values = x.cpu().double()
     values = values if mask is None else values.masked_fill(~mask.cpu(), torch.nan)
     schema = run.schema
-    names = tuple(schema.column(i).removeprefix("column ").strip("'") for i in schema.kept)
+    names = tuple(schema.columns[i] if schema.columns else str(i) for i in schema.kept)
     supports = [schema.kinds[i] for i in schema.kept] if schema.kinds else [schema.support]
     codes = tuple(s.partition(":")[0] in DISCRETE for s in supports * (len(names) // len(supports)))
     if c is not None:
