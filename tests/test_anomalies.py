@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import stats
+from sklearn.covariance import ledoit_wolf
 
 import diabolo
 from diabolo.errors import DiaboloError
+from diabolo.evaluate import log_likelihood
+from diabolo.noise import mix_seed
 from diabolo.run import Run
 from diabolo.tasks import SCORES, attribution, conformal_p_values, discoveries
 from diabolo.tasks.scores import Subject
 from diabolo.tasks.scores._subject import Normal
+from diabolo.tasks.scores.typicality import LEARNING
 
 SMALL: dict[str, Any] = {"net": "mlp(hidden=(16,))", "latent": 2, "batch_size": 32}
 TABLES = sorted(set(SCORES.names()) - {"complexity"})
@@ -200,24 +206,27 @@ def test_log_likelihood_is_that_of_the_run(run: Run) -> None:
     np.testing.assert_allclose(found, -run.score(x, k=7, seed=3), rtol=1e-6)
 
 
-def test_typicality_is_symmetric_about_the_level(run: Run) -> None:
-    x, beside = table(20, 2), table(50, 4)
+def test_typicality_is_the_distance_from_the_level_on_either_side(run: Run) -> None:
+    x = np.concatenate([table(20, 2), strange(5)])
     log_px = run.score(x, k=5)
     found = diabolo.anomalies(run, x, score="typicality(k=5)").scores
-    signs = np.where(log_px > np.median(log_px), 1, -1)
-    level = log_px - signs * found  # where every row is on the side that its sign says
-    near = np.abs(log_px - level.mean()) > 0.5
-    assert near.sum() >= 5
-    assert np.ptp(level[near & (signs == np.sign(log_px - level.mean()))]) < 1e-3
-    assert len(beside) == 50
+    normal = run.data("valid")
+    assert normal is not None
+    level = log_likelihood(run.model, normal, k=5, seed=mix_seed(0, LEARNING)).value
+    np.testing.assert_allclose(found, np.abs(log_px - level), rtol=1e-6)
+    assert (log_px > level).any()
+    assert (log_px < level).any()
 
 
 def test_latent_distance_of_known_codes(run: Run) -> None:
-    x = table(300, 2)
-    found = diabolo.anomalies(run, x, score="latent_distance").scores
-    # Under the aggregate posterior the squared distance of z itself has the mean D; that of the
-    # posterior's mean has less, by what the posterior's variance is.
-    assert 0.5 < np.square(found).mean() <= 2.3
+    codes = run.encode(run.data("train"), variance=True)
+    mean, variance = codes.mean.astype(np.float64), codes.variance.astype(np.float64)
+    spread = ledoit_wolf(mean)[0] + np.diag(variance.mean(0))
+    away = mean - mean.mean(0)
+    wanted = np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(spread), away))
+    found = diabolo.anomalies(run, run.data("train"), score="latent_distance").scores
+    # The variance is a hundredth of the spread; codes are float32.
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -236,9 +245,13 @@ def test_excess_is_made_of_its_parts(run: Run, of: str, names: tuple[str, ...]) 
     weights, left, *_ = np.linalg.lstsq(design, whole)
     assert (weights[:2] > 0).all()
     np.testing.assert_allclose(design @ weights, whole, rtol=1e-5, atol=1e-5)
-    # The median of the training data is 0 for each part, and about that for rows like them.
-    assert abs(np.median(whole[:60])) < 2
     assert left.size
+    # Of the training data the median of each part is 0 and its upper quartile 1.
+    trained = run.data("train")
+    for name, weight in zip(names, weights[:2], strict=True):
+        low, high = np.quantile(diabolo.anomalies(run, trained, score=name).scores, [0.5, 0.75])
+        assert weight == pytest.approx(1 / (high - low), rel=0.1)  # other draws of z
+    assert abs(np.median(whole[:60])) < 2
 
 
 def test_margins_are_the_likelihood_where_columns_are_independent() -> None:
@@ -286,6 +299,9 @@ def test_complexity_adds_the_length_of_a_png(images: Run) -> None:
     flat = np.full_like(x, 7)
     both = np.concatenate([x, flat])
     nats = lengths(images.schema.data(both), images.schema).numpy()
+    file = io.BytesIO()
+    Image.fromarray(x[0]).save(file, "PNG", optimize=True)
+    assert nats[0] == pytest.approx(8 * math.log(2) * len(file.getvalue()))
     assert nats[12:].max() < nats[:12].min()  # a plain image takes less
     found = diabolo.anomalies(images, both, score="complexity(k=3)").scores
     np.testing.assert_allclose(found, -images.score(both, k=3) - nats, rtol=1e-6)

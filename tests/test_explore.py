@@ -106,7 +106,7 @@ def given(s: Scene) -> dict[str, Any]:
         return {}
     if told["kind"] == "label":
         return {"condition": 0}
-    return {"condition": [c["start"] for c in told["columns"]]}
+    return {"condition": [c["start"] if c["levels"] else c["high"] for c in told["columns"]]}
 
 
 @pytest.fixture(autouse=True)
@@ -238,7 +238,7 @@ def test_a_page_can_make_the_condition_that_networks_read() -> None:
 
 
 def _values(told: dict[str, Any]) -> dict[str, Any]:
-    each = {c["name"]: c["levels"][0] if c["levels"] else c["start"] for c in told["columns"]}
+    each = {c["name"]: c["levels"][0] if c["levels"] else c["high"] for c in told["columns"]}
     return {k: [v] for k, v in each.items()}
 
 

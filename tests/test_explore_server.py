@@ -208,7 +208,8 @@ def test_a_link_from_elsewhere_needs_the_token(serving: Serving) -> None:
 def test_two_names_are_one_too_many(serving: Serving) -> None:
     with socket.create_connection(("127.0.0.1", serving.port), 10) as s:
         own = f"127.0.0.1:{serving.port}"
-        s.sendall(f"GET / HTTP/1.1\r\nHost: evil.example\r\nHost: {own}\r\n\r\n".encode())
+        names = f"Host: evil.example\r\nHost: {own}\r\nCookie: {cookie(serving)}"
+        s.sendall(f"GET / HTTP/1.1\r\n{names}\r\n\r\n".encode())
         assert s.recv(1 << 16).split()[1] in (b"400", b"403")
 
 

@@ -178,6 +178,7 @@ def test_a_constant_column_is_filled_with_its_value() -> None:
     found = diabolo.impute(run, x, method="importance(k=5)")
     assert found.data[4, 1] == 3.5
     assert np.isfinite(found.data).all()
+    assert (found.data == x)[~np.isnan(x)].all()  # float64, bit for bit
     assert np.isnan(found.low[4]).all()
 
 
@@ -292,6 +293,15 @@ def test_the_command_line_gives_a_table_back_without_its_empty_cells(saved: Path
         .reset_index(drop=True)
         .equals(drawn["weight"][25:50].reset_index(drop=True))
     )
+
+
+def test_both_ends_of_intervals_fit_no_npy(
+    digits: diabolo.Run, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.setattr("diabolo.cli.impute.open_run", lambda folder: digits)
+    files = ["--out", str(tmp_path / "y.npy"), "--intervals", str(tmp_path / "ends.npy")]
+    assert main(["impute", "run", "x.npy", *files]) == 2
+    assert "'.npy' holds one array" in capsys.readouterr().err  # before any work
 
 
 def test_intervals_in_a_file_are_values_of_their_columns(
