@@ -95,8 +95,10 @@ class TrainConfig:
         ema: The decay of the moving average of weights that is evaluated and saved; 0 is off.
         patience: Epochs after which to stop if none of them was the best on validation data, or
             None.
-        select: What is best on validation data: the weights of the highest ELBO, whatever was
-            trained, or at the `price` of the rate that was trained with, of -D - beta R.
+        select: What is best on validation data: the weights of the highest `elbo`, whatever was
+            trained (but of an importance-weighted or trimmed bound that bound, and of a
+            deterministic model the objective), or at the `price` of the rate that was trained
+            with, of -D - beta R.
         device: Where to compute.
         precision: The type in which networks compute; densities are float32 always. `auto` takes
             bfloat16 for long trainings on bits or categories where it is measured to be faster.

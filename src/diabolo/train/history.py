@@ -46,8 +46,8 @@ class Row:
         rate: Of each latent group, likewise.
         penalty: All the rest: objective = -distortion - sum(rate) - penalty.
         valid_elbo: The ELBO of the validation data; of a recipe that trains on an
-            importance-weighted bound, that of as many samples; of a deterministic model, the
-            objective.
+            importance-weighted bound, that of as many samples; of one that trims batches, the
+            ELBO of what it keeps; of a deterministic model, the objective.
         valid_distortion: Its distortion.
         valid_rate: Its rate of each latent group.
         best: Whether its weights are the best so far: by `valid_elbo`, or at the price of the rate
