@@ -429,6 +429,15 @@ def test_scripts_of_a_page_are_its_own_files() -> None:
     assert parts["script-src"] == "'self' 'wasm-unsafe-eval'"
 
 
+def test_answers_are_closed_to_other_pages() -> None:
+    assert HEADERS["content-security-policy"] == f"{POLICY}; frame-ancestors 'none'"
+    assert HEADERS["x-frame-options"] == "DENY"
+    assert HEADERS["x-content-type-options"] == "nosniff"
+    assert HEADERS["referrer-policy"] == "no-referrer"  # the address holds the token
+    for what in ("opener-policy", "resource-policy"):
+        assert HEADERS[f"cross-origin-{what}"] == "same-origin"
+
+
 def test_a_page_that_is_not_built_is_told(tmp_path: Path) -> None:
     with pytest.raises(diabolo.DiaboloError, match="make web"):
         page(tmp_path)

@@ -18,6 +18,7 @@ from diabolo.exports import Exported, export, export_decoder, export_encoder
 from diabolo.exports import _check as checking
 from diabolo.exports._counterparts import cholesky, solve_triangular
 from diabolo.exports._program import FORMATS, NotExported, Part, Program
+from diabolo.exports._units import Writing
 from diabolo.recipes import RECIPES
 from diabolo.run import Run
 
@@ -358,6 +359,13 @@ CASES: dict[str, tuple[Any, dict[str, Any], set[str]]] = {
         {"parameters.log_rate", "sd"},
     ),
 }
+
+
+def test_a_constant_column_keeps_its_value_and_has_no_spread() -> None:
+    x = np.insert(np.random.default_rng(0).normal(size=(40, 2)), 1, 3.5, axis=1)
+    writing, ones = Writing(diabolo.data.load(x).schema), torch.ones(2, 2)
+    assert writing(ones, "value").tolist() == [[1.0, 3.5, 1.0]] * 2
+    assert writing(ones, "spread").tolist() == [[1.0, 0.0, 1.0]] * 2
 
 
 @pytest.mark.slow

@@ -1,10 +1,9 @@
 """The only training loop: any recipe, any data, one hook.
 
 Order and noise are functions of (seed, epoch) and (seed, step), so a run repeats exactly and one
-that was stopped after any step goes on as if never stopped. Weights are selected by the validation
-ELBO (price 1, no free bits, fixed noise), whatever the objective, where it met its aim if any, but
-those of a deterministic model, which has none, by the objective. What moves in the objective is
-kept and restored with them.
+that was stopped after any step goes on as if never stopped. Weights are selected on validation data
+with fixed noise, by the ELBO (price 1, no free bits) or what `validate.selector` takes in its place,
+where the objective met its aim if any. What moves in the objective is kept and restored with them.
 
 Shapes: K posterior samples, B batch, L latent groups.
 """
