@@ -20,8 +20,11 @@ from sklearn.neighbors import KNeighborsClassifier
 import diabolo
 from diabolo import DiaboloError
 from diabolo.__main__ import main
+from diabolo.noise import mix_seed
 from diabolo.tasks import balance, referee
+from diabolo.tasks._classes import classes_of
 from diabolo.tasks._contest import METRICS, OURS, REMEDIES
+from diabolo.tasks.balance import _parts
 from diabolo.tasks.referee import _gains
 
 FAST: dict[str, Any] = {"epochs": 2, "latent": 2, "net": "mlp(hidden=(16,))"}
@@ -49,6 +52,9 @@ def test_all_classes_are_brought_to_the_size_of_the_largest():
     assert found.drawn.sum() == 150
     assert not found.drawn[:150].any()
     assert np.isfinite(found.x).all()
+    for code, (name, m) in enumerate(found.counts.items(), 1):  # each under its own label
+        drawn = found.run.sample(m, label=name, mean=True, seed=mix_seed(0, 7, code))
+        np.testing.assert_array_equal(found.x[found.drawn & (found.y == name)], drawn)
     again = balance(x, y, **FAST)
     np.testing.assert_array_equal(again.x, found.x)
 
@@ -73,6 +79,24 @@ def test_drawn_rows_are_of_the_class_asked_for():
     new = found.x[found.drawn]
     assert new.mean(1).mean() == pytest.approx(2.0, abs=0.5)  # the mean of the rare class
     assert new.std(0).mean() == pytest.approx(1.0, abs=0.35)
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_rows_that_select_the_weights_are_not_trained_on(even):
+    classes = classes_of(np.repeat(["a", "b", "c"], [100, 30, 2]))
+    train, valid = _parts(classes, even, 0)
+    assert set(train).isdisjoint(valid)
+    assert set(train) | set(valid) == set(range(132))
+    assert len(train) + len(valid) == 132 or even
+
+
+def test_whole_columns_of_an_array_stay_whole_and_in_their_range():
+    x, y = table()
+    x[:, 1] = np.arange(150) % 7
+    found = balance(x, y, **FAST)
+    drawn = found.x[found.drawn]
+    assert set(drawn[:, 1]) <= set(range(7))
+    assert not (drawn[:, 0] == np.rint(drawn[:, 0])).any()
 
 
 @pytest.mark.parametrize("library", [pd, pl])

@@ -2,8 +2,9 @@
 
 Order and noise are functions of (seed, epoch) and (seed, step), so a run repeats exactly and one
 that was stopped after any step goes on as if never stopped. Weights are selected on validation data
-with fixed noise, by the ELBO (price 1, no free bits) or what `validate.selector` takes in its place,
-where the objective met its aim if any. What moves in the objective is kept and restored with them.
+with fixed noise, by the ELBO (price 1, no free bits) or what `validate.selector` takes in its
+place, where the objective met its aim if any. What moves in the objective is kept and restored with
+them.
 
 Shapes: K posterior samples, B batch, L latent groups.
 """
