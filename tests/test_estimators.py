@@ -167,6 +167,16 @@ def test_an_imputer_fills_holes_and_leaves_the_rest(wine: Any) -> None:
     assert_array_equal(pickle.loads(pickle.dumps(imputer)).transform(holed), filled)
 
 
+def test_a_row_of_a_frame_is_filled_in_alike_whatever_stands_beside_it(wine: Any) -> None:
+    frame = wine[0][["alcohol", "ash"]].assign(grower=np.array(["Ada", "Ben"])[wine[1] % 2])
+    frame = frame.mask(np.random.default_rng(0).random(frame.shape) < 0.3)
+    imputer = est.Imputer(epochs=1, random_state=0, options={"net": "mlp(hidden=(8,))"})
+    filled = imputer.fit_transform(frame)
+    part = imputer.transform(frame.iloc[90:120])
+    assert part.equals(filled.iloc[90:120])
+    assert filled[frame.notna()].equals(frame)
+
+
 def test_an_imputer_fits_tables_for_their_holes_unless_told_otherwise(wine: Any) -> None:
     X = np.where(np.random.default_rng(0).random(wine[0].shape) < 0.2, np.nan, wine[0].to_numpy())
     run = est.Imputer(epochs=1, random_state=0).fit(X).run_

@@ -38,7 +38,7 @@ from ..run import Run, fit, load
 from ..run.asked import as_data
 from ..run.folder import HISTORY, RUN, WEIGHTS
 
-__all__ = ["Fitted", "epochs_of", "options_of", "reading"]
+__all__ = ["Fitted", "epochs_of", "keyed", "options_of", "reading"]
 
 FILES = (RUN, WEIGHTS, HISTORY)
 LARGEST = 2**31 - 1
@@ -136,9 +136,7 @@ class Fitted(BaseEstimator):
 
     def _keyed(self, X: Any) -> Data:
         """Returns X as the model's data, whose noise is a function of each row's values."""
-        rows = self._rows(X)
-        data = as_data(self.run_, rows, None, None)
-        return replace(data, index=_digests(data), decoder=Doubled(data.decoder))
+        return keyed(as_data(self.run_, self._rows(X), None, None))
 
     def _typed(self, found: Any, X: Any) -> Any:
         """Returns numbers in the type of X, where that is float32, as scikit-learn's own do."""
@@ -203,6 +201,11 @@ def reading(x: np.ndarray[Any, Any]) -> dict[str, Any]:
         if np.isnan(x).any():
             found["missing"] = "nan"
     return found
+
+
+def keyed(data: Data) -> Data:
+    """Returns data in float64 whose noise is a function of each row's values, not of its place."""
+    return replace(data, index=_digests(data), decoder=Doubled(data.decoder))
 
 
 def _digests(data: Data) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from ..data.table import is_frame
 from ..model import Recipe
 from ..run import Run
-from ..tasks import impute
+from ..tasks.impute import completed, given_of
 from ..train import Diverged
-from ._fitted import Fitted, epochs_of, options_of
+from ._fitted import Fitted, epochs_of, keyed, options_of
 
 __all__ = ["Imputer"]
 
@@ -138,14 +139,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Fitted):
 
     def transform(self, X: Any) -> Any:
         """Returns X without its holes, as a new array or frame of the type of X."""
-        x = self._rows(X)
-        if is_frame(x):
-            return impute(self.run_, x, method=self.method).data
-        hole = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
-        if not hole.any():
-            return x.copy()
-        found = impute(self.run_, self._keyed(X), method=self.method).data
-        return np.where(hole, found, x).astype(x.dtype, copy=False)
+        given = given_of(self.run_, self._rows(X))
+        given = replace(given, data=keyed(given.data))
+        return completed(self.run_, given, method=self.method).data
 
 
 def _is_table(x: Any) -> bool:

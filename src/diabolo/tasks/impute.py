@@ -31,7 +31,7 @@ from ..posteriors.experts import ExpertsPosterior
 from ..run import Run
 from ..run.asked import as_data
 
-__all__ = ["Imputation", "impute", "method_for"]
+__all__ = ["Given", "Imputation", "completed", "given_of", "impute", "method_for"]
 
 FEW = 10  # effective draws below which weights say little
 OFTEN = 0.05  # the part of the rows with so few that is worth a sentence
@@ -121,11 +121,10 @@ def impute(
         DiaboloError: If the data or the mask are not like those that were fitted, the model is
             deterministic, or an argument is out of range or of no effect.
     """
-    given = _given(run, data, mask, labels, condition)
-    method = method_for(run) if method is None else method
-    found = complete(
-        run.model,
-        given.data,
+    given = given_of(run, data, mask, labels, condition)
+    return completed(
+        run,
+        given,
         method=method,
         draws=draws,
         point=point,
@@ -134,6 +133,19 @@ def impute(
         precision=precision,
         progress=progress,
     )
+
+
+def completed(run: Run, given: Given, *, method: str | None = None, **options: Any) -> Imputation:
+    """Returns data that were read, with their holes filled in.
+
+    Arguments:
+        run: The run by whose schema they were read.
+        given: What `given_of` made of them.
+        method: As for `impute`.
+        options: Those of `evaluate.complete`.
+    """
+    method = method_for(run) if method is None else method
+    found = complete(run.model, given.data, method=method, **options)
 
     def numbers(values: Tensor) -> NDArray[np.float64]:
         gap = values.isnan()
@@ -165,7 +177,7 @@ def impute(
 
 
 @dataclass(frozen=True, eq=False)
-class _Given:
+class Given:
     """A user's data: as they are, and as the model reads them.
 
     Arguments:
@@ -245,8 +257,12 @@ def _put(column: nw.Series[Any], at: NDArray[np.int64], values: NDArray[Any]) ->
     return column.scatter(at.tolist(), new)
 
 
-def _given(run: Run, x: Any, mask: Any, labels: Any, condition: Any) -> _Given:
+def given_of(
+    run: Run, x: Any, mask: Any = None, labels: Any = None, condition: Any = None
+) -> Given:
     """Returns a user's data with their holes, read as the run's own but for these.
+
+    Arguments are those of `impute`.
 
     Raises:
         DiaboloError: If they are not like those that were fitted, or the mask has another shape.
@@ -285,7 +301,7 @@ def _given(run: Run, x: Any, mask: Any, labels: Any, condition: Any) -> _Given:
         warnings.simplefilter("ignore", DiaboloWarning)
         data = as_data(replace(run, schema=schema), read, labels, condition)
     data = replace(data, mask=torch.from_numpy(np.ascontiguousarray(schema.inside(seen))))
-    return _Given(raw, ~kept, data, schema)
+    return Given(raw, ~kept, data, schema)
 
 
 def _opened(path: Path, x: Any, labels: Any) -> tuple[Any, Any]:
@@ -346,7 +362,7 @@ def method_for(run: Run) -> str:
     return "gibbs" if chains else "importance"
 
 
-def _notes(run: Run, given: _Given, found: Completion) -> tuple[str, ...]:
+def _notes(run: Run, given: Given, found: Completion) -> tuple[str, ...]:
     """Returns what to be careful with."""
     notes = []
     few = 0.0 if found.ess is None or not len(found.ess) else (found.ess < FEW).double().mean()
