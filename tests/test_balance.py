@@ -300,6 +300,14 @@ def test_copies_are_told_where_held_out_rows_have_twins():
     assert found[OURS].near == 0
 
 
+def test_a_fold_in_which_nothing_lacks_draws_nothing():
+    x, y = table(41, 20)  # 21 and 20 rows, and so 7 of either in two training parts of three
+    judge = LogisticRegression()
+    found = referee(x, y, classifier=judge, folds=3, repeats=1, inner=2, **FAST | {"epochs": 1})
+    assert 0 < found.drawn < 1
+    assert found.near["SMOTE"].rows == found.near[OURS].rows == round(3 * found.drawn)
+
+
 def test_what_the_referee_refuses():
     x, y = table()
     with pytest.raises(DiaboloError, match="Class '1' has 4 rows, but 5 folds with 3 inner"):

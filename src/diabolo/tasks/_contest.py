@@ -172,6 +172,8 @@ class Contest:
 
     def near(self, made: Training, train: NDArray[np.int64], test: NDArray[np.int64]) -> Near:
         """Returns how near new rows are to training rows, beside held-out rows of their classes."""
+        if not len(made.new):  # of a training part whose classes are even by chance
+            return Near(0, 0, 0.0, 0.0)
         like = np.isin(self.classes.codes[test], made.codes[made.new])
         # All in the type in which distances are taken, so that a copy's is 0.
         other, known, new = (

@@ -144,8 +144,8 @@ def points(x: Tensor, y: Tensor, least: int = 2 * BLOCKS) -> tuple[Tensor, Tenso
 
 
 def stderr(values: Tensor) -> float:
-    """Returns the standard error of the mean of values (n,) that are independent."""
-    return float(values.std()) / math.sqrt(len(values))
+    """Returns the standard error of the mean of values (n,) that are independent; NaN of one."""
+    return float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 def ratio(samples: Tensor, data: Tensor, *, kind: str, paired: bool = False) -> Comparison:
