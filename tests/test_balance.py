@@ -23,7 +23,7 @@ from diabolo.__main__ import main
 from diabolo.noise import mix_seed
 from diabolo.tasks import balance, referee
 from diabolo.tasks._classes import classes_of
-from diabolo.tasks._contest import METRICS, OURS, REMEDIES
+from diabolo.tasks._contest import METRICS, OURS, REMEDIES, Contest, Training
 from diabolo.tasks.balance import _parts
 from diabolo.tasks.referee import _gains
 
@@ -288,6 +288,20 @@ def test_repeated_rows_are_all_near_copies(judged):
     assert again.ratio == 0
     assert near["SMOTE"].ratio < 1
     assert near[OURS].rows == near["SMOTE"].rows == again.rows
+
+
+def test_new_rows_stand_beside_held_out_rows_of_their_class():
+    rng = np.random.default_rng(0)
+    flat = np.concatenate([rng.normal(0, 0.01, (100, 2)), rng.normal(size=(100, 2))])
+    classes, every = classes_of(np.repeat(["close", "wide"], 100)), np.arange(200)
+    train, test = every[::2], every[1::2]
+    new = rng.normal(size=(50, 2))  # as wide as the second class is
+    codes = np.concatenate([classes.codes[train], np.ones(50, np.int64)])
+    made = Training(
+        np.concatenate([flat[train], new]), codes, np.arange(100, 150), np.zeros(2), np.ones(2)
+    )
+    found = Contest(None, flat, classes, None, "cvae", True, None, 0, {}).near(made, train, test)
+    assert found.ratio == pytest.approx(1, abs=0.3)
 
 
 def test_copies_are_told_where_held_out_rows_have_twins():

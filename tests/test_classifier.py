@@ -20,6 +20,8 @@ from diabolo.__main__ import main
 from diabolo.errors import DiaboloWarning
 from diabolo.tasks import _encoder
 from diabolo.tasks import classifier as make
+from diabolo.tasks._classes import classes_of
+from diabolo.tasks.classifier import _strength
 
 FAST: dict[str, Any] = {"epochs": 8, "batch_size": 50, "learning_rate": 3e-3, "compile": "off"}
 NET = "mlp(hidden=(32,))"
@@ -44,6 +46,14 @@ def few() -> tuple[np.ndarray, np.ndarray]:
     x, y = table(300, 1)
     rows = np.concatenate([np.flatnonzero(y == c)[:6] for c in range(3)])
     return x[rows], np.array(["ash", "elm", "oak"])[y[rows]]
+
+
+def test_what_a_probe_is_said_to_tell_right_is_of_labels_held_out():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 80)), rng.integers(2, size=60)  # nothing to learn, and room for it
+    _, nats, right = _strength(x, classes_of(y), 0)
+    assert nats > 0.5
+    assert 0.3 < right < 0.7
 
 
 def test_a_probe_is_the_logistic_regression_of_standardised_codes(run, few):

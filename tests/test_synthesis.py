@@ -59,6 +59,9 @@ def test_dependence_has_its_known_values() -> None:
         (False, True),
     )
     assert dependence(ordered)[0, 1] == pytest.approx(1)
+    # Of ranks 1 to 12 in two halves, 108 of the sum of squares 143 lies between the halves.
+    halves = Coded(np.stack([np.arange(12.0), np.repeat([0.0, 1.0], 6)], 1), "uv", (False, True))
+    assert dependence(halves)[0, 1] == pytest.approx(np.sqrt(108 / 143))
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -102,6 +105,38 @@ def test_membership_is_told_of_copies_and_not_of_fresh_rows() -> None:
     assert abs(found.auc - 0.5) < 3 * found.stderr
     # Under one law the variance of the area is (n + m + 1) / (12 n m).
     assert found.stderr == pytest.approx(np.sqrt(1001 / (12 * 500 * 500)), rel=0.05)
+
+
+def test_the_error_of_membership_is_that_of_repeated_draws() -> None:
+    # Hanley and McNeil's formula is exact where what is ranked is exponential.
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(300):
+        rows = [30 - rng.exponential(mean, (n, 1)) for mean, n in ((4, 20), (1, 160))]
+        found.append(membership(*rows, np.zeros((1, 1))))
+    auc, error = np.array(found).T
+    assert auc.mean() == pytest.approx(0.8, abs=0.02)
+    assert error.mean() == pytest.approx(auc.std(), rel=0.12)  # 300 draws know it to 4 %
+
+
+def test_distances_are_of_ranks_and_of_codes_that_differ() -> None:
+    x = np.stack([np.arange(100.0) ** 3, np.arange(100) % 4], 1)
+    train = Coded(x, ("a", "b"), (False, True))
+    near = Distances(train)(train)
+    assert near[:, 0].std() == pytest.approx(1, abs=0.01)
+    assert np.linalg.norm(near[0, 1:] - near[1, 1:]) == pytest.approx(1)
+    gone = Distances(train)(Coded(np.full((1, 2), np.nan), train.names, train.codes))
+    assert_allclose(gone[0], near.mean(0), atol=1e-12)
+
+
+def test_rows_are_compared_with_the_holes_of_real_ones() -> None:
+    def holed(seed: int) -> Coded:
+        rows = law(400, seed)
+        gap = np.random.default_rng(seed).random(400) < 0.5
+        return Coded(np.where(gap[:, None], np.nan, rows.x), rows.names, rows.codes)
+
+    found = judge({"law": lambda n, g: law(n, 9)}, holed(0), holed(1), baselines=False)["law"]
+    assert found.two_sample.p > 0.001
 
 
 def test_utility_is_what_can_be_learned() -> None:
