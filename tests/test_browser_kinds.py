@@ -20,6 +20,12 @@ from browsing import faults_of, numeral, opened, pixels, same, seen_as, told, un
 from diabolo.panels._rows import rows
 
 N = 60
+PASTE = """(box, text) => {
+  const data = new DataTransfer();
+  data.setData("text/plain", text);
+  const facts = { clipboardData: data, bubbles: true, cancelable: true };
+  box.dispatchEvent(new ClipboardEvent("paste", facts));
+}"""
 TINY: dict[str, Any] = {"net": "mlp(hidden=(16,))", "latent": 3, "device": "cpu"}
 
 
@@ -238,6 +244,12 @@ def test_a_table_of_ones_own_is_read(
         page.press("csv-read")
         page.page.locator("[role=alert]:not(:empty)").wait_for()
         _is(page.text("chosen"), "Your row 2")
+        many = pd.concat([mine] * 2000).to_csv(index=False)
+        assert len(many) > 100_000  # too long for a box, in which browsers are slow
+        page.see("csv").evaluate(PASTE, many)
+        page.page.get_by_text("The first 1000 of 6000 rows.").wait_for()
+        _is(page.see("csv").input_value(), "")
+        _is(page.text("chosen"), "Your row 1")
         large = tmp_path / "large.csv"  # more than a frame holds
         large.write_text("age,town\n" + "1,Ulm\n" * 700_000)
         page.see("upload").set_input_files(large)
