@@ -488,7 +488,7 @@ def test_minutes_stop():
     began = time.monotonic()
     history = run(make(), replace(CONFIG, epochs=100_000, minutes=0.2 / 60, schedule="cosine"))
     assert history.stopped == "minutes"
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 60  # and not the hours of all epochs
     assert len(history.rows) >= 1
     # The schedule follows the clock: a hundredth at its end, up to the last step's own time.
     assert history.rows[-1].learning_rate < 0.2 * CONFIG.learning_rate
