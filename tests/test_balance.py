@@ -121,6 +121,30 @@ def test_a_frame_stays_a_frame_with_its_names_and_types(library):
     assert counts.max() <= 6
 
 
+WORDS = ["no" if i < 130 else "yes" for i in range(150)]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.Series(WORDS, dtype="category", name="kind"),
+        pd.Series(WORDS, dtype="string"),
+        pd.Series(np.arange(150) // 130, dtype="category"),
+        pl.Series("kind", WORDS, dtype=pl.Enum(["no", "maybe", "yes"])),
+        pa.chunked_array([pa.array(WORDS).dictionary_encode()]),
+    ],
+    ids=["category", "string", "category of numbers", "enum", "dictionary"],
+)
+def test_labels_stay_what_they_are(labels):
+    found = balance(table()[0], labels, **FAST).y
+    assert type(found) is type(labels)
+    kind = "type" if isinstance(labels, pa.ChunkedArray) else "dtype"
+    assert getattr(found, kind) == getattr(labels, kind)
+    drawn = found[150:].to_pylist() if kind == "type" else found.to_numpy()[150:].tolist()
+    assert {*map(str, drawn)} <= {"yes", "1"}
+    assert len(found) == 260
+
+
 @pytest.mark.parametrize("text", [pa.string(), pa.large_string()])
 def test_types_of_arrow_stay_without_values_too(text):
     x, y = table()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -211,6 +212,17 @@ def test_two_names_are_one_too_many(serving: Serving) -> None:
         names = f"Host: evil.example\r\nHost: {own}\r\nCookie: {cookie(serving)}"
         s.sendall(f"GET / HTTP/1.1\r\n{names}\r\n\r\n".encode())
         assert s.recv(1 << 16).split()[1] in (b"400", b"403")
+    sent: list[Any] = []  # where a server lets both pass
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    guard = Guard(None, 80, "127.0.0.1", "t" * 32)  # type: ignore[arg-type]
+    names = [(b"host", b"evil.example"), (b"host", b"127.0.0.1:80")]
+    headers = [*names, (b"cookie", b"diabolo-80=" + b"t" * 32)]
+    scope = {"type": "http", "path": "/", "query_string": b"", "headers": headers}
+    asyncio.run(guard(scope, None, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 403
 
 
 PATHS = (

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import narwhals as nw
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..config import DataConfig
@@ -284,5 +285,11 @@ def _more(y: Any, values: NDArray[Any]) -> Any:
         given = np.asarray(y).reshape(-1)
         return np.concatenate([given, values.astype(given.dtype)])
     new = nw.new_series(native.name or "", values, backend=native.implementation)
+    if native.implementation.is_pyarrow():  # whose dictionaries have indices of several types
+        more = new.to_native().cast(y.type)
+        return pa.chunked_array([*y.chunks, *more.chunks], y.type)
     both = nw.concat([native.alias("y").to_frame(), new.cast(native.dtype).alias("y").to_frame()])
-    return both["y"].alias(native.name or "").to_native()
+    found = both["y"].alias(native.name or "").to_native()
+    if native.implementation.is_pandas_like():  # which forgets categories
+        return found.astype(y.dtype)
+    return found
