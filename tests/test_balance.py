@@ -338,6 +338,24 @@ def test_copies_are_told_where_held_out_rows_have_twins():
     assert found[OURS].near == 0
 
 
+def test_no_remedy_learns_of_rows_that_it_is_judged_by(monkeypatch):
+    x, y = table(90, 30)
+    judged = []
+    scores = Contest.scores
+
+    def told(self, remedy, made, test, settings):
+        known = made.x * made.scale + made.loc
+        if remedy != OURS:  # whose draws are float32
+            judged.append(np.abs(known[:, None] - self.flat[test]).max(2).min())
+        return scores(self, remedy, made, test, settings)
+
+    monkeypatch.setattr(Contest, "scores", told)
+    more = {"classifier": LogisticRegression(), "grid": {"C": (0.1, 1.0)}, "epochs": 1}
+    referee(x, y, folds=2, repeats=1, inner=2, **FAST | more)
+    assert len(judged) == 4 * (2 + 2 * 2 * 2)  # in the outer and the inner folds, for each C
+    assert min(judged) > 1e-6
+
+
 def test_a_fold_in_which_nothing_lacks_draws_nothing():
     x, y = table(41, 20)  # 21 and 20 rows, and so 7 of either in two training parts of three
     judge = LogisticRegression()

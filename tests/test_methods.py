@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,6 +84,16 @@ def test_every_recipe_is_sampled_from_its_prior(name: str) -> None:
     torch.testing.assert_close(turned.per_datum, whole.per_datum[order], atol=1e-10, rtol=0)
     few = log_likelihood(model, data, method="prior", k=6)
     assert bool((whole.per_datum + math.log(7) > few.per_datum + math.log(6)).all())
+
+
+def test_a_prior_is_drawn_from_under_the_condition_that_is_given() -> None:
+    case = recipe_laws.case("cvae", n=5, dtype=F64)
+    model = case.build(dropout=0.5).model.eval()
+    given = Data(case.x, support="binary", c=case.c)
+    apart = replace(given, c=case.c.roll(1, 1)), replace(given, c=None)
+    known, *others = (log_likelihood(model, d, method="prior", k=7) for d in (given, *apart))
+    for other in others:
+        assert bool((known.per_datum != other.per_datum).all())
 
 
 def test_marginal_holds_for_every_method() -> None:

@@ -784,6 +784,13 @@ def test_deterministic_weights_are_selected_by_their_objective(name, options):
     assert scores[0][0] > scores[1][0] + 1
 
 
+def test_validation_is_the_mean_over_data_whatever_the_batch():
+    recipe = make("vae")
+    recipe.model.eval()
+    whole, parts = (validate(recipe, bits(41, seed=1), 0, size) for size in (500, 10))
+    torch.testing.assert_close(parts, whole, rtol=1e-6, atol=1e-6)
+
+
 def test_validation_batches_of_an_objective_of_batches_are_alike():
     """A last batch of one datum, which has no discrepancy, would end the training."""
     recipe = make("wae")
