@@ -165,7 +165,10 @@ def _measures(rows: Rows) -> list[Part]:
         for part in parts:
             part.fill()
     if not any(model.levels) and model.space == REALS:
-        about = "How far the code is from those of training data, in standard deviations."
+        about = (
+            "How far the code is from those of the training data, or of these rows where they are "
+            "gone, in standard deviations."
+        )
         facts = ("Latent distance", None, "sd", about)
         parts.append(_colour("latent_distance", *facts, lambda: _distance(rows)))
     if not model.deterministic:

@@ -58,7 +58,9 @@ def data_facts(run: Run) -> list[tuple[str, str]]:
         more = len(schema.columns) - 12
         out.append(("columns", f"{names} and {more} more" if more > 0 else names))
     if schema.constants:
-        out.append(("left out", f"{len(schema.constants)} columns that never vary"))
+        count = len(schema.constants)
+        many = "1 column that never varies" if count == 1 else f"{count} columns that never vary"
+        out.append(("left out", many))
     if schema.classes:
         few = ", ".join(schema.classes[:20])
         out.append(("classes", few if len(schema.classes) <= 20 else f"{few}, ..."))
