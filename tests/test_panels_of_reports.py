@@ -177,6 +177,15 @@ def test_panels_of_other_data_are_not_missed(run):
             PANELS.load(name)(run(kind))
 
 
+def test_what_is_decoded_is_shown_on_the_scale_of_the_data():
+    x = np.random.default_rng(0).normal(size=(30, 4, 4))
+    run = diabolo.fit(x, epochs=1, latent=2, net="mlp(hidden=(8,))")
+    assert run.schema.span is None
+    low, high = np.quantile(x, [0.005, 0.995])
+    found = as_pictures(run, x / 2, like=x)  # half the contrast stays half of it
+    np.testing.assert_allclose(found, ((x / 2 - low) / (high - low)).clip(0, 1), atol=1e-5)
+
+
 @pytest.mark.parametrize(("n", "d"), [(100, 5), (4, 6), (3, 3)])
 def test_the_plane_is_that_of_principal_components(n, d):
     from sklearn.decomposition import PCA

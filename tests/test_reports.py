@@ -217,9 +217,11 @@ def test_what_cannot_be_shown_is_told(pages):
 def test_a_page_of_given_data_says_so_and_changes_nothing(pages, monkeypatch):
     cheap(monkeypatch, "given")
     run = make("vector")
+    run.evaluate(k=2)  # of the validation data, whose numbers are not those of other data
     before = dict(run.metrics)
     found = diabolo.report(run, RNG.normal(size=(30, 5)))
     assert "30 data that were given" in found.html
+    assert "the data given: 30 data, means per datum" in found.html
     assert "not trained on:" not in found.html
     assert run.metrics == before
 

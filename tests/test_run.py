@@ -196,6 +196,12 @@ def test_rates_of_elements_sum_to_the_rate(run: Run) -> None:
     np.testing.assert_allclose(run.latents.rate.sum(), sum(best.valid_rate), rtol=1e-5)
 
 
+def test_elements_reach_as_far_as_the_codes_of_all_data_together(run: Run) -> None:
+    codes = run.encode(run.data("valid"), variance=True)
+    spread = codes.mean.var(0) + codes.variance.mean(0)
+    np.testing.assert_allclose(run.latents.scale, np.sqrt(spread), rtol=1e-4)
+
+
 def test_score_is_the_likelihood_that_evaluate_reports(run: Run) -> None:
     valid = run.data("valid")
     found = run.evaluate(valid, k=5)
