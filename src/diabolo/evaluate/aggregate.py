@@ -109,7 +109,7 @@ class AggregatePosterior:
 
     @property
     def saturated(self) -> bool:
-        """Whether information is near its ceiling, so that it is only known to be no less."""
+        """Whether N counts for so much that information is only known to be no less."""
         return self.own > OWN
 
     @property
@@ -125,9 +125,9 @@ class AggregatePosterior:
             )
         if self.saturated:
             told.append(
-                f"The information is near log N = {self.ceiling:.2f}, all that {n} data can show "
-                f"(a datum's own posterior makes up {self.own:.0%} of q(z) at its code): it is at "
-                f"least this, and KL(q(z) || p(z)) at most what stands here."
+                f"{n} data can show no more information than log N = {self.ceiling:.2f} nats, and "
+                f"a datum's own posterior makes up {self.own:.0%} of q(z) at its code: the "
+                "information is at least this, and KL(q(z) || p(z)) at most what stands here."
             )
         return tuple(told)
 

@@ -179,9 +179,9 @@ def _prior(a: AggregatePosterior) -> list[Finding]:
             Finding(
                 "ceiling",
                 False,
-                f"The information is near log N = {a.ceiling:.2f}, the most that "
-                f"{a.information.n} data can show: it is at least {a.information.value:.2f} nats, "
-                f"and KL(q(z) || p(z)) lies {between}.",
+                f"{a.information.n} data can show no more information than log N = "
+                f"{a.ceiling:.2f} nats: it is at least {a.information.value:.2f} nats, and "
+                f"KL(q(z) || p(z)) lies {between}.",
                 "More data would tell more.",
             )
         )
