@@ -156,6 +156,9 @@ def test_a_scene_is_json_and_its_arrays_are_as_told(kind: str) -> None:
     assert set(told["can"]) == {"decode", "encode", "sample", "score", "impute", "uncertainty"}
     assert all(v is True or v.endswith(".") for v in told["can"].values())
     assert all(v.endswith(".") for v in told["verdict"])
+    saved = s.can(False)
+    for name, reason in told["can"].items():  # what no server can do none is asked for
+        assert reason is True or saved[name] == reason
 
 
 @every

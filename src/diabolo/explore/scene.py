@@ -231,7 +231,8 @@ class Scene:
             found["score"] = f"{point}, and so rows have no likelihood, only a distortion."
             found["impute"] = f"{point}, and so it does not say what holes may hold."
         if not live:
-            found |= dict.fromkeys(("sample", "score", "impute", "uncertainty"), server)
+            asked = ("sample", "score", "impute", "uncertainty")
+            found |= {name: server for name in asked if found[name] is True}
         return found
 
     def document(self, *, live: bool, decoder: Any = None, encoder: Any = None) -> dict[str, Any]:
