@@ -15,6 +15,7 @@ from diabolo.panels import PANELS, QUICK, NotApplicable
 from diabolo.panels._figure import OtherData
 from diabolo.panels._images import grid
 from diabolo.panels._rows import principal, rows
+from diabolo.panels._run import one_datum
 from diabolo.panels._run import pictures as as_pictures
 
 TINY = {"net": "mlp(hidden=(8,))", "epochs": 1, "device": "cpu", "valid": 24}
@@ -104,6 +105,30 @@ def test_rates_are_those_of_the_bound_and_active_ones_are_dark(run):
     units = active_units(run("pictures").model, found.data)
     assert f"{units.count} of 3 are active" in told(figure)
     assert f"{found.rate.mean():.2f} nats in all" in told(figure)
+
+
+def test_rates_say_of_the_others_only_what_is_so(run):
+    for kind, of in (("pictures", "rate"), ("point", "variance")):
+        text = told(PANELS.load("rates")(run(kind)))
+        assert f"The mean {of}" in text
+        assert "rate" not in text.split("active")[1]  # an autoencoder has none
+        units = active_units(run(kind).model, rows(run(kind)).data)
+        assert ("pale" in text) == (units.count < 3)
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (table(), "6 columns, of several kinds"),
+        (
+            pd.DataFrame(np.random.default_rng(0).poisson(30, (60, 2)), columns=["a", "b"]),
+            "2 columns, of the kind 'count'",
+        ),
+        (pd.DataFrame({"a": NUMBERS[:, 0]}), "1 column, real numbers"),
+    ],
+)
+def test_a_table_is_of_several_kinds_only_if_it_has_them(frame, words):
+    assert one_datum(diabolo.fit(frame, latent=2, **TINY)) == words
 
 
 def test_extremes_are_the_rows_of_least_and_most_distortion(run):

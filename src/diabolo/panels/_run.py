@@ -80,7 +80,8 @@ def one_datum(run: Run) -> str:
     """Returns what one datum is, in words: its shape, and where its values may lie."""
     schema, event = run.schema, run.spec.event
     if schema.columns:
-        return f"{len(schema.columns)} columns, {_values(run)}"
+        n = len(schema.columns)
+        return f"{n} column{'s' * (n > 1)}, {_values(run)}"
     if is_pictures(run):
         colour = "colour " if event[0] == 3 else ""
         return f"a {colour}picture of {event[1]} x {event[2]}, {_values(run)}"
@@ -117,6 +118,9 @@ def _values(run: Run) -> str:
         return f"{schema.levels} levels"
     if schema.levels:
         return f"{schema.support} of {schema.levels} levels"
+    kinds = {c.kind for c in schema.table.columns} if schema.table is not None else set()
+    if schema.support == "mixed" and len(kinds) == 1:
+        return f"of the kind '{kinds.pop()}'"
     return {"real": "real numbers", "mixed": "of several kinds"}.get(schema.support, schema.support)
 
 

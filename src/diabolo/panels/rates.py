@@ -58,10 +58,10 @@ def rates(run: Run, *, split: str | None = None, of: Rows | None = None) -> Figu
     few = f" The {MOST} largest are shown." if len(size) > MOST else ""
     unknown = int(np.isnan(size).sum())
     lost = f" Of {unknown} elements it is not known apart." if unknown else ""
+    pale = "" if units.count == len(size) else "; the others (pale) hardly do, and tell little"
     caption = (
         f"The mean {what} of each latent element over {len(found)} data{total}. {units.count} of "
-        f"{len(size)} are active (dark: they move with x); the others (pale) tell the decoder "
-        f"nothing, and their rate is near 0.{few}{lost}"
+        f"{len(size)} are active (dark: they move with x){pale}.{few}{lost}"
     )
     figure = new(7.4, 3.2, f"{what.capitalize()} of each latent element", caption)
     ax = figure.subplots()
