@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +17,7 @@ from diabolo.panels import PANELS, QUICK, NotApplicable
 from diabolo.panels._figure import OtherData
 from diabolo.panels._images import grid
 from diabolo.panels._rows import principal, rows
-from diabolo.panels._run import one_datum
+from diabolo.panels._run import by_name, one_datum, shown
 from diabolo.panels._run import pictures as as_pictures
 
 TINY = {"net": "mlp(hidden=(8,))", "epochs": 1, "device": "cpu", "valid": 24}
@@ -129,6 +131,23 @@ def test_rates_say_of_the_others_only_what_is_so(run):
 )
 def test_a_table_is_of_several_kinds_only_if_it_has_them(frame, words):
     assert one_datum(diabolo.fit(frame, latent=2, **TINY)) == words
+
+
+def test_dates_of_a_row_are_written_as_dates():
+    days = pd.Timestamp("2020-02-27") + pd.to_timedelta(np.arange(60) % 7, "D")
+    frame = pd.DataFrame({"a": NUMBERS[:, 0], "born": days})
+    fitted = diabolo.fit(frame, latent=2, **TINY)
+    written = [t.get_text() for t in PANELS.load("extremes")(fitted).axes[0].texts]
+    at = written.index("born")
+    assert all(
+        re.fullmatch(r"2020-0[23]-\d\d  \u2192  2020-\d\d-\d\d", t) for t in written[at + 1 :]
+    )
+    x, _, mask = shown(fitted, fitted.data("valid"), 3)
+    wanted = days[fitted.data("valid").rows[:3].numpy()].strftime("%Y-%m-%d")
+    assert list(by_name(fitted, x, mask, dates=True)["born"]) == list(wanted)
+    for ax in PANELS.load("strangest")(fitted).axes:
+        labels = [t.get_text() for t in ax.get_yticklabels()]
+        assert not labels or any(t.startswith("born = 2020-") for t in labels)
 
 
 def test_extremes_are_the_rows_of_least_and_most_distortion(run):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..data.table.column import DAY
 from ..distributions import ProductFamily
 from ..evaluate.drawing import rows_of
 from ..run import asked
@@ -43,6 +44,8 @@ __all__ = [
     "span",
     "which",
 ]
+
+FAR = 1_000_000  # days from 1970 to which dates are told
 
 GIVEN = "given"  # as the source of data that a user passed beside a run's own
 
@@ -192,13 +195,16 @@ def shown(run: Run, data: Data, n: int) -> tuple[Tensor, Tensor | None, Tensor |
     return batch.x, batch.c, batch.mask
 
 
-def by_name(run: Run, x: Tensor, mask: Tensor | None = None) -> dict[str, np.ndarray]:
+def by_name(
+    run: Run, x: Tensor, mask: Tensor | None = None, *, dates: bool = False
+) -> dict[str, np.ndarray]:
     """Returns the columns (n,) of data that are no pictures: numbers, or levels as text.
 
     Arguments:
         run: Knows the columns.
         x: Data as the model sees them, (n, *E).
         mask: What of them was seen; the rest is NaN, or None.
+        dates: Whether dates are text too, for values that are read one by one.
     """
     values = run.schema.array(x.cpu())
     if mask is not None:
@@ -211,7 +217,10 @@ def by_name(run: Run, x: Tensor, mask: Tensor | None = None) -> dict[str, np.nda
     for i, name in enumerate(names):
         title, values_of = str(name), values[:, i]
         if table is not None and table.mixed:
-            title, values_of = _column(table.columns[i], values_of, shown[:, i])
+            column = table.columns[i]
+            title, values_of = _column(column, values_of, shown[:, i])
+            if dates and column.kind == "date":
+                title, values_of = column.name, _dates(column, values[:, i])
         found[title] = values_of
     return found
 
@@ -226,6 +235,16 @@ def _column(column: Column, values: np.ndarray, shown: np.ndarray) -> tuple[str,
     if column.kind == "ordinal" and column.numeric:
         return column.name, shown
     return column.name, np.array(column.decode(values).to_pylist(), dtype=object)
+
+
+def _dates(column: Column, values: np.ndarray) -> np.ndarray:
+    """Returns days as dates, 2020-12-31; None for those that were not seen."""
+    days = np.floor(column.origin / DAY + (np.rint(values) if column.daily else values))
+    seen = np.isfinite(days)
+    whole = np.where(seen, days, 0).clip(-FAR, FAR).astype(np.int64)
+    text = whole.astype("datetime64[D]").astype(str).astype(object)
+    text[~seen] = None
+    return text
 
 
 def condition_of(run: Run, data: Data) -> tuple[Tensor | None, str]:

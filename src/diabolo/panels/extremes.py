@@ -60,7 +60,8 @@ def extremes(run: Run, *, n: int = 8, split: str | None = None, of: Rows | None 
     rate = "" if found.rate is None else " / rate"
     if not image:
         told = caption.format("left of", rate)
-        return _table(run, found, chosen[:, 0], by_name(run, x, mask), by_name(run, again), told)
+        before, after = by_name(run, x, mask, dates=True), by_name(run, again, dates=True)
+        return _table(run, found, chosen[:, 0], before, after, told)
     a = pictures(run, run.schema.array(x.cpu()))
     b = pictures(run, run.schema.array(again), like=a if run.schema.span is None else None)
     ratio = a.shape[1] / a.shape[2]

@@ -74,7 +74,7 @@ def strangest(
         b = pictures(run, again, like=a if run.schema.span is None else None)
         return _pictures(judged, chosen, a, b, parts, caption)
     assert parts is not None
-    return _table(run, judged, chosen, by_name(run, x, mask), parts, few, caption)
+    return _table(run, judged, chosen, by_name(run, x, mask, dates=True), parts, few, caption)
 
 
 def _judged(run: Run, data: Data, score: str | None) -> AnomalyResult:
