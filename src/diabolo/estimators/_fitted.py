@@ -136,7 +136,8 @@ class Fitted(BaseEstimator):
 
     def _keyed(self, X: Any) -> Data:
         """Returns X as the model's data, whose noise is a function of each row's values."""
-        return keyed(as_data(self.run_, self._rows(X), None, None))
+        rows = self._rows(X)  # which refuses in an estimator without a run
+        return keyed(as_data(self.run_, rows, None, None))
 
     def _typed(self, found: Any, X: Any) -> Any:
         """Returns numbers in the type of X, where that is float32, as scikit-learn's own do."""
