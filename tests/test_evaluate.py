@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -246,6 +247,30 @@ def test_devices_agree(name: str) -> None:
     laws.estimates_agree(bounded, bound(model, data).elbo, 1e-9)
     single = log_likelihood(model.float(), data, k=50).per_datum
     assert float((single - here.per_datum).abs().max()) < 1e-3  # the stated bound, in nats
+
+
+@pytest.mark.oracle(36)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("name", RECIPES.names())
+def test_devices_agree_for_every_recipe(name: str) -> None:
+    model, data = of_recipe(name)
+    k = None if model.deterministic else 7
+    here = evaluate(model, data, k=k)
+    there = evaluate(model.cuda(), data, k=k)
+    assert there.notes == here.notes
+    for a, b in zip(_numbers(here.to_json()), _numbers(there.to_json()), strict=True):
+        assert a == pytest.approx(b, rel=1e-8, abs=1e-9, nan_ok=True)
+
+
+def _numbers(found: Any) -> Iterator[float]:
+    """All numbers of nested lists and dictionaries, in order."""
+    if isinstance(found, dict):
+        found = list(found.values())
+    if isinstance(found, list | tuple):
+        for part in found:
+            yield from _numbers(part)
+    elif isinstance(found, int | float):
+        yield float(found)
 
 
 def test_bfloat16_networks_stay_near_and_densities_stay_float32() -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diabolo.config import TrainConfig
 from diabolo.data import Batch, Data
@@ -30,6 +30,7 @@ CONFIG = TrainConfig(
     epochs=2, batch_size=8, learning_rate=1e-2, compile="off", device="cpu", precision="float32"
 )
 CPU = torch.device("cpu")
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 @pytest.fixture
@@ -39,15 +40,26 @@ def traced(monkeypatch):
 
 
 def take(
-    kind: type[Step], recipe: Recipe, config: TrainConfig, groups: list[list[Batch]]
+    kind: type[Step],
+    recipe: Recipe,
+    config: TrainConfig,
+    groups: list[list[Batch]],
+    device: str = "cpu",
 ) -> tuple[list[Tensor], Step]:
-    recipe.model.train()
-    step = kind(recipe, config, CPU)
+    recipe.model.train().to(device)
+    if isinstance(recipe.objective, nn.Module):
+        recipe.objective.to(device)
+    step = kind(recipe, config, torch.device(device))
+    groups = [[_moved(b, device) for b in group] for group in groups]
     found = []
     for i, group in enumerate(groups):
         torch.manual_seed(i)
         found.append(step(iter(group), config.learning_rate, 0.5))
     return found, step
+
+
+def _moved(batch: Batch, device: str) -> Batch:
+    return Batch(*(None if part is None else part.to(device) for part in batch))
 
 
 def batches(case: laws.Case, n: int, accumulate: int = 1) -> list[list[Batch]]:
@@ -60,12 +72,14 @@ def batches(case: laws.Case, n: int, accumulate: int = 1) -> list[list[Batch]]:
     return [found[i : i + accumulate] for i in range(0, len(found), accumulate)]
 
 
-def agree(case: laws.Case, config: TrainConfig, n: int = 3, accumulate: int = 1) -> None:
+def agree(
+    case: laws.Case, config: TrainConfig, n: int = 3, accumulate: int = 1, device: str = "cpu"
+) -> None:
     """Both kinds of step give the same parts, weights, moments, averages and buffers."""
     results = []
     for kind in (Step, GraphStep):
         recipe = laws.finish(case.build())
-        found, step = take(kind, recipe, config, batches(case, n, accumulate))
+        found, step = take(kind, recipe, config, batches(case, n, accumulate), device)
         state = step.state()["optimizer"]["state"]
         moments = [state[i][name] for i in state for name in RULES[config.optimizer].states]
         done = float(state[0]["step"])
@@ -80,9 +94,10 @@ def agree(case: laws.Case, config: TrainConfig, n: int = 3, accumulate: int = 1)
     assert eager[-1] == whole[-1] == n
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", RECIPES.names())
-def test_graph_equals_eager(name, traced):
-    agree(laws.case(name, dtype=torch.float64), CONFIG)
+def test_graph_equals_eager(name, device, traced):
+    agree(laws.case(name, dtype=torch.float64), CONFIG, device=device)
 
 
 @pytest.mark.parametrize("name", NETS.names())
@@ -262,9 +277,10 @@ def test_without_a_working_compiler_training_is_eager_and_told(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="a C++ compiler is not installed")
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", RECIPES.names())
-def test_compiled_equals_eager(name):
-    agree(laws.case(name), CONFIG)
+def test_compiled_equals_eager(name, device):
+    agree(laws.case(name), CONFIG, device=device)
 
 
 @pytest.mark.slow

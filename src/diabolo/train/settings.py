@@ -36,9 +36,11 @@ __all__ = [
     "settle",
 ]
 
-# What a step and its arithmetic take on two cores of a processor, roughly: they only decide what
-# is worth compiling, and are constants so that the same training is computed alike each time.
-STEP_SECONDS, FLOPS = 1e-3, 1.5e11
+# What a step and its arithmetic take on two cores of a processor, and on a GPU, roughly: they only
+# decide what is worth compiling, and are constants so that the same training is computed alike
+# each time. A GPU's step is the starting of its kernels.
+STEP_SECONDS = {"cpu": 1e-3, "cuda": 4e-3}
+FLOPS = {"cpu": 1.5e11, "cuda": 1e13}
 LONG = 60.0  # seconds of training above which compiling pays
 PAYS = 1.15  # how much faster bfloat16 has to be
 
@@ -116,10 +118,10 @@ def settle(
         asked = ranks.several() and config.compile == "on"
         return config, ["The step of several processes is not compiled."] if asked else []
     device = pick_device(config.device)
-    seconds = _estimate(recipe, train, config)
+    seconds = _estimate(recipe, train, config, device.type)
     chosen = {"precision": "float32", "compile": "off"}
     notes: list[str] = []
-    long = seconds >= LONG or device.type == "cuda"
+    long = seconds >= LONG
     one = not ranks.several()  # one graph holds no other process
     if one and long and "compile" in auto and config.accumulate <= 4 and device.type != "mps":
         if compiler() is not None:
@@ -148,11 +150,11 @@ def _chosen(config: TrainConfig, found: Mapping[str, Any]) -> TrainConfig:
     return config
 
 
-def _estimate(recipe: Recipe, train: Data, config: TrainConfig) -> float:
-    """Returns roughly how many seconds a training takes on a processor, from its arithmetic."""
+def _estimate(recipe: Recipe, train: Data, config: TrainConfig, kind: str = "cpu") -> float:
+    """Returns roughly how many seconds a training takes on a device, from its arithmetic."""
     size = min(config.batch_size, len(train))
     steps = config.epochs * (len(train) // size)
-    least = steps * STEP_SECONDS
+    least = steps * STEP_SECONDS.get(kind, STEP_SECONDS["cpu"])
     limit = math.inf if config.minutes is None else 60 * config.minutes
     if least >= LONG or limit < LONG:
         return min(least, limit)
@@ -162,7 +164,8 @@ def _estimate(recipe: Recipe, train: Data, config: TrainConfig) -> float:
         passes = 3 if model.charge is None else 6  # a gradient costs twice the pass itself
         model.charge = None  # nor do the hooks let gradients inside a pass be taken
         measure(recipe._replace(model=model), train.to(device).batch(torch.arange(size)))
-    return min(least + steps * passes * counter.get_total_flops() / FLOPS, limit)
+    flops = FLOPS.get(kind, FLOPS["cpu"])
+    return min(least + steps * passes * counter.get_total_flops() / flops, limit)
 
 
 @contextlib.contextmanager
