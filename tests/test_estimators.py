@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import pickletools
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -29,6 +31,23 @@ ESTIMATORS = [getattr(est, name)(**QUICK) for name in est.__all__]
 @parametrize_with_checks(ESTIMATORS)
 def test_estimators_obey_the_laws_of_scikit_learn(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+UNFITTED = [
+    (estimator, name)
+    for estimator in ESTIMATORS
+    for name in dir(type(estimator))
+    if not name.startswith(("_", "fit", "set_", "get_params", "get_metadata_routing"))
+    and inspect.isfunction(getattr(type(estimator), name))
+]
+
+
+@pytest.mark.parametrize(("estimator", "name"), UNFITTED)
+def test_what_is_not_fitted_is_refused_as_scikit_learn_does(estimator: Any, name: str) -> None:
+    method = getattr(clone(estimator), name)
+    needed = [p for p in inspect.signature(method).parameters.values() if p.default is p.empty]
+    with pytest.raises(NotFittedError, match=type(estimator).__name__):
+        method(*[np.zeros((3, 2))] * len(needed))
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Fitted):
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Returns the posterior mean of each row's code, (n, D)."""
-        return self._typed(self.run_.encode(self._keyed(X)), X)
+        data = self._keyed(X)  # which refuses in an estimator without a run
+        return self._typed(self.run_.encode(data), X)
 
     def inverse_transform(self, Z: Any) -> Any:
         """Returns the mean of p(x | z) of codes (n, D), as rows like those that were fitted."""

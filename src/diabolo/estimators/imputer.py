@@ -139,7 +139,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Fitted):
 
     def transform(self, X: Any) -> Any:
         """Returns X without its holes, as a new array or frame of the type of X."""
-        given = given_of(self.run_, self._rows(X))
+        rows = self._rows(X)  # which refuses in an estimator without a run
+        given = given_of(self.run_, rows)
         given = replace(given, data=keyed(given.data))
         return completed(self.run_, given, method=self.method).data
 
