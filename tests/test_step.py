@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from diabolo.config import TrainConfig
 from diabolo.data import Batch, Data
 from diabolo.data.decode import Binarize, Scale
-from diabolo.graph import NoGraph, compiler
+from diabolo.graph import NoGraph, Replay, compiler
 from diabolo.model import Recipe
 from diabolo.nets import NETS
 from diabolo.priors import PRIORS
@@ -83,6 +83,8 @@ def agree(
         state = step.state()["optimizer"]["state"]
         moments = [state[i][name] for i in state for name in RULES[config.optimizer].states]
         done = float(state[0]["step"])
+        if kind is GraphStep and device == "cuda":
+            assert all(isinstance(replay, Replay) for replay in step.replays.values())
         buffers = [b.clone() for b in recipe.model.buffers()]
         results.append((torch.cat(found), step.weights, moments, step.shadow, buffers, done))
     # Sums in another order, through a few steps of an optimiser that divides by small numbers.

@@ -257,7 +257,9 @@ def test_a_probe_leaves_no_trace():
     recipe.model.train()
     before, state = weights(recipe), torch.get_rng_state()
     assert settings._gain(recipe, bits(), CONFIG, torch.device("cpu")) > 0
-    assert settings._estimate(recipe, bits(), replace(CONFIG, epochs=100)) > 0
+    assert (
+        settings._estimate(recipe, bits(), replace(CONFIG, epochs=100), settings.COSTS["cpu"]) > 0
+    )
     assert same(weights(recipe), before)
     assert torch.equal(torch.get_rng_state(), state)
     assert recipe.model.training

@@ -9,7 +9,9 @@ Shapes: B batch, L latent groups.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -19,7 +21,7 @@ from torch.func import functional_call
 
 from ..config import TrainConfig
 from ..data import Batch
-from ..graph import graph_of
+from ..graph import Replay, graph_of
 from ..model import Recipe
 from .optimizers import BETA1, BETA2, RULES
 from .step import Measured, Step, lay_out
@@ -51,6 +53,7 @@ class GraphStep(Step):
         self.moments: tuple[list[Tensor], list[Tensor]] = ([], [])
         self.done = torch.zeros((), device=device)  # steps that were not skipped
         self.graphs: dict[int, Callable[..., Tensor]] = {}  # by the number of batches
+        self.replays: dict[int, Callable[..., Tensor]] = {}  # the same, of the state as it lies
         self._fresh()
 
     def __call__(self, batches: Iterable[Batch], rate: float, decay: float) -> Tensor:
@@ -60,14 +63,26 @@ class GraphStep(Step):
             NoGraph: If the step cannot be traced or compiled; nothing was changed.
         """
         group = [(self._laid_out(b.x), b.c, b.mask) for b in batches]
-        scalars = torch.tensor([rate, decay], dtype=self.weights[0].dtype)
-        given = (*self._state(), scalars.to(self.device), group)
+        scalars = torch.tensor([rate, decay], dtype=self.weights[0].dtype).to(self.device)
+        n = len(group)  # the last step of an epoch may have fewer batches
         with torch.no_grad():
-            if len(group) in self.graphs:
-                return self.graphs[len(group)](*given)
-            # The last step of an epoch may have fewer batches.
-            self.graphs[len(group)], found = graph_of(self._step, given, "the step")
-            return found
+            if n not in self.graphs:
+                given = (*self._state(), scalars, group)
+                self.graphs[n], found = graph_of(self._step, given, "the step")
+                return found
+            if n not in self.replays:
+                self.replays[n] = self._replay(self.graphs[n], (scalars, group))
+            return self.replays[n](scalars, group)
+
+    def _replay(
+        self, graph: Callable[..., Tensor], moving: tuple[Any, ...]
+    ) -> Callable[..., Tensor]:
+        """Returns a graph whose state is the step's own."""
+        kept = self._state()
+        if self.device.type == "cuda":
+            with contextlib.suppress(RuntimeError):  # what cannot be recorded is started as it is
+                return Replay(graph, kept, moving)
+        return partial(graph, *kept)
 
     def _laid_out(self, x: Tensor) -> Tensor:
         last = self.images and x.ndim == 4
@@ -131,6 +146,7 @@ class GraphStep(Step):
         return torch.stack(found), list(gradients)
 
     def _fresh(self) -> None:
+        self.replays = {}
         first, second = ([torch.zeros_like(w) for w in self.weights] for _ in range(2))
         self.moments = (first, second)
 

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -36,13 +36,27 @@ __all__ = [
     "settle",
 ]
 
-# What a step and its arithmetic take on two cores of a processor, and on a GPU, roughly: they only
-# decide what is worth compiling, and are constants so that the same training is computed alike
-# each time. A GPU's step is the starting of its kernels.
-STEP_SECONDS = {"cpu": 1e-3, "cuda": 4e-3}
-FLOPS = {"cpu": 1.5e11, "cuda": 1e13}
-LONG = 60.0  # seconds of training above which compiling pays
 PAYS = 1.15  # how much faster bfloat16 has to be
+
+
+class Costs(NamedTuple):
+    """What training takes on a kind of device, roughly.
+
+    It only decides what is worth compiling, and is constant so that the same training is computed
+    alike each time.
+
+    Attributes:
+        step: Seconds of an eager step without its arithmetic: on a GPU, to start its kernels.
+        flops: Operations a second of the arithmetic.
+        compiled: Seconds of training above which compiling pays.
+    """
+
+    step: float
+    flops: float
+    compiled: float
+
+
+COSTS = {"cpu": Costs(1e-3, 1.5e11, 60.0), "cuda": Costs(4e-3, 1e13, 30.0)}  # two cores; an H100
 
 
 def pick_device(name: str) -> torch.device:
@@ -118,10 +132,11 @@ def settle(
         asked = ranks.several() and config.compile == "on"
         return config, ["The step of several processes is not compiled."] if asked else []
     device = pick_device(config.device)
-    seconds = _estimate(recipe, train, config, device.type)
+    costs = COSTS.get(device.type, COSTS["cpu"])
+    seconds = _estimate(recipe, train, config, costs)
     chosen = {"precision": "float32", "compile": "off"}
     notes: list[str] = []
-    long = seconds >= LONG
+    long = seconds >= costs.compiled
     one = not ranks.several()  # one graph holds no other process
     if one and long and "compile" in auto and config.accumulate <= 4 and device.type != "mps":
         if compiler() is not None:
@@ -150,13 +165,13 @@ def _chosen(config: TrainConfig, found: Mapping[str, Any]) -> TrainConfig:
     return config
 
 
-def _estimate(recipe: Recipe, train: Data, config: TrainConfig, kind: str = "cpu") -> float:
+def _estimate(recipe: Recipe, train: Data, config: TrainConfig, costs: Costs) -> float:
     """Returns roughly how many seconds a training takes on a device, from its arithmetic."""
     size = min(config.batch_size, len(train))
     steps = config.epochs * (len(train) // size)
-    least = steps * STEP_SECONDS.get(kind, STEP_SECONDS["cpu"])
+    least = steps * costs.step
     limit = math.inf if config.minutes is None else 60 * config.minutes
-    if least >= LONG or limit < LONG:
+    if least >= costs.compiled or limit < costs.compiled:
         return min(least, limit)
     with _aside(recipe) as model, torch.no_grad(), FlopCounterMode(display=False) as counter:
         device = next(model.parameters()).device
@@ -164,8 +179,7 @@ def _estimate(recipe: Recipe, train: Data, config: TrainConfig, kind: str = "cpu
         passes = 3 if model.charge is None else 6  # a gradient costs twice the pass itself
         model.charge = None  # nor do the hooks let gradients inside a pass be taken
         measure(recipe._replace(model=model), train.to(device).batch(torch.arange(size)))
-    flops = FLOPS.get(kind, FLOPS["cpu"])
-    return min(least + steps * passes * counter.get_total_flops() / flops, limit)
+    return min(least + steps * passes * counter.get_total_flops() / costs.flops, limit)
 
 
 @contextlib.contextmanager
