@@ -156,6 +156,23 @@ def test_types_of_arrow_stay_without_values_too(text):
     assert len(found.x) == 260
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series([pd.NA] * 150, dtype="Int64"),
+        pd.Series(pd.period_range("2020-01", periods=3, freq="M")[np.arange(150) % 3]),
+    ],
+    ids=["whole numbers", "periods"],
+)
+def test_a_column_that_no_row_can_be_drawn_of_stays_empty(column):
+    x, y = table()
+    frame = pd.DataFrame({"number": x[:, 0], "kind": np.where(x[:, 1] > 0, "a", "b"), "x": column})
+    found = balance(frame, y, **FAST).x
+    assert found.dtypes.equals(frame.dtypes)
+    assert found["x"].head(150).equals(frame["x"])
+    assert found["x"].tail(110).isna().all()
+
+
 def test_images_and_labels_keep_their_types():
     run = diabolo.data.load("digits").splits.train
     x = (run.x[:, 0].numpy()).astype(np.uint8)[:200]

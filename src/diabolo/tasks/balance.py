@@ -245,7 +245,9 @@ def _joined(rows: Any, drawn: Any, columns: Mapping[str, Column]) -> Any:
     parts = []
     for own in rows.columns:
         given, name = rows.get_column(own), str(own)  # names may be numbers
-        if name not in drawn.columns:  # whole numbers that name rows go on counting
+        if given.dtype == nw.Unknown or given.null_count() == len(given):  # no value, or no type
+            new = given[[0] * len(drawn)].shift(len(drawn))  # whose values are all missing
+        elif name not in drawn.columns:  # whole numbers that name rows go on counting
             counted = given.dtype.is_integer()
             more = given.max() + 1 + np.arange(len(drawn)) if counted else [None] * len(drawn)
             new = nw.new_series(name, more, dtype=given.dtype, backend=rows.implementation)
@@ -256,9 +258,7 @@ def _joined(rows: Any, drawn: Any, columns: Mapping[str, Column]) -> Any:
             new = nw.new_series(name, values, backend=rows.implementation)
         else:
             new = drawn[name]
-        if given.dtype == nw.Unknown:  # no value, and so no type
-            new = nw.new_series(name, [None] * len(drawn), backend=rows.implementation)
-        elif rows.implementation.is_pyarrow():  # which has two types of text
+        if rows.implementation.is_pyarrow():  # which has two types of text
             new = nw.from_native(new.to_native().cast(given.to_native().type), series_only=True)
             new = new.alias(name)
         else:
