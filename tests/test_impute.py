@@ -478,6 +478,28 @@ def test_types_of_arrow_stay(worded: diabolo.Run) -> None:
         assert not any(column.null_count for column in found.columns)
 
 
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_dates_of_polars_are_filled_in_in_their_unit(worded: diabolo.Run, unit: Any) -> None:
+    frame = pl.from_pandas(words()).with_columns(pl.col("since").cast(pl.Datetime(unit)))
+    given = frame.with_columns(pl.when(pl.int_range(pl.len()) > 5).then("since").alias("since"))
+    found = diabolo.impute(worded, given, method=SHORT).data
+    assert found.schema == frame.schema
+    assert found["since"][6:].equals(frame["since"][6:])
+    assert found["since"].dt.year().is_between(2019, 2021).all()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "Int8"])
+def test_whole_numbers_of_any_size_are_filled_in_where_a_mask_says(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=60), "b": rng.poisson(4, 60)}).astype({"b": dtype})
+    seen = np.ones((60, 2), bool)
+    seen[:9, 1] = False
+    run = diabolo.fit(frame, epochs=1, **SMALL)
+    found = diabolo.impute(run, frame, mask=seen, method=SHORT).data
+    assert found.dtypes.equals(frame.dtypes)
+    assert found[9:].equals(frame[9:])
+
+
 def test_labels_that_are_the_tables_own_condition_are_told() -> None:
     frame = words()
     conditional = diabolo.fit(frame, "cvae", condition="city", epochs=1, **SMALL)

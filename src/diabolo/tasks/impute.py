@@ -226,8 +226,8 @@ def _filled_frame(
     own = {str(c): c for c in table.columns}  # names that may be numbers
     for j, name in enumerate(schema.columns):
         at = np.nonzero(hole[:, j])[0]
-        if len(at):
-            column, values = table.get_column(own[name]), new[at, j]
+        column, values = table.get_column(own[name]), new[at, j]
+        if not np.isnan(values).all():
             if schema.table is not None:  # levels, dates and whole numbers, as in training
                 values = np.array(schema.table.columns[j].decode(values).to_pylist())
             if column.dtype.is_integer():
@@ -239,8 +239,6 @@ def _filled_frame(
 def _put(column: nw.Series[Any], at: NDArray[np.int64], values: NDArray[Any]) -> nw.Series[Any]:
     """Returns a column with values in its holes, of its own type where that can hold them."""
     new, kind = values.tolist(), column.dtype
-    if all(v is None for v in new):
-        return column
     if column.implementation.is_pyarrow():  # its scatter knows one type of text only
         old = column.to_native()
         known = None if pa.types.is_null(old.type) else old.type
@@ -254,7 +252,11 @@ def _put(column: nw.Series[Any], at: NDArray[np.int64], values: NDArray[Any]) ->
         return nw.new_series(column.name, new, backend=column.implementation)
     if worded:
         new = values.astype(float).tolist()
-    return column.scatter(at.tolist(), new)
+    more: Any = new
+    if kind.is_integer() or (kind == nw.Datetime and column.implementation.is_polars()):
+        # pandas knows int64 only, and polars dates in microseconds, whatever the column is.
+        more = nw.new_series(column.name, new, kind, backend=column.implementation)
+    return column.scatter(at.tolist(), more)
 
 
 def given_of(
