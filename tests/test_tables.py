@@ -6,6 +6,7 @@ import json
 import re
 import warnings
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from diabolo.recipes import build
 from diabolo.spec import Spec
 
 N = 300
+TEXT = pa.string()
 SMALL: dict[str, Any] = {"latent": 2, "net": "mlp(hidden=(16,))", "epochs": 2}
 KINDS = {
     "age": "count",
@@ -261,6 +263,13 @@ def test_what_comes_out_is_the_frame_that_went_in(library: str) -> None:
         pd.Series(["a", "b", None, "b"] * 10, dtype=object),
         pd.Categorical(["a", "b", None, "b"] * 10, categories=["b", "a", "unused"]),
         pd.Categorical([3, 1, 2, 2] * 10),
+        pd.Categorical(
+            pd.to_datetime(["2020-01-01", "2021-01-01", "2024-01-01"] * 13 + ["2020-01-01"])
+        ),
+        pd.Series([Decimal("1.25"), Decimal("-7.5"), Decimal("20"), Decimal("3")] * 10),
+        pd.array([1.25, -7.5, 20.0, 3.0] * 10, dtype=pd.ArrowDtype(pa.decimal128(10, 2))),
+        pd.array(["a", "b", None, "b"] * 10, dtype=pd.ArrowDtype(pa.dictionary(pa.int8(), TEXT))),
+        pd.array(["a", "b", None, "b"] * 10, dtype=pd.ArrowDtype(TEXT)),
         np.linspace(0, 1, 40, dtype=np.float32),
     ],
 )
@@ -270,6 +279,8 @@ def test_types_of_pandas_are_kept(values: Any) -> None:
     data = found.schema.data(frame)
     back = found.schema.restore(data.batch(torch.arange(40)).x)
     assert back["x"].dtype == frame["x"].dtype
+    assert {*map(type, back["x"].dropna())} == {*map(type, frame["x"].dropna())}
+    assert Schema.from_json(json.loads(json.dumps(found.schema.to_json()))) == found.schema
     seen = frame["x"].notna()
     if back["x"].dtype == np.float32:
         np.testing.assert_allclose(back["x"], frame["x"], rtol=1e-6)
@@ -277,6 +288,53 @@ def test_types_of_pandas_are_kept(values: Any) -> None:
         assert (back["x"] - frame["x"]).abs().max() < pd.Timedelta("1s")
     else:
         assert (back["x"][seen] == frame["x"][seen]).all()
+
+
+@pytest.mark.parametrize(
+    ("library", "kind"),
+    [
+        ("polars", pa.decimal128(10, 2)),
+        ("pyarrow", pa.decimal128(10, 2)),
+        ("pyarrow", pa.decimal256(50, 2)),
+    ],
+)
+def test_decimals_are_kept_within_their_digits(library: str, kind: pa.DataType) -> None:
+    """Numbers of a model that a type of decimals cannot hold are its largest."""
+    x = pa.array([0.01, 2.5, 7.25, 10] * 10).cast(kind)
+    table = pa.table({"x": x, "y": pa.array(["u", "v"] * 20)})
+    frame = table if library == "pyarrow" else pl.from_arrow(table)
+    schema = load(frame, DataConfig(valid=1)).schema
+    assert schema.table is not None
+    back = schema.table.decode(np.array([[2.499, 0], [1e30, 1]]))
+    assert Frame.of(back).columns["x"].type == Frame.of(frame).columns["x"].type
+    some = [2.5, 99999999.99 if kind.precision == 10 else 1e30]
+    assert [*map(float, back["x"].to_pylist() if library == "pyarrow" else back["x"])] == some
+
+
+BLANKS = [
+    pd.array([None] * 40, dtype="datetime64[ns]"),
+    pd.array([None] * 40, dtype="datetime64[ms, UTC]"),
+    pd.Categorical([None] * 40, categories=["a", "b"]),
+    pd.array([None] * 40, dtype="string"),
+    pd.array([None] * 40, dtype="boolean"),
+    pd.array([None] * 40, dtype="Int8"),
+    np.full(40, np.nan),
+    np.full(40, None),
+]
+
+
+@pytest.mark.parametrize("numbers", [False, True])
+@pytest.mark.parametrize("blank", BLANKS, ids=lambda blank: str(blank.dtype))
+def test_a_column_that_never_had_a_value_may_be_of_any_type(blank: Any, numbers: bool) -> None:
+    frame = pd.DataFrame({"x": np.linspace(-1, 1, 40), "y": ["u", "v"] * 20, "z": blank})
+    frame = frame.drop(columns="y") if numbers else frame  # which are one array then
+    schema = load(frame, DataConfig(valid=1)).schema
+    data = schema.data(frame)
+    back = schema.restore(data.batch(torch.arange(40)).x)
+    assert back.dtypes.equals(frame.dtypes)
+    assert back["z"].isna().all()
+    for later in (1.5, "text", pd.Timestamp("2020-01-01")):  # nothing is known of it
+        assert schema.data(frame.assign(z=later)).x.equal(data.x)
 
 
 def test_holes_are_filled_in_with_values_of_their_columns(run: diabolo.Run) -> None:

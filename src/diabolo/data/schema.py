@@ -222,7 +222,8 @@ class Schema:
                 DiaboloWarning,
                 stacklevel=2,
             )
-        return replace(rows, x=table.encode(frame), frame=None)
+        never = [self.columns[i] for i, value in self.constants if value is None]
+        return replace(rows, x=table.encode(frame, never), frame=None)
 
     def moved(self, x: Values) -> str | None:
         """Returns a sentence if a column that was constant in training has another value."""

@@ -142,8 +142,8 @@ class Column:
         Of rare levels that share a code, row by row, each is given as often as it came.
         """
         kind, missing = type_of(self.type), np.isnan(numbers)
-        if pa.types.is_null(kind):
-            return pa.nulls(len(numbers))
+        if missing.all():
+            return pa.nulls(len(numbers), kind)
         filled = np.where(missing, 0.0, numbers.astype(np.float64))
         if self.kind in ("category", "ordinal"):
             return self._levels(filled, missing, kind)
@@ -153,6 +153,8 @@ class Column:
             return _dates(micros, missing, kind)
         if self.kind == "boolean":
             filled = (filled >= 0.5).astype(np.float64)
+        if pa.types.is_decimal(kind) and self.dtype == "object":  # as narrow as its values
+            kind = pa.decimal128(38, kind.scale)
         return _numbers(filled, missing, kind)
 
     def _levels(self, codes: Array, missing: Array, kind: pa.DataType) -> pa.Array:
@@ -185,8 +187,10 @@ def _numbers(values: Array, missing: Array, kind: pa.DataType) -> pa.Array:
         limits = np.iinfo(kind.to_pandas_dtype())
         values = np.rint(values).clip(limits.min, limits.max)
         return pa.array(values.astype(np.int64), mask=missing).cast(kind)
-    numbers = pa.array(values, mask=missing)
-    return numbers if pa.types.is_decimal(kind) else numbers.cast(kind)
+    if pa.types.is_decimal(kind):
+        most = 10.0 ** (kind.precision - kind.scale) - 10.0**-kind.scale
+        values = values.clip(-np.nextafter(most, 0), np.nextafter(most, 0))
+    return pa.array(values, mask=missing).cast(kind)
 
 
 def _dates(micros: Array, missing: Array, kind: pa.DataType) -> pa.Array:

@@ -81,7 +81,10 @@ def tabulate(found: Found, config: DataConfig, rows: Array) -> Found:
     alike = not said and config.support is None and _alike(sources, kept)
     table = Table(
         columns=tuple(
-            replace(plain_column(found, c.name), step=c.step) if alike else c for c in kept
+            replace(plain_column(found, c.name), step=c.step, categories=c.categories)
+            if alike
+            else c
+            for c in kept
         ),
         library=_library(found),
         mixed=not alike,

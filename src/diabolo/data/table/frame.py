@@ -36,6 +36,8 @@ __all__ = [
 
 SHOWN = 5  # names in one sentence
 LIBRARIES = ("pandas", "polars", "pyarrow")
+ARROW = "[pyarrow]"  # ends the names of pandas' types that are Arrow's
+WHOLE = re.compile(r"u?int\d+|bool")  # pandas' types without a value for what is missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +217,8 @@ def to_library(
         dtypes = {}
     if library == "pyarrow" or importlib.util.find_spec(library) is None:
         return table
-    frame: Any = nw.from_arrow(table, backend=importlib.import_module(library))
+    module: Any = importlib.import_module(library)
+    frame: Any = nw.from_arrow(table, backend=module)
     if library == "polars":
         casts = {n: _polars(t) for n, t in dtypes.items()}
         columns = [nw.col(n).cast(t) for n, t in casts.items() if t is not None]
@@ -226,8 +229,12 @@ def to_library(
         if dtype == "category":
             ordered = bool(getattr(type_of(str(table[name].type)), "ordered", False))
             column = column.astype("category")
-            found[name] = column.cat.set_categories(list(categories[name]), ordered=ordered)
-        elif str(column.dtype) != dtype and not (dtype != "object" and column.isna().any()):
+            known = list(categories[name]) or column.cat.categories
+            found[name] = column.cat.set_categories(known, ordered=ordered)
+        elif dtype.endswith(ARROW):
+            values = table[name].cast(type_of(dtype.removesuffix(ARROW)))
+            found[name] = module.arrays.ArrowExtensionArray(values)
+        elif str(column.dtype) != dtype and not (WHOLE.fullmatch(dtype) and column.isna().any()):
             found[name] = column.astype(dtype)
     if like is not None:
         own = {str(c): c for c in like.columns}  # which may be numbers

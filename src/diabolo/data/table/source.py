@@ -16,7 +16,7 @@ from ..mapped import Array, pieces
 from ..values import refuse_infinite
 from .column import Column, Level
 from .kinds import Numbers
-from .types import as_numbers, is_number, is_plain, pc, plain, type_of
+from .types import as_numbers, is_date, is_number, is_plain, pc, plain, type_of
 
 __all__ = ["Source", "counts_of", "plain_column", "sources_of"]
 
@@ -101,7 +101,8 @@ def sources_of(found: Found, rows: Array) -> list[Source]:
             for block in values:
                 refuse_infinite(block[:, None], lambda _, name=base.name: f"column '{name}'")
             numbers = Numbers.of(values, count)
-        if pa.types.is_dictionary(columns[0].type) and is_plain(parts[0].type):
+        levels = is_plain(parts[0].type) and not is_date(parts[0].type)
+        if levels and pa.types.is_dictionary(columns[0].type):
             base = replace(base, categories=_categories(columns))
         made.append(Source(base, parts, numbers, rows))
     return made

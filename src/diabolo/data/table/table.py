@@ -5,8 +5,8 @@ Shapes: n rows, D features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..mapped import Array
 from ..values import as_float32
 from .column import Column, Unseen
 from .frame import Frame, need_columns, to_library
-from .types import as_numbers, is_number, plain
+from .types import as_numbers, blank, is_number, plain
 
 __all__ = ["Table", "numbers_of"]
 
@@ -55,13 +55,19 @@ class Table:
         """Whether all columns hold numbers, so that an array can stand for the table."""
         return all(c.numeric for c in self.columns)
 
-    def encode(self, frame: Frame) -> Array:
+    def encode(self, frame: Frame, never: Collection[str] = ()) -> Array:
         """Returns numbers (n, D), with NaN where a value is missing.
+
+        Arguments:
+            frame: The columns.
+            never: Those that had no value in training, which are passed over.
 
         Raises:
             DiaboloError: If a column is lacking, or has a value that it cannot have.
         """
         need_columns(self.names, frame.every or tuple(frame.columns))
+        gone = {n: pa.chunked_array([pa.nulls(len(frame))]) for n in never}
+        frame = replace(frame, columns={**frame.columns, **gone})
         if not self.mixed:
             return numbers_of(frame.select(self.names))
         out = np.empty((len(frame), len(self.columns)), np.float32)
@@ -169,14 +175,14 @@ def numbers_of(frame: Frame) -> Array:
     columns = []
     for name, column in frame.columns.items():
         values = plain(column)
-        if not (is_number(values.type) or pa.types.is_null(values.type)):
+        if not is_number(values.type) and not blank(values):
             some = next((v for v in values.to_pylist() if v is not None), None)
             example = "" if some is None else f", such as {some!r}"
             raise DiaboloError(
                 f"Column '{name}' is not numeric ({column.type}{example}): make numbers of it, "
                 f"leave it out, or use it as the labels or the condition (labels='{name}')."
             )
-        if values.null_count or pa.types.is_decimal(values.type):
+        if values.null_count or not is_number(values.type) or pa.types.is_decimal(values.type):
             columns.append(as_numbers(column, name))
         elif pa.types.is_boolean(values.type):
             columns.append(values.cast(pa.uint8()).to_numpy(zero_copy_only=False))

@@ -21,6 +21,7 @@ __all__ = [
     "as_numbers",
     "as_text",
     "as_times",
+    "blank",
     "is_date",
     "is_number",
     "is_plain",
@@ -35,7 +36,7 @@ pc: Any = pyarrow.compute  # its functions are made at import, unseen by type ch
 PLAIN = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 DICTIONARY = re.compile(r"dictionary<values=(.*), indices=(\w+), ordered=([01])>")
 ZONED = re.compile(r"timestamp\[(s|ms|us|ns), tz=(.*)\]")
-DECIMAL = re.compile(r"decimal(?:32|64|128|256)\((\d+), (-?\d+)\)")
+DECIMAL = re.compile(r"(decimal(?:32|64|128|256))\((\d+), (-?\d+)\)")
 
 
 def type_of(text: str) -> pa.DataType:
@@ -46,7 +47,7 @@ def type_of(text: str) -> pa.DataType:
     if found := ZONED.fullmatch(text):
         return pa.timestamp(found[1], tz=found[2])
     if found := DECIMAL.fullmatch(text):
-        return pa.decimal128(int(found[1]), int(found[2]))
+        return getattr(pa, found[1])(int(found[2]), int(found[3]))
     try:
         return pa.type_for_alias(text)
     except ValueError:
@@ -90,6 +91,11 @@ def plain(column: pa.ChunkedArray) -> pa.Array:
     return found
 
 
+def blank(values: Any) -> bool:
+    """Whether no value is there; one of no row at all is blank."""
+    return bool(pc.all(pc.is_null(values, nan_is_null=True), min_count=0).as_py())
+
+
 def mostly(texts: pa.Array) -> tuple[str, pa.Array]:
     """Returns of which there are more in text, `numbers` or `dates`, and where (n,)."""
     unique = pc.unique(texts.drop_null())
@@ -110,7 +116,7 @@ def as_numbers(column: pa.ChunkedArray, name: str) -> Array:
         DiaboloError: At a value that is no number, naming the column and the row.
     """
     values = plain(column)
-    if pa.types.is_null(values.type):
+    if not is_number(values.type) and blank(values):  # of any type
         return np.full(len(values), np.nan)
     if is_text(values.type):
         try:
@@ -137,7 +143,7 @@ def as_times(column: pa.ChunkedArray, name: str) -> Array:
         DiaboloError: At a value that is no date, naming the column and the row.
     """
     values = plain(column)
-    if pc.all(pc.is_null(values, nan_is_null=True)).as_py():  # of any type
+    if blank(values):  # of any type
         return np.full(len(values), np.nan)
     if is_text(values.type):
         try:
