@@ -275,9 +275,23 @@ def test_bins_of_whole_numbers_hold_as_many_values_each(step: int, top: int, eac
     np.testing.assert_allclose(between, between[0])
 
 
-def test_a_column_without_any_value_has_no_histogram() -> None:
+@pytest.mark.parametrize("never", [None, np.nan])
+def test_a_column_without_any_value_is_not_drawn(never: float | None) -> None:
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({"never": [None] * 60, "a": rng.normal(size=60), "b": ["x", "y"] * 30})
-    figure = PANELS.load("samples")(diabolo.fit(table, **TINY))
+    table = pd.DataFrame({"never": [never] * 60, "a": rng.normal(size=60), "b": ["x", "y"] * 30})
+    run = diabolo.fit(table, **TINY)
+    figure = PANELS.load("samples")(run)
     assert {"a", "b"} <= {ax.get_xlabel() for ax in figure.axes}
     assert "never" not in {ax.get_xlabel() for ax in figure.axes}
+    moved = words(PANELS.load("traversals")(run)).splitlines()
+    assert "a" in moved
+    assert "never" not in moved
+
+
+def test_a_column_that_held_out_rows_lack_is_drawn_all_the_same() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.normal(size=60), "rare": rng.normal(size=60)})
+    table.loc[20:, "rare"] = np.nan
+    run = diabolo.fit(table.head(50), valid=table.tail(10), **TINY)
+    assert "rare" in {ax.get_xlabel() for ax in PANELS.load("samples")(run).axes}
+    assert "rare" in words(PANELS.load("traversals")(run)).splitlines()

@@ -145,7 +145,8 @@ def _histograms(ax: Axes, real: np.ndarray, drawn: np.ndarray, name: str) -> Non
         return
     real, drawn = (a[np.isfinite(a)] for a in (real.astype(float), drawn.astype(float)))
     edges = _edges(real, drawn).tolist()
-    ax.hist(real, edges, density=True, color=BLUE, alpha=0.45, label="data")
+    some = len(real) > 0  # of a column that is mostly missing, held-out rows may have none
+    ax.hist(real, edges, density=some, color=BLUE, alpha=0.45, label="data")
     ax.hist(drawn, edges, density=True, histtype="step", color=ORANGE, lw=1.4, label="samples")
 
 

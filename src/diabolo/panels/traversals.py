@@ -80,7 +80,11 @@ def _name(run: Run, i: int, rate: np.ndarray) -> str:
 
 def _table(run: Run, x: Tensor, names: list[str], steps: int, title: str, caption: str) -> Figure:
     """Shows how far each column of numbers moves, in its standard deviations."""
-    columns = {n: v for n, v in by_name(run, x).items() if np.issubdtype(v.dtype, np.number)}
+    columns = {
+        n: v
+        for n, v in by_name(run, x).items()
+        if np.issubdtype(v.dtype, np.number) and not np.isnan(v).all()
+    }
     if not columns:
         raise OtherData("Traversals are shown of pictures and of columns of numbers.")
     scale = _scales(run, columns)
@@ -116,4 +120,5 @@ def _scales(run: Run, columns: dict[str, np.ndarray]) -> dict[str, float]:
         return dict.fromkeys(columns, 1.0)
     x, _, mask = shown(run, data, len(data))
     values = by_name(run, x, mask)
-    return {n: float(np.nanstd(values[n].astype(float))) or 1.0 for n in columns}
+    found = {n: values[n].astype(float) for n in columns}
+    return {n: 1.0 if np.isnan(v).all() else float(np.nanstd(v)) or 1.0 for n, v in found.items()}
