@@ -230,6 +230,13 @@ def test_save_leaves_nothing_half_done(runs, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_letters_that_a_font_lacks_are_no_warning(tmp_path: Path) -> None:
+    figure = importlib.import_module("diabolo.panels._figure").new(3, 3, "A title", "A caption")
+    figure.subplots().set_xlabel("\u6771\u4eac")
+    save(figure, tmp_path / "a.png")
+    assert importlib.import_module("diabolo.reports._svg").drawn(figure, "a").svg
+
+
 def test_grid_places_pictures_row_by_row():
     x = np.linspace(0, 1, 5)[:, None, None] * np.ones((5, 60, 50))
     page = grid(x, 2, pad=2)

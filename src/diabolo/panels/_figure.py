@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..checkpoint import atomic
 from ..errors import DiaboloError, missing_extra
@@ -27,6 +28,7 @@ __all__ = [
     "literal",
     "new",
     "picture",
+    "printed",
     "save",
     "short",
     "tidy",
@@ -130,4 +132,17 @@ def tidy(ax: Axes, x: str, y: str) -> None:
 def save(figure: Figure, path: Path, *, dpi: int = 130) -> None:
     """Writes a figure to a file, whole or not at all."""
     with atomic(path) as part:
-        figure.savefig(part, dpi=dpi)
+        printed(figure, part, dpi=dpi)
+
+
+def printed(figure: Figure, out: Any, **options: Any) -> None:
+    """Writes a figure; letters that its font lacks, as of users' names, are boxes and no warnings.
+
+    Arguments:
+        figure: What a panel returned.
+        out: A path or a file.
+        options: Those of matplotlib's `savefig`.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(out, **options)

@@ -16,6 +16,8 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
+from ..panels._figure import printed
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -104,7 +106,7 @@ def drawn(figure: Figure, name: str, points: Sequence[str] = ()) -> Drawing:
     out = io.BytesIO()
     facts = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
-        figure.savefig(out, format="svg", transparent=True, dpi=DPI, metadata=facts)
+        printed(figure, out, format="svg", transparent=True, dpi=DPI, metadata=facts)
     text = _tamed(out.getvalue(), name, _spots(figure, points) if points else ())
     heading, told = (" ".join(words.replace(r"\$", "$").split()) for words in (title, caption))
     return Drawing(name, heading, told, text, 72 * width)
