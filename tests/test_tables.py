@@ -763,6 +763,8 @@ def test_no_column_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_column_of_several_types_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DiaboloError, match="Column 'x' has values of several types, such as 1 and"):
         load(people().assign(x=[1, "a"] * (N // 2)))
+    with pytest.raises(DiaboloError, match="Column 'x' has values of several types, such as 1 and"):
+        load(people().assign(x=[pd.NA, 1, "a"] * (N // 3)))
     with pytest.raises(DiaboloError, match="'x' has values of type complex, such as 1j"):
         load(people().assign(x=[1j] * N))
     rows = [f"{'abc' if i == 7 else i * 1.5},{'uv'[i % 2]}" for i in range(50)]

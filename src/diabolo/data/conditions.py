@@ -77,12 +77,20 @@ def _numbers(values: Array, name: str) -> Array:
 
 
 def missing(column: Array) -> Array:
-    """Returns which values (N,) are missing: NaN or None."""
+    """Returns which values (N,) are missing: NaN, None, or pandas' NA."""
     if column.dtype.kind == "f":
         return np.isnan(column)
     if column.dtype.kind == "O":
-        return np.array([v is None or v != v for v in column], dtype=bool)
+        return np.array([v is None or _unlike(v) for v in column], dtype=bool)
     return np.zeros(len(column), bool)
+
+
+def _unlike(value: Any) -> bool:
+    """Whether a value is not known to equal itself."""
+    try:
+        return bool(value != value)
+    except TypeError:  # of pandas' NA, of which nothing is known
+        return True
 
 
 def label_column(values: Any, name: str, count: int | None, *, some: bool = False) -> Array:
@@ -125,6 +133,8 @@ def label_column(values: Any, name: str, count: int | None, *, some: bool = Fals
             "(m2) takes them with data.labelled='some'."
         )
     if gone.any() and column.dtype.kind == "O":
+        column = column.copy()
+        column[gone] = None
         there = np.array(column[~gone].tolist())
         if there.dtype.kind in "iuf":  # numbers among None
             column = np.full(len(column), np.nan)

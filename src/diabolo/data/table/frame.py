@@ -132,7 +132,7 @@ def _arrow(series: Any, name: str) -> pa.ChunkedArray:
     try:
         found = series.to_arrow()
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        some = [v for v in series.to_list() if v is not None and v == v]
+        some = [v for v in series.drop_nulls().to_list() if v == v]
         first = some[0] if some else None
         other = next((v for v in some if type(v) is not type(first)), None)
         if other is None:
