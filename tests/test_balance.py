@@ -235,7 +235,10 @@ def test_what_balance_refuses():
         (np.zeros(150), "All 150 rows have the same value of 'labels', 0"),
         (np.linspace(0, 1, 150), "numbers such as"),
         (y[:10], "Expected 150 values of 'labels'"),
-        ([None, *y[1:]], "'labels' has no value in row 0"),
+        (
+            [None, *y[1:]],
+            r"'labels' has no value in row 0, .*: remove those rows or fill them in\.$",
+        ),
         ([f"row {i}" for i in range(150)], "Each of the 150 rows has a value of 'labels' of its"),
     ):
         with pytest.raises(DiaboloError, match=words):
@@ -426,10 +429,12 @@ def test_from_the_command_line(tmp_path, capsys):
     frame["n"] = np.arange(90) % 5
     frame["dry"] = np.random.default_rng(0).random(90) < 0.5
     frame["half"] = np.random.default_rng(1).normal(5, 2, 90).round(1)
+    frame = frame[["a", "kind", *(name for name in frame if name not in ("a", "kind"))]]
     frame.to_csv(tmp_path / "mixed.csv", index=False)
     mixed = ["balance", str(tmp_path / "mixed.csv"), "--label", "kind"]
     assert main([*mixed, "--out", str(out), *small]) == 0
     rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert list(rows[0]) == [*frame.columns, "drawn"]
     assert [r["kind"] for r in rows].count("rare") == 70
     assert {r["crop"] for r in rows} == {"rye", "oats"}
     assert {r["n"] for r in rows} <= set("01234")

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from ..errors import DiaboloError
 from ._options import Flag, Json, Several, parse_set
-from ._output import destination, refuse_taken, write
+from ._output import destination, kind_of, refuse_taken, write
 from ._talk import Measuring, Training, note, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def balance(
     options: dict[str, Any] = {**parse_set(set or ()), "even": not uneven}
     if draws:
         options["mean"] = False
-    x, y, columns, label = _rows(data, labels)
+    x, y, columns, label, place = _rows(data, labels)
     if out is not None:
         refuse_taken((*columns, label), ("drawn",))
         refuse_taken((label,), ("x",))
@@ -93,14 +93,20 @@ def balance(
             print_referee(verdict)
     if out is not None:
         import numpy as np
+        import pyarrow as pa
 
         from ._written import Written
 
         with Training(f"training on {data}") as listen:
             found = tasks.balance(x, y, recipe, seed=seed, progress=listen, **options)
+        result = {"x": found.x, label: found.y, "drawn": found.drawn}
+        if place is not None and kind_of(out) != ".npz":  # among the columns of a table
+            names = [*columns[:place], label, *columns[place:]]
+            table = found.x.append_column(label, pa.array(found.y)).select(names)
+            result = {"x": table, "drawn": found.drawn}
         write(
             out,
-            {"x": found.x, label: found.y, "drawn": found.drawn},
+            result,
             names=columns,
             written=Written(Path(data), np.where(found.drawn, -1, np.arange(len(found.y))), {}),
         )
@@ -112,8 +118,8 @@ def balance(
         print_json(told)
 
 
-def _rows(data: str, labels: str) -> tuple[Any, np.ndarray, tuple[str, ...], str]:
-    """Returns rows, labels, the names of columns and that of the labels.
+def _rows(data: str, labels: str) -> tuple[Any, np.ndarray, tuple[str, ...], str, int | None]:
+    """Returns rows, labels, the names of columns and that of the labels, and where these stand.
 
     Raises:
         DiaboloError: If the data cannot be read or there are no such labels.
@@ -134,10 +140,11 @@ def _rows(data: str, labels: str) -> tuple[Any, np.ndarray, tuple[str, ...], str
     refuse_names(classes_of(found.train.labels, what=found.label), what=found.label)
     if found.train.frame is not None:
         table = pa.table(dict(found.train.frame.columns))
-        return table, found.train.labels, found.columns, found.label
+        every = [n for n in found.train.frame.every if n == found.label or n in found.columns]
+        return table, found.train.labels, found.columns, found.label, every.index(found.label)
     x = found.train.x
     x = x.gather(np.arange(len(x))) if isinstance(x, Mapped) else x
-    return x, found.train.labels, found.columns, found.label
+    return x, found.train.labels, found.columns, found.label, None
 
 
 def print_referee(found: Referee) -> None:

@@ -13,7 +13,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.conditions import class_names, label_column
+from ..data.conditions import class_names, label_column, missing
 from ..data.values import element_name
 from ..errors import DiaboloError
 
@@ -57,7 +57,13 @@ def classes_of(y: Any, count: int | None = None, *, what: str = "labels") -> Cla
             classes, or all are the same.
     """
     native = nw.from_native(y, pass_through=True, allow_series=True)
-    column = label_column(native.to_numpy() if native is not y else y, what, count)
+    column = label_column(native.to_numpy() if native is not y else y, what, count, some=True)
+    gone = missing(column)
+    if gone.any():
+        raise DiaboloError(
+            f"'{what}' has no value in row {int(gone.nonzero()[0][0])}, and {int(gone.sum())} in "
+            "all are missing: remove those rows or fill them in."
+        )
     if not len(column):
         raise DiaboloError(f"Expected '{what}' of one row at least, but got none.")
     if column.dtype.kind == "f" and not (column == np.rint(column)).all():
