@@ -222,6 +222,11 @@ def test_what_it_refuses(run, few):
         make(own, x, y)
 
 
+def test_one_label_of_each_class_is_no_warning(run, few):
+    many = [f"tree {i}" for i in range(36)]
+    assert make(run, np.concatenate([few[0], few[0]]), many).counts == (1,) * 36
+
+
 def test_from_the_command_line(run, few, tmp_path, capsys):
     place, out = tmp_path / "run", tmp_path / "y.csv"
     run.save(place)
@@ -244,6 +249,13 @@ def test_from_the_command_line(run, few, tmp_path, capsys):
     assert np.mean(right) > 0.6  # four labels of each; a third by chance
     assert main(argv) == 2
     assert "--labels COLUMN" in capsys.readouterr().err
+    frame.assign(tree=[f"t{i}" for i in range(18)]).to_csv(tmp_path / "many.csv", index=False)
+    words = ["--labelled", str(tmp_path / "many.csv"), "--labels", "tree"]
+    assert main([*argv, *words]) == 0
+    assert "of t0, t1, t10, t11, t12, t13, t14, t15, t16, t17 and 8 more" in capsys.readouterr().out
+    frame.assign(tree="ash").to_csv(tmp_path / "many.csv", index=False)
+    assert main([*argv, *words]) == 2
+    assert "All 18 rows have the same value of 'tree', ash" in capsys.readouterr().err
     assert main([*argv, "--labels", "shrub", "--labelled", str(tmp_path / "few.csv")]) == 2
     assert "shrub" in capsys.readouterr().err
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["classify"]
 
+SHOWN = 10  # classes that are named
+
 
 def classify(
     run: Path,
@@ -103,7 +105,8 @@ def classify(
         held = facts["held_out"]
         right = "" if held is None else f"; {held:.0%} right in cross-validation by the probe"
         say(f"{facts['how']} on {facts['features']} features, {facts['labels']} labels{right}")
-    say(f"the classes of {len(q)} data, of {', '.join(classes)}, are in {out}")
+    more = f" and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""
+    say(f"the classes of {len(q)} data, of {', '.join(classes[:SHOWN])}{more}, are in {out}")
 
 
 def learned_from(run: Run, source: str, labels: str) -> tuple[Data, Any]:
@@ -112,14 +115,19 @@ def learned_from(run: Run, source: str, labels: str) -> tuple[Data, Any]:
     Raises:
         DiaboloError: If there are none, or the data are not like those fitted.
     """
+    from ..data.conditions import missing
     from ..data.found import Rows
     from ..data.loading import find
+    from ..tasks._classes import classes_of
 
     config = replace(run.config.data, condition=None, labels=labels, labelled="some")
     found = find(source, config, features=run.schema.columns)
     rows = found.test or found.train
     if rows.labels is None:
         raise DiaboloError(f"There are no labels '{labels}' in '{source}'.")
+    there = ~missing(rows.labels)
+    if there.any():
+        classes_of(rows.labels[there], what=labels)  # which refuses them by their name
     own = labels == "labels"  # beside the data, in no column of theirs
     if not own and labels in run.schema.columns:
         note(

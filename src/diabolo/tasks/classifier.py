@@ -331,6 +331,8 @@ def _regression(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a few digits are enough
+        # One label a class is few, and may be all there is.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         model = LogisticRegression(C=strength, max_iter=1000).fit(x, classes.codes)
     weight, bias = model.coef_, model.intercept_
     if len(weight) == 1:  # of two classes scikit-learn has the logit of the second
