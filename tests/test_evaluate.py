@@ -239,12 +239,15 @@ def test_float32_agrees_with_float64(name: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("name", DATA)
 def test_devices_agree(name: str) -> None:
-    """Noise is made of whole numbers, the same everywhere; float64 differs by its rounding."""
+    """The bits of the noise are the same everywhere; float32 functions make normals of them.
+
+    Their rounding, 1e-7 of a normal, came to 2e-6 nats.
+    """
     data, model = DATA[name], small(DATA[name]).double()
     here, bounded = log_likelihood(model, data, k=50), bound(model, data).elbo
     model.cuda()
-    laws.estimates_agree(here, log_likelihood(model, data, k=50), 1e-9)
-    laws.estimates_agree(bounded, bound(model, data).elbo, 1e-9)
+    laws.estimates_agree(here, log_likelihood(model, data, k=50), 1e-5)
+    laws.estimates_agree(bounded, bound(model, data).elbo, 1e-5)
     single = log_likelihood(model.float(), data, k=50).per_datum
     assert float((single - here.per_datum).abs().max()) < 1e-3  # the stated bound, in nats
 
@@ -259,7 +262,7 @@ def test_devices_agree_for_every_recipe(name: str) -> None:
     there = evaluate(model.cuda(), data, k=k)
     assert there.notes == here.notes
     for a, b in zip(_numbers(here.to_json()), _numbers(there.to_json()), strict=True):
-        assert a == pytest.approx(b, rel=1e-8, abs=1e-9, nan_ok=True)
+        assert a == pytest.approx(b, rel=1e-6, abs=1e-6, nan_ok=True)
 
 
 def _numbers(found: Any) -> Iterator[float]:

@@ -3,7 +3,8 @@
 Fresh noise is torch's own generator, which the training loop seeds with (seed, step). Keyed noise
 is a function of (seed, row index, draw, call, element) and of nothing else, so that batch size,
 chunking and a larger k change nothing that was already drawn. It is SplitMix64 with one stream a
-row and the Box-Muller transform, in integer tensors, hence the same on every device.
+row, in integer tensors, hence the same bits on every device, and the Box-Muller transform, in
+float32, whose rounding differs by some 1e-7 from device to device.
 
 Shapes: K posterior samples, B batch, E event.
 
