@@ -121,6 +121,19 @@ def test_a_frame_stays_a_frame_with_its_names_and_types(library):
     assert counts.max() <= 6
 
 
+@pytest.mark.parametrize(
+    ("index", "last"),
+    [(range(150), 259), (range(1000, 1150), 1259), (pd.RangeIndex(150) * 0.5, 259)],
+)
+def test_rows_of_pandas_are_numbered_onwards(index, last):
+    """Else a name stands for two rows, a given and a drawn one."""
+    x, y = table()
+    found = balance(pd.DataFrame(x, index=index), pd.Series(y, index=index), **FAST)
+    assert found.x.index.equals(found.y.index)
+    assert list(found.x.index[:150]) == list(index)
+    assert list(found.x.index[150:]) == list(range(last - 109, last + 1))
+
+
 WORDS = ["no" if i < 130 else "yes" for i in range(150)]
 
 

@@ -264,7 +264,17 @@ def _joined(rows: Any, drawn: Any, columns: Mapping[str, Column]) -> Any:
         else:
             new = new.cast(given.dtype)
         parts.append(nw.concat([given.to_frame(), new.alias(own).to_frame()]))
-    return nw.concat(parts, how="horizontal").to_native()
+    return _named(nw.concat(parts, how="horizontal").to_native(), rows.to_native())
+
+
+def _named(whole: Any, given: Any) -> Any:
+    """Returns a frame or a series; where it is pandas', its further rows are numbered onwards."""
+    if not nw.from_native(whole, allow_series=True).implementation.is_pandas_like():
+        return whole
+    index, count = given.index, len(given)
+    after = max(count, index.max() + 1) if index.dtype.kind in "iu" else count
+    whole.index = index.append(whole.reset_index(drop=True).index[count:] + (after - count))
+    return whole
 
 
 def _whole(given: NDArray[Any], drawn: NDArray[Any]) -> NDArray[Any]:
@@ -291,5 +301,5 @@ def _more(y: Any, values: NDArray[Any]) -> Any:
     both = nw.concat([native.alias("y").to_frame(), new.cast(native.dtype).alias("y").to_frame()])
     found = both["y"].alias(native.name or "").to_native()
     if native.implementation.is_pandas_like():  # which forgets categories
-        return found.astype(y.dtype)
-    return found
+        found = found.astype(y.dtype)
+    return _named(found, y)
