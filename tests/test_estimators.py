@@ -67,6 +67,8 @@ def test_estimators_say_what_their_run_says(fitted: est.Autoencoder, wine: Any) 
     codes = fitted.transform(X)
     assert_allclose(codes, fitted.run_.encode(X), rtol=1e-12)
     assert_allclose(fitted.inverse_transform(codes), fitted.run_.decode(codes), rtol=1e-12)
+    codes.flags.writeable = False  # as what pandas gives
+    assert_allclose(fitted.inverse_transform(codes), fitted.run_.decode(codes), rtol=1e-12)
     # The same density, other draws: the difference is noise of both estimates.
     ours, theirs = fitted.score(X), fitted.run_.score(X, k=20).mean()
     assert abs(ours - theirs) < 0.2
@@ -268,9 +270,16 @@ def test_a_detector_takes_1500_steps_of_a_table() -> None:
     assert detector._usual(X[:, :, None])["epochs"] == 50
 
 
-@pytest.mark.parametrize("contamination", [0.0, 0.7])
-def test_an_impossible_contamination_is_refused(wine: Any, contamination: float) -> None:
-    with pytest.raises(diabolo.DiaboloError, match=r"contamination is above 0"):
+def test_a_detector_of_a_frame_knows_its_columns_by_name(wine: Any) -> None:
+    """No warning of scikit-learn's comes when it is fitted, nor when it is asked again."""
+    detector = est.AnomalyDetector(**QUICK).fit(wine[0])
+    again = pickle.loads(pickle.dumps(detector))
+    assert_array_equal(again.score_samples(wine[0]), detector.score_samples(wine[0]))
+
+
+@pytest.mark.parametrize("contamination", [0.0, 0.7, "auto"])
+def test_an_impossible_contamination_is_refused(wine: Any, contamination: Any) -> None:
+    with pytest.raises(diabolo.DiaboloError, match=r"contamination is a number above 0"):
         est.AnomalyDetector(contamination=contamination).fit(wine[0].to_numpy())
 
 

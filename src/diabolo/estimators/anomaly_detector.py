@@ -6,6 +6,7 @@ Shapes: n rows, S the shape of one row.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any
 
 import narwhals as nw
@@ -17,11 +18,12 @@ from ..data.table import is_frame
 from ..errors import DiaboloError
 from ..model import Recipe
 from ..noise import mix_seed
+from ..run.asked import as_data
 from ..tasks import SCORES
 from ..tasks.anomalies import default_score
 from ..tasks.scores import Judge, Subject
 from ..tasks.scores._subject import Normal
-from ._fitted import Fitted, epochs_of, options_of
+from ._fitted import Fitted, epochs_of, keyed, options_of
 
 __all__ = ["AnomalyDetector"]
 
@@ -56,7 +58,7 @@ class AnomalyDetector(OutlierMixin, Fitted):
         batch_size: Rows in one step.
         learning_rate: The largest learning rate, of a cosine schedule.
         options: Any other option of `diabolo.fit` by name.
-        random_state: An integer, a generator of NumPy, or None for another result each time.
+        random_state: An integer, a `RandomState` of NumPy, or None for another result each time.
 
     Attributes:
         run_: The fitted run.
@@ -100,9 +102,10 @@ class AnomalyDetector(OutlierMixin, Fitted):
 
     def fit(self, X: Any, y: Any = None) -> AnomalyDetector:
         """Trains the recipe on X (n, *S), sets the threshold, and returns the estimator."""
-        if not 0 < self.contamination <= 0.5:
+        part = self.contamination
+        if not isinstance(part, Real) or not 0 < part <= 0.5:
             raise DiaboloError(
-                f"contamination is above 0 and at most 0.5, but got {self.contamination!r}."
+                f"contamination is a number above 0 and at most 0.5, but got {part!r}."
             )
         self.run_, self._judge = self._train(X, usual=self._usual), None
         self.usual_ = _some(self._rows(X))
@@ -133,7 +136,7 @@ class AnomalyDetector(OutlierMixin, Fitted):
         data = self._keyed(X)
         judge = getattr(self, "_judge", None)
         if judge is None:
-            usual = self._keyed(self.usual_)
+            usual = keyed(as_data(self.run_, self.usual_, None, None))
             normal = Normal(lambda: usual, lambda: usual)
             subject = Subject(self.run_.model, self.run_.schema, normal)
             judge = SCORES.build(self.anomaly or default_score(self.run_), subject)

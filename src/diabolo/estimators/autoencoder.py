@@ -37,7 +37,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Fitted):
         learning_rate: The largest learning rate.
         k: Posterior samples a row for `score_samples`.
         options: Any other option of `diabolo.fit` by name, such as `{"beta": 4.0}`.
-        random_state: An integer, a generator of NumPy, or None for another result each time.
+        random_state: An integer, a `RandomState` of NumPy, or None for another result each time.
 
     Attributes:
         run_: The fitted run.

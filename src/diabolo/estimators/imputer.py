@@ -60,7 +60,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Fitted):
             decoder is linear, and 0.001 for all else.
         options: Any other option of `diabolo.fit` by name. Where it tells of `net` or `decoder`,
             one model is fitted, and no other is tried.
-        random_state: An integer, a generator of NumPy, or None for another result each time.
+        random_state: An integer, a `RandomState` of NumPy, or None for another result each time.
 
     Attributes:
         run_: The fitted run.

@@ -32,7 +32,7 @@ class Oversampler(Fitted):
         batch_size: Rows in one step.
         learning_rate: The largest learning rate.
         options: Any other option of `diabolo.fit` by name.
-        random_state: An integer, a generator of NumPy, or None for another result each time.
+        random_state: An integer, a `RandomState` of NumPy, or None for another result each time.
 
     Attributes:
         run_: The model that drew the rows; not there where nothing was lacking.

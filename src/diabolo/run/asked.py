@@ -121,7 +121,7 @@ def as_codes(run: Run, z: Any) -> Tensor:
         DiaboloError: If there are none, they have another shape, or are no codes of this model.
     """
     like = next(run.model.parameters())
-    codes = torch.as_tensor(z if isinstance(z, Tensor) else np.asarray(z))
+    codes = torch.as_tensor(z if isinstance(z, Tensor) else np.array(z))
     codes = codes.to(like.device, like.dtype)
     if codes.ndim != 2 or codes.shape[1] != run.latent:
         raise DiaboloError(
