@@ -395,6 +395,15 @@ def test_a_note_names_another_kind() -> None:
     assert "as in kinds={'weight': 'skip'}" in told(people()[["weight", "city"]])
 
 
+@pytest.mark.parametrize("days", [30, N])  # a category, and an identifier
+def test_dates_as_text_are_told(days: int) -> None:
+    text = pd.Series(np.arange(N) % days + np.datetime64("2020-01-01")).dt.strftime("%Y-%m-%d")
+    text[7] = None
+    said = told(people().assign(since=text))
+    assert "Column 'since' holds dates as text: kinds={'since': 'date'} reads them so." in said
+    assert "as text" not in told(people().assign(since=text), kinds={"since": "date"})
+
+
 def test_a_column_that_32_bits_hardly_tell_apart_is_told() -> None:
     x = np.random.default_rng(0).normal(size=(60, 2)) * 10_000
     near = pd.DataFrame({"a": x[:, 0], "b": x[:, 1]})

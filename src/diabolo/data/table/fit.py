@@ -92,7 +92,7 @@ def tabulate(found: Found, config: DataConfig, rows: Array) -> Found:
         left_out=tuple(left),
     )
     out = _read(found, table)
-    return replace(out, notes=(*out.notes, *notes(found, table, out.train.x)))
+    return replace(out, notes=(*out.notes, *notes(found, table, out.train.x, said)))
 
 
 def _said(config: DataConfig, found: Found) -> dict[str, Said]:

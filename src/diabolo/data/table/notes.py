@@ -5,7 +5,7 @@ Shapes: n rows, D features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,20 +16,21 @@ from ..mapped import Array, Values, pieces
 from .column import Column
 from .frame import named
 from .table import Table
-from .types import pc, plain
+from .types import is_text, mostly, pc, plain
 
 __all__ = ["left_out_note", "notes"]
 
 FINE = 1000  # steps of float32 across the values of a column that are fine enough
 
 
-def notes(found: Found, table: Table, x: Values) -> list[str]:
+def notes(found: Found, table: Table, x: Values, said: Collection[str]) -> list[str]:
     """Returns what to tell of a table.
 
     Arguments:
         found: What was read.
         table: What its columns are.
         x: The training rows as numbers, (n, D).
+        said: The columns whose kind the user says.
     """
     out = []
     look = _Look.at(x)
@@ -38,6 +39,7 @@ def notes(found: Found, table: Table, x: Values) -> list[str]:
         out += [_kinds(varying)] if varying else []
     if table.left_out:
         out.append(left_out_note(table.left_out))
+    out += _dates(found, table, said)
     out += _pooled(table.columns)
     out += _missing(table, look)
     out += _coarse(table, look)
@@ -62,6 +64,33 @@ def _kinds(columns: Sequence[Column]) -> str:
         f"A table, whose columns are read by kind: {'; '.join(each)}. To say otherwise, name them, "
         f"as in kinds={{{name!r}: '{kind}'}}."
     )
+
+
+def _dates(found: Found, table: Table, said: Collection[str]) -> list[str]:
+    """Returns a sentence on columns of text that is dates, of which nobody said what they are."""
+    frame = found.train.frame
+    if frame is None:
+        return []
+    left = [name for name, why in table.left_out if why in ("identifier", "free text")]
+    names = [*(c.name for c in table.columns if c.kind == "category"), *left]
+    texts = {n: plain(frame.columns[n]) for n in names if is_text(frame.columns[n].type)}
+    told = [name for name, values in texts.items() if name not in said and _are_dates(values)]
+    if not told:
+        return []
+    many, hold = ("Columns", "hold") if len(told) > 1 else ("Column", "holds")
+    return [
+        f"{many} {named(told)} {hold} dates as text: kinds={{{told[0]!r}: 'date'}} reads them so."
+    ]
+
+
+def _are_dates(texts: pa.Array) -> bool:
+    """Whether all texts are dates; a look at the first ten spares most columns the rest."""
+    seen = texts.drop_null()
+    for part in (seen.slice(0, 10), seen):
+        what, known = mostly(part)
+        if what != "dates" or not pc.all(known).as_py():
+            return False
+    return True
 
 
 def _pooled(columns: Sequence[Column]) -> list[str]:
