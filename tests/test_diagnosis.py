@@ -219,7 +219,9 @@ def test_the_verdict_counts_the_elements_of_all_groups(name: str) -> None:
         if not used and not unknown:
             assert found.sentence.startswith("All latent elements are all but unused")
             continue
-        told = f"{len(known) - used} of {len(rate)} latent elements are unused"
+        idle = len(known) - used
+        are = "is" if idle == 1 else "are"
+        told = f"{idle} of {len(rate)} latent elements {are} unused"
         assert found.sentence.startswith(told)
         assert (f"Of {unknown} the rate is not known one by one." in found.sentence) == (
             unknown > 0

@@ -150,6 +150,24 @@ def test_dates_of_a_row_are_written_as_dates():
         assert not labels or any(t.startswith("born = 2020-") for t in labels)
 
 
+def test_booleans_are_said_and_their_means_are_numbers():
+    on = pd.array(np.arange(60) % 2 == 0, dtype="boolean")
+    on[5:15] = pd.NA
+    frame = pd.DataFrame({"a": NUMBERS[:, 0], "on": on})
+    fitted = diabolo.fit(frame, latent=2, **TINY)
+    data = fitted.data("train")
+    x, _, mask = shown(fitted, data, len(data))
+    rows = data.rows.numpy()
+    wanted = [None if on[i] is pd.NA else ("yes" if on[i] else "no") for i in rows]
+    assert set(wanted) == {"yes", "no", None}
+    assert list(by_name(fitted, x, mask)["on"]) == wanted
+    numbers = by_name(fitted, x, mask, parts=True)["on"]
+    known = ~np.isnan(numbers)
+    assert [{"yes": 1, "no": 0}.get(w) for w in wanted if w] == list(numbers[known])
+    figure = PANELS.load("traversals")(fitted)
+    assert {t.get_text() for t in figure.axes[0].get_yticklabels()} == {"a", "on"}
+
+
 def test_extremes_are_the_rows_of_least_and_most_distortion(run):
     found = rows(run("pictures"))
     figure = PANELS.load("extremes")(run("pictures"), n=1, of=found)

@@ -200,8 +200,10 @@ def test_a_page_tells_what_the_run_is_and_what_was_found(pages, monkeypatch):
     found = diagnoses.diagnose(run.model, run.data("valid"))
     assert all(" ".join(str(f).split()) in text for f in found.verdict)
     assert "lower bound on log p(x)" in text
-    tiles = " ".join(page.text("dt"))
-    assert tiles
+    tiles = " ".join(page.text("dt", "dd", "b", "small").split())
+    for name in ("log-likelihood", "ELBO", "distortion", "rate"):
+        assert re.search(rf"{name} -?[0-9.]+ ± [0-9.e-]+ nats", tiles), tiles
+    assert "They chose the weights" in text
     point = " ".join(Page(pages("point").html).text().split())
     assert "no likelihood" in point
     assert "log-likelihood ±" not in point
@@ -223,6 +225,7 @@ def test_a_page_of_given_data_says_so_and_changes_nothing(pages, monkeypatch):
     assert "30 data that were given" in found.html
     assert "the data given: 30 data, means per datum" in found.html
     assert "not trained on:" not in found.html
+    assert "They chose the weights" not in found.html
     assert run.metrics == before
 
 

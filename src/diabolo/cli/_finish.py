@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["again", "cut_off", "draw", "interrupted", "measure", "report", "shown", "tracked"]
 
-PASSES = 1_000_000  # decoded samples that a first look at the likelihood may cost
-
 
 def measure(run: Run, k: int | None) -> Evaluation:
     """Evaluates a run on its held-out data, and stores the numbers with it.
@@ -32,6 +30,7 @@ def measure(run: Run, k: int | None) -> Evaluation:
         k: Posterior samples a datum; None takes 1000, or fewer for large data. Where there is
             nothing to sample a note says so: a training that is done is not to be lost.
     """
+    from ..evaluate.passes import samples_for
     from ..run.asked import held_out
 
     _, data = held_out(run)
@@ -41,7 +40,7 @@ def measure(run: Run, k: int | None) -> Evaluation:
             note(f"--k {k} has no effect on this model: nothing is estimated from samples.")
         k = None
     else:
-        k = min(1000, max(50, PASSES // len(data))) if k is None else k
+        k = samples_for(len(data)) if k is None else k
         what += f" with k={k}"
     with Measuring(f"measuring {what}") as progress:
         found = run.evaluate(k=k, progress=progress)

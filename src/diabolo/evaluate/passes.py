@@ -37,6 +37,7 @@ __all__ = [
     "draw_digest",
     "networks",
     "quiet",
+    "samples_for",
     "shuffled",
     "some",
     "subject",
@@ -50,6 +51,7 @@ Progress = Callable[[float], None]
 # which costs more than the operation that writes it. A GPU wants more.
 DECODED = {"cpu": 3 * 2**16, "cuda": 2**24, "mps": 2**23}
 ORDER = 0x6F72646572  # apart from the noise of a model that is evaluated with the same seed
+LOOKED = 1_000_000  # decoded samples that a first look at the likelihood may cost
 LARGER = 8  # by which factor in a compiled graph, which holds no temporaries
 TOLD = 100  # how often, at least, the part that is done of each batch is told
 
@@ -109,6 +111,11 @@ def decoder_rows(data: Data, device: torch.device, *, compiled: bool = False) ->
     """Returns how many x to decode at once."""
     numbers = DECODED.get(device.type, DECODED["cpu"]) * (LARGER if compiled else 1)
     return max(16, min(4096, numbers // prod(data.event)))
+
+
+def samples_for(n: int) -> int:
+    """Returns how many samples k a first look at the likelihood of n data takes: 50 to 1000."""
+    return min(1000, max(50, LOOKED // n))
 
 
 def shuffled(data: Data, seed: int) -> Tensor:

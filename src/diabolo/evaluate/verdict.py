@@ -114,6 +114,7 @@ def _collapse(parts: Bound | None, rate: Tensor, rise: Estimate) -> list[Finding
     idle = int((known <= RATE).sum())
     told = "The code" if total is None else f"The code costs {total:.2f} nats, and that"
     told = f"{told} of another datum costs the decoder {rise.value:.2f} nats."
+    are = "is" if idle == 1 else "are"
     if idle == len(rate) and not found:
         found.append(
             Finding(
@@ -132,7 +133,7 @@ def _collapse(parts: Bound | None, rate: Tensor, rise: Estimate) -> list[Finding
             Finding(
                 "unused",
                 False,
-                f"{idle} of {len(rate)} latent elements are unused (rate below {RATE:g} nats), "
+                f"{idle} of {len(rate)} latent elements {are} unused (rate below {RATE:g} nats), "
                 "which is no fault: the optimum leaves out what explains less variance than beta "
                 "times the variance of the likelihood (in a linear model, eigenvalues below "
                 f"beta sigma^2).{rest} {told}",

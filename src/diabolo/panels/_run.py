@@ -196,7 +196,12 @@ def shown(run: Run, data: Data, n: int) -> tuple[Tensor, Tensor | None, Tensor |
 
 
 def by_name(
-    run: Run, x: Tensor, mask: Tensor | None = None, *, dates: bool = False
+    run: Run,
+    x: Tensor,
+    mask: Tensor | None = None,
+    *,
+    dates: bool = False,
+    parts: bool = False,
 ) -> dict[str, np.ndarray]:
     """Returns the columns (n,) of data that are no pictures: numbers, or levels as text.
 
@@ -205,6 +210,7 @@ def by_name(
         x: Data as the model sees them, (n, *E).
         mask: What of them was seen; the rest is NaN, or None.
         dates: Whether dates are text too, for values that are read one by one.
+        parts: Whether booleans are numbers, for means of them: how often each is true.
     """
     values = run.schema.array(x.cpu())
     if mask is not None:
@@ -219,6 +225,8 @@ def by_name(
         if table is not None and table.mixed:
             column = table.columns[i]
             title, values_of = _column(column, values_of, shown[:, i])
+            if parts and column.kind == "boolean":
+                values_of = values[:, i]
             if dates and column.kind == "date":
                 title, values_of = column.name, _dates(column, values[:, i])
         found[title] = values_of
@@ -230,6 +238,11 @@ def _column(column: Column, values: np.ndarray, shown: np.ndarray) -> tuple[str,
     if column.kind == "date":
         first = column.decode(np.zeros(1))[0].as_py()
         return f"{column.name}, days from {str(first)[:10]}", values
+    if column.kind == "boolean":
+        seen = np.isfinite(values)
+        words = np.where(np.where(seen, values, 0) >= 0.5, "yes", "no").astype(object)
+        words[~seen] = None
+        return column.name, words
     if not column.levels:
         return column.name, values
     if column.kind == "ordinal" and column.numeric:

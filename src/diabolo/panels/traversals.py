@@ -82,7 +82,7 @@ def _table(run: Run, x: Tensor, names: list[str], steps: int, title: str, captio
     """Shows how far each column of numbers moves, in its standard deviations."""
     columns = {
         n: v
-        for n, v in by_name(run, x).items()
+        for n, v in by_name(run, x, parts=True).items()
         if np.issubdtype(v.dtype, np.number) and not np.isnan(v).all()
     }
     if not columns:
@@ -119,6 +119,6 @@ def _scales(run: Run, columns: dict[str, np.ndarray]) -> dict[str, float]:
     except NotApplicable:
         return dict.fromkeys(columns, 1.0)
     x, _, mask = shown(run, data, len(data))
-    values = by_name(run, x, mask)
+    values = by_name(run, x, mask, parts=True)
     found = {n: values[n].astype(float) for n in columns}
     return {n: 1.0 if np.isnan(v).all() else float(np.nanstd(v)) or 1.0 for n, v in found.items()}

@@ -107,21 +107,25 @@ def _values(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 def tiles(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Returns the few numbers that stand at the top: name, value and what is beside it."""
-    out = []
-    for name in ("log_likelihood", "elbo"):
-        if name in found:
-            e = found[name]
-            error = digits(e["data_stderr"])
-            out.append((NAMES[name], _number(e["value"]), f"± {error} nats" if error else "nats"))
-    if "distortion" in found:
-        out.append(("distortion", _number(found["distortion"]["value"]), "nats"))
+    out = [
+        (NAMES[name], _number(found[name]["value"]), _error(found[name]["data_stderr"]))
+        for name in ("log_likelihood", "elbo", "distortion")
+        if name in found
+    ]
     if "rate" in found:
         values = [r["value"] for r in found["rate"]]
         known = None if None in values else sum(values)
-        out.append(("rate", _number(known), "nats"))
+        # Groups are of the same data, so that their errors do not make that of the sum.
+        error = found["rate"][0]["data_stderr"] if len(values) == 1 else None
+        out.append(("rate", _number(known), _error(error)))
     if (units := found.get("active_units")) is not None:
         out.append(("active units", str(units["count"]), f"of {units['of']}"))
     return out
+
+
+def _error(error: float | None) -> str:
+    told = digits(error)
+    return f"± {told} nats" if told else "nats"
 
 
 def verdict(found: Diagnosis) -> list[Block]:

@@ -14,6 +14,7 @@ from typing import Any
 from ..data import Data, Splits
 from ..errors import DiaboloError, whole
 from ..evaluate import Estimate, active_units, bound, difference, distortion, log_likelihood
+from ..evaluate.passes import samples_for
 from ..panels import PANELS
 from ..panels._beside import beside
 from ..panels._run import measured
@@ -23,7 +24,7 @@ from ._facts import parameters
 from ._page import page
 from ._side import Measured, differing, noise, numbers, subject, told
 from ._svg import drawn
-from .report import WHERE, samples_for, target_of, write_page
+from .report import FLATTERED, WHERE, target_of, write_page
 
 __all__ = ["Compared", "compare"]
 
@@ -119,6 +120,7 @@ def compare(
     rows = 0 if chosen is None else len(chosen[0])
     told = (
         f"All are measured on the same {rows} rows: {WHERE[split]}."
+        f"{FLATTERED if split == 'valid' else ''}"
         if rows
         else "Their data differ."
     )
@@ -223,7 +225,7 @@ def _measured(name: str, run: Run, data: Data | None, k: int | None, seed: int) 
         lost = distortion(run.model, own, seed=seed)
         return Measured(name, run, None, lost, None, units, facts)
     parts = bound(run.model, own, seed=seed)
-    many = samples_for(data) if k is None else k
+    many = samples_for(len(data)) if k is None else k
     ll = log_likelihood(run.model, own, k=None if run.model.exact else many, seed=seed)
     return Measured(name, run, parts, parts.distortion, ll, units, facts)
 

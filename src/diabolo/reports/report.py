@@ -17,7 +17,7 @@ from ..checkpoint import atomic
 from ..data import Data, Splits
 from ..errors import DiaboloError, whole
 from ..evaluate import Diagnosis, diagnose
-from ..evaluate.passes import some
+from ..evaluate.passes import samples_for, some
 from ..panels import PANELS
 from ..panels._figure import OtherData
 from ..panels._rows import Rows
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from ..evaluate import Evaluation
     from ..run import Run
 
-__all__ = ["WHERE", "Report", "report", "samples_for", "target_of", "write_page"]
+__all__ = ["WHERE", "Report", "report", "target_of", "write_page"]
 
 SHOWN = 5000  # data that figures show at most
 HOVERED = 2000  # points of a map that tell something
 LOOKED = 1000  # data that the diagnosis looks at
-PASSES = 300_000  # decoded samples that a likelihood may cost
 WHERE = {"test": "test data", "valid": "validation data", "given": "the data given"}
+FLATTERED = " They chose the weights, so the numbers flatter a little: data kept apart do not."
 Progress = Callable[[float], None]
 
 
@@ -156,7 +156,7 @@ def report(
     html = page(
         f"{name}: a report",
         f"{run.config.name}, fitted to {source_of(run)}. Unless something else is said, "
-        f"figures and numbers are of {n}: {WHERE[split]}.",
+        f"figures and numbers are of {n}: {WHERE[split]}.{FLATTERED if split == 'valid' else ''}",
         parts,
         tiles=tiles(numbers),
         foot="Written by diabolo. All numbers are in nats per datum unless a unit is named; larger "
@@ -170,11 +170,6 @@ def report(
 def _first(data: Data) -> Data:
     """Returns the data, or the first of many."""
     return data if len(data) <= SHOWN else data.take(torch.arange(SHOWN))
-
-
-def samples_for(data: Data) -> int:
-    """Returns how many samples a datum of the log-likelihood: 1000, or fewer for many data."""
-    return min(1000, max(20, PASSES // len(data)))
 
 
 def target_of(path: Path) -> Path:
@@ -233,7 +228,7 @@ def _evaluation(run: Run, split: str, data: Data, seed: int) -> dict[str, Any]:
         return stored
     k = None
     if not (run.model.deterministic or run.model.exact):
-        k = samples_for(data)
+        k = samples_for(len(data))
     found: Evaluation = run.evaluate(data, k=k, seed=seed)
     return found.to_json()
 
