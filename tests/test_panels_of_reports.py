@@ -17,7 +17,7 @@ from diabolo.panels import PANELS, QUICK, NotApplicable
 from diabolo.panels._figure import OtherData
 from diabolo.panels._images import grid
 from diabolo.panels._rows import principal, rows
-from diabolo.panels._run import by_name, one_datum, shown
+from diabolo.panels._run import by_name, chances, one_datum, shown
 from diabolo.panels._run import pictures as as_pictures
 
 TINY = {"net": "mlp(hidden=(8,))", "epochs": 1, "device": "cpu", "valid": 24}
@@ -166,6 +166,25 @@ def test_booleans_are_said_and_their_means_are_numbers():
     assert [{"yes": 1, "no": 0}.get(w) for w in wanted if w] == list(numbers[known])
     figure = PANELS.load("traversals")(fitted)
     assert {t.get_text() for t in figure.axes[0].get_yticklabels()} == {"a", "on"}
+
+
+def test_traversals_of_a_table_show_how_likely_its_levels_are():
+    group = np.arange(60) % 3
+    town = np.array(["Ulm", "Kiel", "Bonn"])[group]
+    frame = pd.DataFrame({"a": NUMBERS[:, 0], "town": town, "b": group + NUMBERS[:, 1]})
+    fitted = diabolo.fit(frame, latent=2, **TINY)
+    z = torch.randn(7, 2)
+    found = chances(fitted, z)
+    assert list(found) == ["town"]
+    assert set(found["town"]) == {"Ulm", "Kiel", "Bonn"}
+    np.testing.assert_allclose(sum(found["town"].values()), 1.0, rtol=1e-5)
+    drawn = fitted.decode(z.repeat(400, 1).numpy(), mean=False)["town"].to_numpy()
+    for level, p in found["town"].items():
+        part = (drawn.reshape(400, 7) == level).mean(0)
+        np.testing.assert_allclose(part, p, atol=5 * np.sqrt(0.25 / 400))
+    rows = {t.get_text() for t in PANELS.load("traversals")(fitted).axes[0].get_yticklabels()}
+    assert rows == {"a", "town = Ulm", "town = Kiel", "town = Bonn", "b"}
+    assert chances(diabolo.fit(NUMBERS, latent=2, **TINY), z) == {}
 
 
 def test_extremes_are_the_rows_of_least_and_most_distortion(run):

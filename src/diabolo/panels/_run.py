@@ -28,6 +28,7 @@ __all__ = [
     "GIVEN",
     "bare",
     "by_name",
+    "chances",
     "code_of",
     "condition_of",
     "continuous",
@@ -286,3 +287,44 @@ def decoded(run: Run, z: Tensor, c: Tensor | None = None) -> Tensor:
         given = None if c is None else c.expand(len(z), -1)[rows].to(like)
         parts.append(run.model.decode(z[rows].to(like), given).point.cpu())
     return torch.cat(parts)
+
+
+@torch.inference_mode()
+def chances(run: Run, z: Tensor, c: Tensor | None = None) -> dict[str, dict[str, np.ndarray]]:
+    """Returns how likely the levels of each column of words are, (n,), given codes.
+
+    Arguments:
+        run: Whose model decodes.
+        z: Codes (n, D).
+        c: Conditions (n, C), or one for all, (1, C).
+
+    Returns:
+        For each column its levels, and for each of them p(level | z, c); none for other data.
+    """
+    table = run.schema.table
+    if table is None or not table.mixed:
+        return {}
+    named = [(i, table.columns[at]) for i, at in enumerate(run.schema.kept)]
+    columns = [(i, k) for i, k in named if k.count > 1 and not k.numeric]
+    if not columns:
+        return {}
+    like = next(run.model.parameters())
+    parts = []
+    for rows in torch.arange(len(z)).split(rows_of(run.model, run.device)):
+        given = None if c is None else c.expand(len(z), -1)[rows].to(like)
+        px = run.model.decode(z[rows].to(like), given)
+        each = []
+        for level in range(max(k.count for _, k in columns)):
+            x = px.point.clone()
+            for i, k in columns:
+                x[:, i] = min(level, k.count - 1)
+            each.append(px.log_prob_elements(x).exp().cpu())
+        parts.append(torch.stack(each, dim=1))
+    found = torch.cat(parts).numpy()  # (n, levels, columns)
+    return {
+        k.name: {
+            **{str(level): found[:, j, i] for j, level in enumerate(k.levels)},
+            **({"rare ones": found[:, len(k.levels), i]} if k.pooled else {}),
+        }
+        for i, k in columns
+    }

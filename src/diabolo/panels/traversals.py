@@ -8,8 +8,9 @@ import numpy as np
 
 from ..run.traversal import moving, path
 from ._figure import NotApplicable, OtherData, by_column, literal, new, picture, tidy
+from ._figure import short as cut
 from ._images import grid, size_note
-from ._run import by_name, condition_of, decoded, held_out, is_pictures, pictures, shown
+from ._run import by_name, chances, condition_of, decoded, held_out, is_pictures, pictures, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["traversals"]
 
-COLUMNS = 16  # of a table
+LETTERS = 24  # of a column and its level
+COLUMNS = 24  # rows of a table, numbers and levels
+LEVELS = 3  # of one column
+LEAST = 0.05  # the least standard deviation of a level, that of one in 400
+Levels = dict[str, dict[str, "np.ndarray"]]
 
 
 def traversals(run: Run, *, most: int = 10, steps: int = 9) -> Figure:
@@ -35,7 +40,7 @@ def traversals(run: Run, *, most: int = 10, steps: int = 9) -> Figure:
 
     Raises:
         NotApplicable: If the run was not trained, or a condition is out of reach.
-        OtherData: If a datum is no picture and has no columns of numbers.
+        OtherData: If a datum is no picture and has no columns.
     """
     if "latents" not in run.metrics:
         raise NotApplicable("How far elements reach is not known: the run was not trained.")
@@ -60,7 +65,8 @@ def traversals(run: Run, *, most: int = 10, steps: int = 9) -> Figure:
         "values in order. A row in which nothing moves is an element that the decoder ignores."
     )
     if not is_pictures(run):
-        return _table(run, x, names, steps, title, caption)
+        parts = chances(run, codes.flatten(0, 1), c)
+        return _table(run, x, parts, names, steps, title, caption)
     seen = pictures(run, run.schema.array(x))
     ratio = seen.shape[1] / seen.shape[2]
     size = 6.2 / steps * ratio * len(chosen)
@@ -78,47 +84,70 @@ def _name(run: Run, i: int, rate: np.ndarray) -> str:
     return f"z{i}" if np.isnan(rate[i]) else f"z{i}  {rate[i]:.2f} nats"
 
 
-def _table(run: Run, x: Tensor, names: list[str], steps: int, title: str, caption: str) -> Figure:
-    """Shows how far each column of numbers moves, in its standard deviations."""
-    columns = {
-        n: v
-        for n, v in by_name(run, x, parts=True).items()
-        if np.issubdtype(v.dtype, np.number) and not np.isnan(v).all()
-    }
+def _table(
+    run: Run, x: Tensor, parts: Levels, names: list[str], steps: int, title: str, caption: str
+) -> Figure:
+    """Shows how far numbers and the probabilities of levels move, in their standard deviations."""
+    scale, share = _scales(run)
+    columns: dict[str, np.ndarray] = {}
+    for name, values in by_name(run, x, parts=True).items():
+        if np.issubdtype(values.dtype, np.number):
+            if not np.isnan(values).all():
+                columns[name] = (values - values.mean()) / scale.get(name, 1.0)
+            continue
+        levels = parts.get(name, {})
+        most = sorted(levels, key=lambda level: -float(np.ptp(levels[level])))[:LEVELS]
+        for level in [v for v in levels if v in most]:
+            known = share.get(name, {})
+            p = known.get(level, 1 - sum(known.get(v, 0.0) for v in levels))
+            spread = max(np.sqrt(p * (1 - p)), LEAST)
+            title = f"{cut(name, LETTERS // 2)} = {cut(level, LETTERS // 2)}"
+            columns[title] = (levels[level] - levels[level].mean()) / spread
     if not columns:
-        raise OtherData("Traversals are shown of pictures and of columns of numbers.")
-    scale = _scales(run, columns)
+        raise OtherData("Traversals are shown of pictures and of tables.")
     kept = list(columns)[:COLUMNS]
-    moved = np.stack([(columns[n] - columns[n].mean()) / scale[n] for n in kept])
-    moved = moved.reshape(len(kept), len(names), steps)
+    moved = np.stack([columns[n] for n in kept]).reshape(len(kept), len(names), steps)
     moved -= moved[:, :, [steps // 2]]
-    most = max(float(np.nanmax(np.abs(moved))), 1e-9)
+    most_moved = max(float(np.nanmax(np.abs(moved))), 1e-9)
     caption += (
-        f" Colour: how far each column moves, red up and blue down, at most {most:.2g} of its "
-        "standard deviations."
+        f" Colour: how far each column moves, red up and blue down, at most {most_moved:.2g} of "
+        "its standard deviations."
     )
+    if parts:
+        caption += f" Of words: how likely each is, of each column the {LEVELS} that move most."
     if len(kept) < len(columns):
-        caption += f" The first {len(kept)} of {len(columns)} columns of numbers."
+        caption += f" The first {len(kept)} of {len(columns)} rows."
     figure, axes = by_column(names, 0.6 + 0.2 * len(kept), title, caption)
     left = min(ax.get_position().x0 for ax in axes)
     for i, (ax, name) in enumerate(zip(axes, names, strict=True)):
-        ax.imshow(moved[:, i], cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
+        ax.imshow(moved[:, i], cmap="RdBu_r", vmin=-most_moved, vmax=most_moved, aspect="auto")
         tidy(ax, name, "")
         ax.grid(False)
         ax.set_xticks([0, steps // 2, steps - 1], ["-3", "0", "3"], fontsize=7)
         first = ax.get_position().x0 == left
-        short = [literal(n[:16]) for n in kept] if first else []
+        short = [literal(cut(n, LETTERS)) for n in kept] if first else []
         ax.set_yticks(range(len(kept)) if first else [], short, fontsize=7)
     return figure
 
 
-def _scales(run: Run, columns: dict[str, np.ndarray]) -> dict[str, float]:
-    """Returns the standard deviation of each column over data, or 1 where they are gone."""
+def _scales(run: Run) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Returns the standard deviations of numbers over data, and how frequent levels are.
+
+    Both are empty where the data are gone.
+    """
     try:
         data = held_out(run)
     except NotApplicable:
-        return dict.fromkeys(columns, 1.0)
+        return {}, {}
     x, _, mask = shown(run, data, len(data))
-    values = by_name(run, x, mask, parts=True)
-    found = {n: values[n].astype(float) for n in columns}
-    return {n: 1.0 if np.isnan(v).all() else float(np.nanstd(v)) or 1.0 for n, v in found.items()}
+    scale: dict[str, float] = {}
+    share: dict[str, dict[str, float]] = {}
+    for name, values in by_name(run, x, mask, parts=True).items():
+        if np.issubdtype(values.dtype, np.number):
+            seen = values[~np.isnan(values)].astype(float)
+            scale[name] = float(seen.std()) or 1.0 if len(seen) else 1.0
+        else:
+            seen = np.array([str(v) for v in values if v is not None])
+            levels, counts = np.unique(seen, return_counts=True)
+            share[name] = dict(zip(levels.tolist(), (counts / len(seen)).tolist(), strict=True))
+    return scale, share
