@@ -84,7 +84,7 @@ def agree(
         moments = [state[i][name] for i in state for name in RULES[config.optimizer].states]
         done = float(state[0]["step"])
         if kind is GraphStep and device == "cuda":
-            assert all(isinstance(replay, Replay) for replay in step.replays.values())
+            assert all(isinstance(replay, Replay) for replay in step.graphs.values())
         buffers = [b.clone() for b in recipe.model.buffers()]
         results.append((torch.cat(found), step.weights, moments, step.shadow, buffers, done))
     # Sums in another order, through a few steps of an optimiser that divides by small numbers.
@@ -305,11 +305,12 @@ def test_compiled_training_in_bfloat16_raises_the_bound(name):
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="a C++ compiler is not installed")
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("net", ["mlp(hidden=(70,))", "conv"])
-def test_a_compiled_training_is_gone_on_with_bit_for_bit(net, tmp_path):
+def test_a_compiled_training_is_gone_on_with_bit_for_bit(net, device, tmp_path):
     case = laws.case("vae", event=(1, 8, 8), net=net, n=64)
     data = Data(case.x, "binary")
-    config = replace(CONFIG, epochs=4, compile="on", precision="bf16", ema=0.9)
+    config = replace(CONFIG, epochs=4, compile="on", precision="bf16", ema=0.9, device=device)
     config = replace(config, checkpoint_minutes=1e-9)
     path = tmp_path / "state.pt"
     whole = case.build()

@@ -33,7 +33,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from .errors import lacks_memory
 
-__all__ = ["NoGraph", "Replay", "compiler", "graph_of"]
+__all__ = ["NoGraph", "Replay", "compiler", "copies", "graph_of"]
 
 WIDE = 64  # inputs and outputs from which a convolution is faster than a product
 
@@ -106,15 +106,16 @@ class Replay:
         self, graph: Callable[..., Tensor], kept: tuple[Any, ...], moving: tuple[Any, ...]
     ) -> None:
         state = torch.cuda.get_rng_state()
-        self.moving = tree_map(_copied, moving)
+        self.moving = copies(moving)
         self.recorded = torch.cuda.CUDAGraph()
         try:
             aside = torch.cuda.Stream()
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):  # libraries set themselves up, on copies
-                graph(*tree_map(_copied, kept), *self.moving)
+                graph(*copies(kept), *self.moving)
             torch.cuda.current_stream().wait_stream(aside)
-            with torch.cuda.graph(self.recorded):
+            # Other threads may use the GPU meanwhile.
+            with torch.cuda.graph(self.recorded, capture_error_mode="thread_local"):
                 self.found = graph(*kept, *self.moving)
         finally:
             torch.cuda.set_rng_state(state)
@@ -128,8 +129,9 @@ class Replay:
         return self.found.clone()
 
 
-def _copied(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
+def copies(values: Any) -> Any:
+    """Returns nested tensors anew, with their strides; all else is as it was."""
+    return tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, values)
 
 
 def _options() -> dict[str, Any]:

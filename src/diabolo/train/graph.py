@@ -9,7 +9,6 @@ Shapes: B batch, L latent groups.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain
@@ -21,7 +20,7 @@ from torch.func import functional_call
 
 from ..config import TrainConfig
 from ..data import Batch
-from ..graph import Replay, graph_of
+from ..graph import Replay, copies, graph_of
 from ..model import Recipe
 from .optimizers import BETA1, BETA2, RULES
 from .step import Measured, Step, lay_out
@@ -53,7 +52,6 @@ class GraphStep(Step):
         self.moments: tuple[list[Tensor], list[Tensor]] = ([], [])
         self.done = torch.zeros((), device=device)  # steps that were not skipped
         self.graphs: dict[int, Callable[..., Tensor]] = {}  # by the number of batches
-        self.replays: dict[int, Callable[..., Tensor]] = {}  # the same, of the state as it lies
         self._fresh()
 
     def __call__(self, batches: Iterable[Batch], rate: float, decay: float) -> Tensor:
@@ -67,22 +65,27 @@ class GraphStep(Step):
         n = len(group)  # the last step of an epoch may have fewer batches
         with torch.no_grad():
             if n not in self.graphs:
-                given = (*self._state(), scalars, group)
-                self.graphs[n], found = graph_of(self._step, given, "the step")
-                return found
-            if n not in self.replays:
-                self.replays[n] = self._replay(self.graphs[n], (scalars, group))
-            return self.replays[n](scalars, group)
+                self.graphs[n], found = self._made((scalars, group))
+                if found is not None:
+                    return found
+            return self.graphs[n](scalars, group)
 
-    def _replay(
-        self, graph: Callable[..., Tensor], moving: tuple[Any, ...]
-    ) -> Callable[..., Tensor]:
-        """Returns a graph whose state is the step's own."""
+    def _made(self, moving: tuple[Any, ...]) -> tuple[Callable[..., Tensor], Tensor | None]:
+        """Returns the graph of the step's state, and what it did if it took the step already.
+
+        On a GPU each step is one of the same recording, the first one too: bits do not depend on
+        where a training was interrupted.
+        """
         kept = self._state()
-        if self.device.type == "cuda":
-            with contextlib.suppress(RuntimeError):  # what cannot be recorded is started as it is
-                return Replay(graph, kept, moving)
-        return partial(graph, *kept)
+        if self.device.type != "cuda":
+            graph, found = graph_of(self._step, (*kept, *moving), "the step")
+            return partial(graph, *kept), found
+        with torch.random.fork_rng([torch.cuda.current_device()]):
+            graph, _ = graph_of(self._step, copies((*kept, *moving)), "the step")
+        try:
+            return Replay(graph, kept, moving), None
+        except RuntimeError:  # what cannot be recorded is started kernel by kernel
+            return partial(graph, *kept), None
 
     def _laid_out(self, x: Tensor) -> Tensor:
         last = self.images and x.ndim == 4
@@ -146,7 +149,7 @@ class GraphStep(Step):
         return torch.stack(found), list(gradients)
 
     def _fresh(self) -> None:
-        self.replays = {}
+        self.graphs = {}  # they know where the moments lie
         first, second = ([torch.zeros_like(w) for w in self.weights] for _ in range(2))
         self.moments = (first, second)
 
