@@ -131,7 +131,11 @@ class Replay:
 
 def copies(values: Any) -> Any:
     """Returns nested tensors anew, with their strides; all else is as it was."""
-    return tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, values)
+
+    def copied(value: Any) -> Any:
+        return value.clone() if isinstance(value, Tensor) else value
+
+    return tree_map(copied, values)
 
 
 def _options() -> dict[str, Any]:
