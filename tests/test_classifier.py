@@ -87,7 +87,7 @@ def test_hidden_features_are_what_the_last_layer_reads(run, few):
     code = _encoder.features_of(run.model, run.model, data, "code")
     head = run.model.latent.posterior.net.head
     with torch.no_grad():
-        raw = head(hidden.float())
+        raw = head(hidden.float().to(run.device)).cpu()
     assert hidden.shape == (18, 32)
     torch.testing.assert_close(raw[:, :4].double(), code)
     np.testing.assert_allclose(code.numpy(), run.encode(few[0]), rtol=1e-5)
@@ -154,7 +154,7 @@ def test_grey_values_are_read_where_bits_are_drawn():
     run = diabolo.fit("digits", "vae", latent=3, net=NET, binarize="dynamic", epochs=1)
     data = run.data("valid")
     seen = torch.cat(list(_encoder.read(run.model, data)))
-    torch.testing.assert_close(seen, data.decoder.mean(data.x))
+    torch.testing.assert_close(seen.cpu(), data.decoder.mean(data.x))
 
 
 @pytest.mark.parametrize("recipe", ["discrete_vae", "hierarchical"])

@@ -195,7 +195,8 @@ def test_refitted_prior_is_normalised_and_sampled_as_it_is_charged(name: str, pr
 def test_gaussian_refit_is_the_mean_and_covariance_of_the_codes(name: str, runs: Any) -> None:
     run = runs(name)
     new = run.refit(prior="gaussian")
-    p = density(new)
+    run.to("cpu")
+    p = density(new.to("cpu"))
     assert isinstance(p, MultivariateNormal)
     if name == "ae":  # the codes are those that anybody gets
         z = run.encode(run.data("train")).astype(np.float64)
@@ -437,7 +438,7 @@ def test_prior_of_a_conditional_autoencoder_reads_the_condition(runs: Any) -> No
     for kind in (0, 1):
         one = torch.nn.functional.one_hot(torch.tensor([kind]), 2).float()
         rows = c[:, kind] > 0
-        found = new.model.latent.prior.latent.prior(one).mean[0].detach()
+        found = new.to("cpu").model.latent.prior.latent.prior(one).mean[0].detach()
         error = 5 * z[rows].std(0) / len(rows) ** 0.5
         assert bool(((found - z[rows].mean(0)).abs() < error + 0.1 * z.std(0)).all())
     assert len(x) == len(c)

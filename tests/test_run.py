@@ -125,10 +125,11 @@ def test_codes_and_their_variances_are_told_apart(run: Run) -> None:
     found = run.encode(x, variance=True)
     np.testing.assert_array_equal(found.mean, run.encode(x))
     with torch.no_grad():
-        mean, variance = run.model.encode(run.schema.data(x).batch(torch.arange(13)).x)
+        seen = run.schema.data(x).batch(torch.arange(13)).x.to(run.device)
+        mean, variance = run.model.encode(seen)
     # One batch here as there, so that nothing rounds otherwise.
-    np.testing.assert_array_equal(found.mean, mean.numpy())
-    np.testing.assert_array_equal(found.variance, variance.numpy())
+    np.testing.assert_array_equal(found.mean, mean.cpu().numpy())
+    np.testing.assert_array_equal(found.variance, variance.cpu().numpy())
 
 
 def test_more_samples_begin_with_the_same_ones(run: Run) -> None:
@@ -154,11 +155,11 @@ def test_data_of_another_support_are_refused_by_each_use(run: Run) -> None:
 def test_encode_gives_mean_and_variance_of_the_posterior(run: Run) -> None:
     codes = run.encode(table(4), variance=True)
     assert isinstance(codes, Codes)
-    x = torch.as_tensor(table(4))
+    x = torch.as_tensor(table(4)).to(run.device)
     with torch.no_grad():
         q = run.model.latent.posterior(run.model.view(x))
-    np.testing.assert_allclose(codes.mean, q.mean, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(codes.variance, q.variance, rtol=1e-5)
+    np.testing.assert_allclose(codes.mean, q.mean.cpu(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(codes.variance, q.variance.cpu(), rtol=1e-5)
 
 
 def test_reconstruction_is_the_decoded_mean_code(run: Run) -> None:

@@ -44,7 +44,7 @@ run = diabolo.fit(
     schedule="cosine",
     precision=lab.pick("float32", "bf16"),
     **lab.source,
-)
+).to("cpu")
 model = run.model
 test = run.data("test").take(torch.arange(lab.pick(100, 500)))
 x = test.batch(torch.arange(len(test))).x

@@ -46,7 +46,7 @@ for what, (recipe, options) in models.items():
         learning_rate=lab.pick(4e-3, 2e-3),
         schedule="cosine",
         **lab.source,
-    )
+    ).to("cpu")
 
 # %%
 # **Sharpness.** Each picture is filtered with the Laplacian; its variance over the pixels is large

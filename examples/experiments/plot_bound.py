@@ -264,7 +264,7 @@ run = diabolo.fit(
     batch_size=lab.pick(100, 200),
     learning_rate=3e-2,
     schedule="cosine",
-)
+).to("cpu")
 law = MultivariateNormal(b, torch.linalg.cholesky(W @ W.T + 0.25 * torch.eye(3, dtype=F64)))
 learned = log_likelihood(run.model, run.data("test"), method="exact")
 apart = law.log_prob(data[n:]) - learned.per_datum

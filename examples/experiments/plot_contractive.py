@@ -110,10 +110,10 @@ TRAIN = {
     "compile": "off",
 }
 torch.set_default_dtype(torch.float32)
-plain = diabolo.fit("digits", "ae", **TRAIN)
+plain = diabolo.fit("digits", "ae", **TRAIN).to("cpu")
 calm = diabolo.fit(
     "digits", "contractive_ae", price=lab.pick(1.0, 1.0), jacobian="estimate", **TRAIN
-)
+).to("cpu")
 torch.set_default_dtype(torch.float64)
 models = {"plain": plain.model.double(), "contractive": calm.model.double()}
 images = plain.data("test").batch(torch.arange(lab.pick(20, 100))).x.double().flatten(1)

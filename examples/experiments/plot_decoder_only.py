@@ -42,7 +42,7 @@ run = diabolo.fit(
     schedule="cosine",
     precision=lab.pick("float32", "bf16"),
     **lab.source,
-)
+).to("cpu")
 
 # %%
 # **f(z) is deterministic.** The same codes are decoded twice.

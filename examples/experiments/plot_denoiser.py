@@ -100,7 +100,7 @@ plane = diabolo.fit(
     learning_rate=3e-3,
     schedule="cosine",
     compile="off",
-)
+).to("cpu")
 
 
 def score(at):
@@ -150,7 +150,7 @@ for noise, level in (("gaussian", 0.5), ("masking", 0.5), ("salt_pepper", 0.4)):
         precision="float32",
         compile="off",
         **lab.source,
-    )
+    ).to("cpu")
     data = run.data("test")
     clean = data.batch(torch.arange(min(2000, len(data)))).x
     run.model.view.train()  # spoils

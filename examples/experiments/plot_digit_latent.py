@@ -51,7 +51,7 @@ runs = [
         precision="float32",
         seed=seed,
         **lab.source,
-    )
+    ).to("cpu")
     for seed in range(lab.pick(2, 3))
 ]
 run = max(runs, key=lambda r: max(row.valid_elbo for row in r.history.rows))
@@ -120,7 +120,7 @@ cloud = centres[rng.integers(3, size=3000)] + rng.normal(size=(3000, 2))
 toy = diabolo.fit(
     cloud, "discrete_vae", latent=1, values=3, net="mlp(hidden=(32,))", decoder="mlp(hidden=())",
     likelihood="Normal(scale=shared)", epochs=lab.pick(8, 60), learning_rate=1e-2,
-)  # fmt: skip
+).to("cpu")  # fmt: skip
 toy_model = copy.deepcopy(toy.model).double()
 fresh = torch.from_numpy(centres[rng.integers(3, size=2000)] + rng.normal(size=(2000, 2)))
 toy_gap = gap(toy_model, fresh)
@@ -152,7 +152,7 @@ named = diabolo.fit(
     batch_size=lab.pick(64, 128),
     precision="float32",
     **lab.source,
-)
+).to("cpu")
 right = accuracy(named.model, named.data("test"))
 lab.claim(
     "A4",

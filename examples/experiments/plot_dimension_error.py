@@ -48,7 +48,7 @@ for width in WIDTHS:
         optimizer="adam",
         precision="float32",
         **lab.source,
-    )
+    ).to("cpu")
     train, test = of(run, "train"), of(run, "test")
     mean = train.mean(0)
     _, vectors = torch.linalg.eigh(torch.cov(train.T))

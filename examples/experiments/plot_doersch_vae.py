@@ -42,7 +42,7 @@ network = {
 }
 run = diabolo.fit(
     lab.pick("digits", "mnist"), "vae", **network, epochs=lab.pick(30, 8), **lab.source
-)
+).to("cpu")
 test = run.data("test").take(torch.arange(lab.pick(359, 2000)))
 found = run.evaluate(test, k=100)
 print(found.likelihood.value, found.bound.elbo.value)
@@ -92,13 +92,13 @@ lab.claim("A1", "AUROC, digits against shuffled pixels", auroc(log_p["digits"], 
 
 if lab.full:
     grey_levels = network | {"binarize": "no"}
-    other = diabolo.fit("fashion_mnist", "vae", **grey_levels, epochs=3, **lab.source)
+    other = diabolo.fit("fashion_mnist", "vae", **grey_levels, epochs=3, **lab.source).to("cpu")
     known = other.data("test").take(torch.arange(1000))
     unknown = test.x[:1000, 0].numpy()
 else:
     pixels = load_digits().images
     pale = 0.25 + pixels / 32
-    other = diabolo.fit(pale, "vae", **network, epochs=5, support="unit")
+    other = diabolo.fit(pale, "vae", **network, epochs=5, support="unit").to("cpu")
     known, unknown = pale[:300], pixels[:300] / 16
 own, foreign = (torch.from_numpy(other.score(x, k=20)) for x in (known, unknown))
 lab.claim("A1", "AUROC, what was learned against digits never seen", auroc(own, foreign), "< 0.3")

@@ -76,6 +76,7 @@ for name, family in families.items():
         learning_rate=lab.pick(1e-2, 3e-3),
         schedule="cosine",
         precision="float32",
+        device="cpu",
     )
     fit(Recipe(models[name], elbo, 4), train, valid, config)
     if name == "diagonal":

@@ -48,7 +48,7 @@ run = diabolo.fit(
     precision="float32",
     **lab.source,
     **lab.pick({}, {"binarize": "dynamic"}),
-)
+).to("cpu")
 
 
 def read(split, most):

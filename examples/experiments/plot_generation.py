@@ -44,8 +44,8 @@ SOURCE, EPOCHS = lab.pick("digits", "mnist"), lab.pick(20, 6)
 # %%
 # The same network with and without a prior, and the autoencoder with a density fitted to its codes.
 
-ae = diabolo.fit(SOURCE, "ae", epochs=EPOCHS, **OPTIONS)
-vae = diabolo.fit(SOURCE, "vae", epochs=EPOCHS, **OPTIONS)
+ae = diabolo.fit(SOURCE, "ae", epochs=EPOCHS, **OPTIONS).to("cpu")
+vae = diabolo.fit(SOURCE, "vae", epochs=EPOCHS, **OPTIONS).to("cpu")
 normal = ae.refit(prior="gaussian")
 mixture = ae.refit(prior="mixture(components=10)")
 

@@ -152,7 +152,7 @@ if lab.full:
     settings |= {"minutes": None, "optimizer": "adam", "weight_decay": 0.0, "binarize": "dynamic"}
     settings |= {"limit": 20_000}
 runs = {
-    name: diabolo.fit(lab.pick("digits", "mnist"), recipe, **settings, **lab.source)
+    name: diabolo.fit(lab.pick("digits", "mnist"), recipe, **settings, **lab.source).to("cpu")
     for name, recipe in (("path", plain), ("score", scored), ("lost", naive))
 }
 last = {name: max(r.valid_elbo for r in run.history.rows) for name, run in runs.items()}

@@ -103,7 +103,7 @@ for name, (recipe, options) in WIDE.items():
         ema=0,
         compile="off",
         **options,
-    )
+    ).to("cpu")
     train, test = run.data("train"), run.data("test")
     with torch.no_grad():
         z = run.model.encode(test.batch(torch.arange(len(test))).x)[0].double()

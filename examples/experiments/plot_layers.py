@@ -39,7 +39,7 @@ settings = {
     **lab.source,
 }
 name, rate = lab.pick("digits", "mnist"), lab.pick(5e-3, 1e-3)
-run = diabolo.fit(name, "vae", epochs=lab.pick(15, 20), learning_rate=rate, **settings)
+run = diabolo.fit(name, "vae", epochs=lab.pick(15, 20), learning_rate=rate, **settings).to("cpu")
 
 # %%
 # The outputs of all layers, for the mean code of each image. The control is a decoder with the
@@ -49,7 +49,7 @@ run = diabolo.fit(name, "vae", epochs=lab.pick(15, 20), learning_rate=rate, **se
 train, test = run.data("train"), run.data("test")
 train = train.take(torch.arange(lab.pick(1000, 6000)))
 test = test.take(torch.arange(min(len(test), lab.pick(400, 3000))))
-untrained = diabolo.fit(name, "vae", epochs=1, learning_rate=1e-9, **settings)
+untrained = diabolo.fit(name, "vae", epochs=1, learning_rate=1e-9, **settings).to("cpu")
 
 
 def layers(net: torch.nn.Module, z: torch.Tensor) -> list[np.ndarray]:

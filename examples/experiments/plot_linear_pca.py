@@ -45,7 +45,7 @@ run = diabolo.fit(
     optimizer="adam",
     precision="float32",
     **lab.source,
-)
+).to("cpu")
 data = run.data("train")
 x = data.batch(torch.arange(len(data))).x.double()
 flat = x.flatten(1)

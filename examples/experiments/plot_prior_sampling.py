@@ -71,7 +71,7 @@ small = diabolo.fit(
     net="mlp(hidden=(64,))",
     likelihood=lab.pick("Normal(scale=0.4)", "Normal(scale=0.2)"),
     **unit,
-)
+).to("cpu")
 few = small.data("test").take(torch.arange(lab.pick(4, 30)))
 exact = log_likelihood(small.model, few, method=f"exact(tolerance={lab.pick(1e-2, 1e-4)})")
 weighted = log_likelihood(small.model, few, k=lab.pick(5_000, 50_000))
@@ -93,7 +93,7 @@ wide = diabolo.fit(
     net=lab.pick("mlp(hidden=(64,))", "mlp(hidden=(256, 256))"),
     prior="normal",
     **lab.pick(unit | {"likelihood": "Normal(scale=0.15)", "epochs": 15}, full),
-)
+).to("cpu")
 test = wide.data("test").take(torch.arange(lab.pick(6, 20)))
 n = lab.pick(1_000, 10_000)
 naive = log_likelihood(wide.model, test, method="prior", k=n)

@@ -78,7 +78,7 @@ def scaled(spec, *, scale: float = 1.0, latent: int = 8, net: str = "mlp", sigma
     return Recipe(model, elbo)
 
 
-base = diabolo.fit(name, scaled, **options)
+base = diabolo.fit(name, scaled, **options).to("cpu")
 test = (base.data("test") or base.data("valid")).take(torch.arange(lab.pick(170, 1000)))
 batch = test.batch(torch.arange(100))
 weights = base.model.state_dict()
@@ -138,8 +138,11 @@ print(f"w = 0.00025 on these {size} pixels is sigma = {hidden:.3f}")
 
 scales, hardly = [0.1, 10.0], lab.pick([1.01], [1.0001, 1.01])
 sigmas = lab.pick([0.05, 0.2, 1.0], [0.03, 0.1, 0.3, 1.0])
-runs = {("sigma", s): diabolo.fit(name, scaled, sigma=s, **options) for s in sigmas}
-runs |= {("scale", s): diabolo.fit(name, scaled, scale=s, **options) for s in (*scales, *hardly)}
+runs = {("sigma", s): diabolo.fit(name, scaled, sigma=s, **options).to("cpu") for s in sigmas}
+runs |= {
+    ("scale", s): diabolo.fit(name, scaled, scale=s, **options).to("cpu")
+    for s in (*scales, *hardly)
+}
 rates = {k: bound(r.model, test, samples=4).rate[0].value for k, r in runs.items()}
 units = {k: active_units(runs["sigma", k].model, test).count for k in (sigmas[0], sigmas[-1])}
 still = bound(base.model, test, samples=4).rate[0].value

@@ -105,7 +105,7 @@ kl = diabolo.fit(
     learning_rate=lab.pick(1e-2, 3e-3),
     epochs=lab.pick(60, 25),
     **TRAIN,
-)
+).to("cpu")
 
 
 def codes(run):
@@ -124,7 +124,7 @@ sparse, off, errors = [], [], []
 for price in prices:
     run = diabolo.fit(
         SOURCE, "sparse_ae", price=price, epochs=lab.pick(10, 8), batch_size=100, **TRAIN
-    )
+    ).to("cpu")
     z = codes(run)
     sparse.append(hoyer(z).nanmean().item())
     off.append((z == 0).double().mean().item())

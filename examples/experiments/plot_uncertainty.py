@@ -33,7 +33,10 @@ lab = Experiment("uncertainty")
 # First the codes: 200 draws for each of some digits.
 
 small = {"latent": 6, "net": "mlp(hidden=(64,))", "epochs": lab.pick(5, 40), "batch_size": 64}
-plain, variational = diabolo.fit("digits", "ae", **small), diabolo.fit("digits", "vae", **small)
+plain, variational = (
+    diabolo.fit("digits", "ae", **small).to("cpu"),
+    diabolo.fit("digits", "vae", **small).to("cpu"),
+)
 
 
 def draws(run: diabolo.Run) -> torch.Tensor:
@@ -94,7 +97,7 @@ def answers(n: int, member: int, scale: str = "shared") -> tuple[np.ndarray, np.
         learning_rate=lab.pick(1e-2, 3e-3),
         schedule="cosine",
         seed=member,
-    )
+    ).to("cpu")
     drawn = run.sample(200 * len(GRID), condition=np.repeat(GRID, 200)).reshape(len(GRID), 200)
     return drawn.mean(1), drawn.var(1)
 

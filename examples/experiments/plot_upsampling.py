@@ -108,7 +108,7 @@ for name, decoder in KINDS.items():
         compile="off",
         **OPTIONS,
         **lab.source,
-    )
+    ).to("cpu")
     data = run.data("test")
     real = data.batch(torch.arange(min(2000, len(data)))).x
     torch.manual_seed(0)
