@@ -59,7 +59,7 @@ def names(facts: dict[str, Any], file: str) -> tuple[list[str], list[str]]:
 @pytest.fixture(scope="module")
 def images() -> Run:
     """A model of bits drawn from grey levels."""
-    return fitted(grey(), binarize="dynamic")
+    return fitted(grey(), binarize="dynamic").to("cpu")
 
 
 @pytest.fixture(scope="module")

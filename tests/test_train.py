@@ -221,7 +221,7 @@ def test_what_auto_means_is_told():
     here = {"threads": torch.get_num_threads(), "torch": str(torch.__version__)}
     assert told == {"device": "cpu", "precision": "float32", "compile": False, **here}
     assert computing(replace(CONFIG, compile="on", device="cpu"))["compile"]
-    assert computing(CONFIG)["device"] == pick_device("auto").type
+    assert computing(replace(CONFIG, device="auto"))["device"] == pick_device("auto").type
 
 
 AUTO = replace(CONFIG, compile="auto", precision="auto")
