@@ -267,11 +267,11 @@ def saved(run: diabolo.Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_line_gives_a_table_back_without_its_empty_cells(saved: Path) -> None:
-    given = pd.read_csv(saved / "x.csv", float_precision="round_trip")
+    given = pd.read_csv(saved / "x.csv")
     words = ["impute", str(saved / "run"), str(saved / "x.csv")]
     bounds = ["--intervals", str(saved / "bounds.csv")]
     assert main([*words, "--out", str(saved / "filled.csv"), *bounds]) == 0
-    filled = pd.read_csv(saved / "filled.csv", float_precision="round_trip")
+    filled = pd.read_csv(saved / "filled.csv")
     assert list(filled.columns) == list(given.columns)
     assert int(filled.isna().sum().sum()) == 0
     seen = given.notna()
