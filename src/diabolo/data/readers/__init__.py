@@ -66,7 +66,7 @@ def reader_of(path: Path) -> str:
         raise DiaboloError(
             f"Cannot tell what '{path}' is by its ending. Known: "
             f"{', '.join(sorted(e for e in known if e != '/'))}, and folders of images, of .npy "
-            "and of Parquet or Arrow files."
+            "and of Parquet or Arrow files. Save any other table as CSV."
         )
     return reader
 
