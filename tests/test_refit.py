@@ -421,7 +421,8 @@ def test_data_are_found_again_or_asked_for(tmp_path: Path, runs: Any) -> None:
         loaded.refit(prior="gaussian")
     same = loaded.refit(table(), prior="gaussian")
     again = runs("ae").refit(prior="gaussian").sample(3)
-    np.testing.assert_allclose(same.sample(3), again, rtol=1e-5)
+    exact = same.device.type == "cpu"  # a GPU's sums are rounded in any order
+    np.testing.assert_allclose(same.sample(3), again, rtol=0 if exact else 1e-5)
     with pytest.raises(DiaboloError, match="not like those"):
         loaded.refit("digits", prior="gaussian")
     np.save(tmp_path / "x.npy", table())
