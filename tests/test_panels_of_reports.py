@@ -182,7 +182,9 @@ def test_traversals_of_a_table_show_how_likely_its_levels_are():
     for level, p in found["town"].items():
         part = (drawn.reshape(400, 7) == level).mean(0)
         np.testing.assert_allclose(part, p, atol=5 * np.sqrt(0.25 / 400))
-    rows = {t.get_text() for t in PANELS.load("traversals")(fitted).axes[0].get_yticklabels()}
+    figure = PANELS.load("traversals")(fitted)
+    assert any(t.get_text().startswith("Traversals, by rate") for t in figure.texts)
+    rows = {t.get_text() for t in figure.axes[0].get_yticklabels()}
     assert rows == {"a", "town = Ulm", "town = Kiel", "town = Bonn", "b"}
     assert chances(diabolo.fit(NUMBERS, latent=2, **TINY), z) == {}
 

@@ -5,6 +5,7 @@ Shapes: N data, D latent elements, E event shape, H and W the height and width o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..data import Data
     from ..data.table import Column
+    from ..distributions import Distribution
     from ..run import Run
 
 __all__ = [
@@ -240,10 +242,9 @@ def _column(column: Column, values: np.ndarray, shown: np.ndarray) -> tuple[str,
         first = column.decode(np.zeros(1))[0].as_py()
         return f"{column.name}, days from {str(first)[:10]}", values
     if column.kind == "boolean":
-        seen = np.isfinite(values)
-        words = np.where(np.where(seen, values, 0) >= 0.5, "yes", "no").astype(object)
-        words[~seen] = None
-        return column.name, words
+        words = {True: "yes", False: "no"}
+        found = [words.get(v) for v in column.decode(values).to_pylist()]
+        return column.name, np.array(found, dtype=object)
     if not column.levels:
         return column.name, values
     if column.kind == "ordinal" and column.numeric:
@@ -281,12 +282,15 @@ def decoded(run: Run, z: Tensor, c: Tensor | None = None) -> Tensor:
         z: Codes (n, D).
         c: Conditions (n, C), or one for all, (1, C).
     """
+    return torch.cat([px.point.cpu() for px in _densities(run, z, c)])
+
+
+def _densities(run: Run, z: Tensor, c: Tensor | None) -> Iterator[Distribution]:
+    """Yields p(x | z, c) of so many codes at once as there is memory for."""
     like = next(run.model.parameters())
-    parts = []
     for rows in torch.arange(len(z)).split(rows_of(run.model, run.device)):
         given = None if c is None else c.expand(len(z), -1)[rows].to(like)
-        parts.append(run.model.decode(z[rows].to(like), given).point.cpu())
-    return torch.cat(parts)
+        yield run.model.decode(z[rows].to(like), given)
 
 
 @torch.inference_mode()
@@ -308,11 +312,8 @@ def chances(run: Run, z: Tensor, c: Tensor | None = None) -> dict[str, dict[str,
     columns = [(i, k) for i, k in named if k.count > 1 and not k.numeric]
     if not columns:
         return {}
-    like = next(run.model.parameters())
     parts = []
-    for rows in torch.arange(len(z)).split(rows_of(run.model, run.device)):
-        given = None if c is None else c.expand(len(z), -1)[rows].to(like)
-        px = run.model.decode(z[rows].to(like), given)
+    for px in _densities(run, z, c):
         each = []
         for level in range(max(k.count for _, k in columns)):
             x = px.point.clone()

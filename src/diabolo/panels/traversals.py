@@ -89,28 +89,26 @@ def _table(
 ) -> Figure:
     """Shows how far numbers and the probabilities of levels move, in their standard deviations."""
     scale, share = _scales(run)
-    columns: dict[str, np.ndarray] = {}
+    columns: dict[tuple[str, ...], np.ndarray] = {}  # by name, or by name and level
     for name, values in by_name(run, x, parts=True).items():
         if np.issubdtype(values.dtype, np.number):
             if not np.isnan(values).all():
-                columns[name] = (values - values.mean()) / scale.get(name, 1.0)
+                columns[(name,)] = (values - values.mean()) / scale.get(name, 1.0)
             continue
-        levels = parts.get(name, {})
-        most = sorted(levels, key=lambda level: -float(np.ptp(levels[level])))[:LEVELS]
-        for level in [v for v in levels if v in most]:
-            known = share.get(name, {})
-            p = known.get(level, 1 - sum(known.get(v, 0.0) for v in levels))
-            spread = max(np.sqrt(p * (1 - p)), LEAST)
-            title = f"{cut(name, LETTERS // 2)} = {cut(level, LETTERS // 2)}"
-            columns[title] = (levels[level] - levels[level].mean()) / spread
+        levels, known = parts.get(name, {}), share.get(name)
+        moving_most = sorted(levels, key=lambda level: -float(np.ptp(levels[level])))[:LEVELS]
+        for level in [v for v in levels if v in moving_most]:
+            p = 0.5 if known is None else known.get(level, 1 - sum(known.get(v, 0) for v in levels))
+            spread = max(float(np.sqrt(p * (1 - p))), LEAST)
+            columns[name, level] = (levels[level] - levels[level].mean()) / spread
     if not columns:
         raise OtherData("Traversals are shown of pictures and of tables.")
     kept = list(columns)[:COLUMNS]
     moved = np.stack([columns[n] for n in kept]).reshape(len(kept), len(names), steps)
     moved -= moved[:, :, [steps // 2]]
-    most_moved = max(float(np.nanmax(np.abs(moved))), 1e-9)
+    most = max(float(np.nanmax(np.abs(moved))), 1e-9)
     caption += (
-        f" Colour: how far each column moves, red up and blue down, at most {most_moved:.2g} of "
+        f" Colour: how far each column moves, red up and blue down, at most {most:.2g} of "
         "its standard deviations."
     )
     if parts:
@@ -120,14 +118,19 @@ def _table(
     figure, axes = by_column(names, 0.6 + 0.2 * len(kept), title, caption)
     left = min(ax.get_position().x0 for ax in axes)
     for i, (ax, name) in enumerate(zip(axes, names, strict=True)):
-        ax.imshow(moved[:, i], cmap="RdBu_r", vmin=-most_moved, vmax=most_moved, aspect="auto")
+        ax.imshow(moved[:, i], cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
         tidy(ax, name, "")
         ax.grid(False)
         ax.set_xticks([0, steps // 2, steps - 1], ["-3", "0", "3"], fontsize=7)
         first = ax.get_position().x0 == left
-        short = [literal(cut(n, LETTERS)) for n in kept] if first else []
+        short = [literal(_row(n)) for n in kept] if first else []
         ax.set_yticks(range(len(kept)) if first else [], short, fontsize=7)
     return figure
+
+
+def _row(name: tuple[str, ...]) -> str:
+    """Returns what stands at a row: a column, or a column and its level."""
+    return " = ".join(cut(part, LETTERS // len(name)) for part in name)
 
 
 def _scales(run: Run) -> tuple[dict[str, float], dict[str, dict[str, float]]]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..evaluate import Evaluation
     from ..run import Run
 
-__all__ = ["WHERE", "Report", "report", "target_of", "write_page"]
+__all__ = ["FLATTERED", "WHERE", "Report", "report", "target_of", "write_page"]
 
 SHOWN = 5000  # data that figures show at most
 HOVERED = 2000  # points of a map that tell something
